@@ -1,0 +1,98 @@
+"""Credit: pure functions from rewards at boundaries to per-token advantages.
+
+Shapes: `_B` completions, the `group_size` members of a prompt's group contiguous; `_T` completion
+tokens, right-padded. `mask_BT` is true on tokens, `boundaries_BT` on the tokens that are rewarded.
+"""
+
+import torch
+
+EPSILON = 1e-4  # TRL's: keeps a group whose rewards are all equal at zero
+
+
+def boundaries(
+    kind: str, mask_BT: torch.Tensor, interval: int, step_ends_BT: torch.Tensor
+) -> torch.Tensor:
+    """The rewarded positions, a bool mask of shape (B, T); a completion's last token always is one.
+
+    `kind`: "sparse" the last token only, "interval" every `interval`-th token too, "step" the ends
+    of the steps too (`step_ends_BT`), "dense" every token.
+    """
+    mask_BT = mask_BT.bool()
+    count_BT = mask_BT.cumsum(1)
+    last_BT = mask_BT & (count_BT == mask_BT.sum(1, keepdim=True))
+    if kind == "sparse":
+        return last_BT
+    if kind == "interval":
+        return last_BT | (mask_BT & (count_BT % interval == 0))
+    if kind == "step":
+        return last_BT | (mask_BT & step_ends_BT.bool())
+    if kind == "dense":
+        return mask_BT
+    raise ValueError(f"boundaries: {kind!r} is none of sparse, interval, step, dense")
+
+
+def normalise(
+    rewards_BT: torch.Tensor, boundaries_BT: torch.Tensor, group_size: int, scale: bool = True
+) -> torch.Tensor:
+    """(r - mean) / (std + 1e-4) over all boundaries of all members of a group; 0 elsewhere.
+
+    The standard deviation is the unbiased one, as in GRPO; without `scale` it is left out.
+    """
+    marked = boundaries_BT.reshape(-1, group_size * boundaries_BT.shape[1])
+    # in double precision, so that equal rewards differ from their mean by far less than epsilon
+    rewards = rewards_BT.double().reshape(marked.shape).masked_fill(~marked, 0.0)
+    count = marked.sum(1, keepdim=True)
+    mean = rewards.sum(1, keepdim=True) / count.clamp(min=1)
+    centred = (rewards - mean).masked_fill(~marked, 0.0)
+    if scale:
+        variance = centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)
+        centred = centred / (variance.sqrt() + EPSILON)
+    return centred.reshape(rewards_BT.shape).to(rewards_BT.dtype)
+
+
+def discounted(
+    rewards_BT: torch.Tensor, boundaries_BT: torch.Tensor, mask_BT: torch.Tensor, gamma: float
+) -> torch.Tensor:
+    """Each token's return: that of the first boundary at or after it, R_k = r_k + gamma * R_(k+1).
+
+    The discount counts boundaries, not tokens. A backward recursion: dividing suffix sums by
+    gamma^t, as the paper's code does, underflows on long completions. Padding gets 0.
+    """
+    returns_BT = torch.zeros_like(rewards_BT)
+    return_B = torch.zeros_like(rewards_BT[:, 0])
+    for t in reversed(range(rewards_BT.shape[1])):
+        return_B = torch.where(boundaries_BT[:, t], rewards_BT[:, t] + gamma * return_B, return_B)
+        returns_BT[:, t] = return_B
+    return returns_BT.masked_fill(~mask_BT.bool(), 0.0)
+
+
+def group(scores_B: torch.Tensor, group_size: int, scale: bool = True) -> torch.Tensor:
+    """GRPO's advantage of a scalar score: (x - mean) / (std + 1e-4) within the group."""
+    one_BT = scores_B[:, None]
+    return normalise(one_BT, torch.ones_like(one_BT, dtype=torch.bool), group_size, scale)[:, 0]
+
+
+def advantages(
+    rewards_BT: torch.Tensor,
+    boundaries_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    *,
+    credit: str,
+    gamma: float,
+    group_size: int,
+    clip: float,
+) -> torch.Tensor:
+    """Per-token advantages (B, T) from discriminator logits; finite, and 0 on padding.
+
+    "discounted" (the paper): rewards normalised within the group, clipped to [-clip, clip], then
+    discounted. "group": every token gets GRPO's advantage of the completion's mean reward over its
+    boundaries, unclipped. With sparse boundaries the two agree wherever the clip does not bite.
+    """
+    if credit == "discounted":
+        normalised_BT = normalise(rewards_BT, boundaries_BT, group_size).clamp(-clip, clip)
+        return discounted(normalised_BT, boundaries_BT, mask_BT, gamma)
+    if credit == "group":
+        count_B = boundaries_BT.sum(1).clamp(min=1)
+        scores_B = rewards_BT.masked_fill(~boundaries_BT, 0.0).sum(1) / count_B
+        return group(scores_B, group_size)[:, None] * mask_BT.to(rewards_BT.dtype)
+    raise ValueError(f"credit: {credit!r} is none of discounted, group")
