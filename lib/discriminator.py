@@ -1,0 +1,172 @@
+"""The discriminator: a logit f per token, high for the expert; its loss, its scores, save and load.
+
+f_t = f(x, y_<=t) is the output of a token-classification head on a causal LM, so it has read the
+prompt and the completion up to and including token t.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForTokenClassification
+
+from lib import credit, sampling
+
+EXPERT, POLICY, PERTURBED = 0, 1, 2
+
+
+class HeadDiscriminator(torch.nn.Module):
+    """A causal LM with a token-classification head of one output, LoRA on its linear layers."""
+
+    def __init__(self, model: PeftModel):
+        super().__init__()
+        self.model = model
+
+    @classmethod
+    def new(cls, backbone: str | Path, *, r: int, alpha: int) -> "HeadDiscriminator":
+        """A fresh adapter and head on a backbone directory."""
+        model = AutoModelForTokenClassification.from_pretrained(backbone, num_labels=1)
+        config = LoraConfig(
+            r=r,
+            lora_alpha=alpha,
+            target_modules="all-linear",
+            exclude_modules=["score"],  # the head: trained whole
+            task_type="TOKEN_CLS",
+        )
+        return cls(get_peft_model(model, config))
+
+    @classmethod
+    def load(cls, backbone: str | Path, directory: str | Path) -> "HeadDiscriminator":
+        """A saved adapter and head. Raises FileNotFoundError if the directory holds none."""
+        if not (Path(directory) / "adapter_config.json").exists():
+            raise FileNotFoundError(f"{directory}: no discriminator here; train it with notebooks/04_irl_training")
+        model = AutoModelForTokenClassification.from_pretrained(backbone, num_labels=1)
+        return cls(PeftModel.from_pretrained(model, directory))
+
+    def save(self, directory: str | Path) -> None:
+        """Write adapter and head as safetensors."""
+        self.model.save_pretrained(directory)
+
+    def logits_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
+        """f at the last `width_t` positions, the completion tokens; arbitrary on padding."""
+        return self.model(ids_BL, attention_mask=attention_BL).logits[:, -width_t:, 0].float()
+
+
+def loss(
+    logits_BT: torch.Tensor,
+    boundaries_BT: torch.Tensor,
+    expert_is_one_B: torch.Tensor,
+    class_B: torch.Tensor,
+    *,
+    kind: str,
+    label_smoothing: float,
+) -> torch.Tensor:
+    """The discriminator's loss, a scalar.
+
+    Averaged over a sequence's boundaries, then over the sequences of a class, then such that the
+    positives and the negatives weigh the same, whatever the classes' sizes.
+    "bce": binary cross-entropy on smoothed labels. "wgan": E_negative f - E_positive f + 0.01 E f^2,
+    where the last term bounds f in the place of a Lipschitz constraint.
+    """
+    target_BT = expert_is_one_B[:, None].expand_as(logits_BT)
+    if kind == "bce":
+        smoothed_BT = target_BT * (1 - label_smoothing) + (1 - target_BT) * label_smoothing
+        loss_BT = F.binary_cross_entropy_with_logits(logits_BT, smoothed_BT, reduction="none")
+    elif kind == "wgan":
+        loss_BT = (1 - 2 * target_BT) * logits_BT + 0.01 * logits_BT.square()
+    else:
+        raise ValueError(f"loss: {kind!r} is none of bce, wgan")
+    marked_BT = boundaries_BT.to(logits_BT.dtype)
+    loss_B = (loss_BT * marked_BT).sum(1) / marked_BT.sum(1).clamp(min=1)
+    sides = []
+    for side in (1.0, 0.0):
+        classes = [loss_B[(class_B == c) & (expert_is_one_B == side)] for c in (EXPERT, POLICY, PERTURBED)]
+        means = [members.mean() for members in classes if len(members)]
+        if means:
+            sides.append(torch.stack(means).mean())
+    return torch.stack(sides).mean()
+
+
+def trace_score(
+    logits_BT: torch.Tensor,
+    boundaries_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    answer_BT: torch.Tensor,
+    gamma: float,
+) -> torch.Tensor:
+    """One reward a trace, shape (B,): the mean discounted reward over the tokens of its last unit (paper)."""
+    returns_BT = credit.discounted(logits_BT.masked_fill(~boundaries_BT, 0.0), boundaries_BT, mask_BT, gamma)
+    marked_BT = answer_BT & mask_BT
+    return (returns_BT * marked_BT).sum(1) / marked_BT.sum(1).clamp(min=1)
+
+
+@torch.no_grad()
+def score(
+    discriminator,
+    tokenizer,
+    prompts: list[str],
+    texts: list[str],
+    *,
+    boundaries: str,
+    interval: int,
+    gamma: float,
+    batch_size: int,
+) -> list[dict]:
+    """Rewards of traces given as text, in order; rows of similar length share a batch.
+
+    Each is a dict: `reward` of the whole trace; `unit_reward`, f before the first unit and at each
+    unit's end (the nearest boundary at or before it); `rewards`, f at every token.
+    """
+    discriminator.eval()
+    prompt_ids = tokenizer(prompts, add_special_tokens=False).input_ids
+    completion_ids = [
+        ids + [tokenizer.eos_token_id] for ids in tokenizer(texts, add_special_tokens=False).input_ids
+    ]
+    order = sorted(range(len(texts)), key=lambda i: len(prompt_ids[i]) + len(completion_ids[i]))
+    result: list[dict] = [{}] * len(texts)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        ids_BL, attention_BL, width_t = sampling.pad_completions(
+            tokenizer, [prompt_ids[i] for i in rows], [completion_ids[i] for i in rows]
+        )
+        units = [sampling.units_of_tokens(tokenizer, completion_ids[i]) for i in rows]
+        mask_BT, answer_BT, step_ends_BT = unit_masks(units, width_t)
+        boundaries_BT = credit.boundaries(boundaries, mask_BT, interval, step_ends_BT)
+        logits_BT = discriminator.logits_BT(ids_BL, attention_BL, width_t).cpu()
+        scores_B = trace_score(logits_BT, boundaries_BT, mask_BT, answer_BT, gamma)
+        for b, i in enumerate(rows):
+            n = len(units[b])
+            values, marks = logits_BT[b, :n].tolist(), boundaries_BT[b, :n].tolist()
+            result[i] = {
+                "reward": round(scores_B[b].item(), 3),
+                "unit_reward": [round(v, 3) for v in at_unit_ends(values, marks, units[b])],
+                "rewards": [round(v, 2) for v in values],
+            }
+    return result
+
+
+def unit_masks(units: list[list[int]], width_t: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """From each row's unit index per token: the token mask, the last unit's tokens, the ends of the steps."""
+    mask_BT = torch.zeros(len(units), width_t, dtype=torch.bool)
+    answer_BT, step_ends_BT = mask_BT.clone(), mask_BT.clone()
+    for b, row in enumerate(units):
+        n = len(row)
+        mask_BT[b, :n] = True
+        answer_BT[b, :n] = torch.tensor([u == row[-1] for u in row])
+        step_ends_BT[b, : n - 1] = torch.tensor([u != after for u, after in zip(row, row[1:], strict=False)])
+    return mask_BT, answer_BT, step_ends_BT
+
+
+def at_unit_ends(values: list[float], boundaries: list[bool], units: list[int]) -> list[float]:
+    """f before the first unit (at the first token), then at each unit's end: length n_units + 1.
+
+    Where a unit has no boundary of its own the value before it stands, so its drop is 0.
+    """
+    at_ends, last = [values[0]], values[0]
+    for unit in range(max(units) + 1):
+        for value, marked, u in zip(values, boundaries, units, strict=True):
+            if marked and u == unit:
+                last = value
+        at_ends.append(last)
+    return at_ends
