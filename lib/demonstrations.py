@@ -51,7 +51,7 @@ def _read(line: bytes) -> Demonstration:
     if not isinstance(fields, dict):
         raise ValueError(f"expected a JSON object with {', '.join(Demonstration.model_fields)}")
     try:
-        row = Demonstration(**fields)
+        row = Demonstration.model_validate(fields)
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise ValueError("; ".join(problems)) from error

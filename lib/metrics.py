@@ -1,0 +1,284 @@
+"""Metrics: pass@k, reranking, reward quality, localisation, and bootstrap intervals for all of them.
+
+Shapes: `_S` seeds, `_P` problems, `_N` samples of a problem.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.special import comb, softmax
+from sklearn.metrics import roc_auc_score
+
+SELECTORS = ("random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle")
+
+# --- pass@k ---
+
+
+def pass_at_k(n: int, c: np.ndarray | int, k: int) -> np.ndarray:
+    """Chance that k of n samples, c of them correct, hold a correct one: 1 - C(n-c, k) / C(n, k).
+
+    The unbiased estimator of Chen et al. 2021; `c` may be an array. Raises ValueError unless
+    0 <= c <= n and 1 <= k <= n.
+    """
+    c = np.asarray(c)
+    if not 1 <= k <= n or (c < 0).any() or (c > n).any():
+        raise ValueError(f"pass@k needs 1 <= k <= n and 0 <= c <= n; got k={k}, n={n}, c={c}")
+    return 1.0 - comb(n - c, k) / comb(n, k)
+
+
+def pass_at_k_table(correct_PN: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """pass@k of every problem, shape (P, len(ks))."""
+    correct_PN = np.asarray(correct_PN)
+    return np.stack([pass_at_k(correct_PN.shape[1], correct_PN.sum(1), k) for k in ks], axis=1)
+
+
+def reranked_pass_at_k(correct_PN: np.ndarray, scores_PN: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """Whether the k samples of highest score hold a correct one, shape (P, len(ks))."""
+    order = np.argsort(-np.asarray(scores_PN), axis=1, kind="stable")
+    solved = np.maximum.accumulate(np.take_along_axis(np.asarray(correct_PN), order, axis=1), axis=1)
+    return solved[:, [k - 1 for k in ks]].astype(float)
+
+
+# --- bootstrap over seeds and problems ---
+
+
+def bootstrap_ci(
+    values_SP: np.ndarray, n_resamples: int, seed: int, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """(mean, low, high): percentile interval of the mean, seeds and problems drawn with replacement.
+
+    A resample takes the same problems for every seed. NaN marks a cell without a value, which is
+    left out of every mean.
+    """
+    values_SP = np.atleast_2d(np.asarray(values_SP, dtype=float))
+    present_SP = ~np.isnan(values_SP)
+    if not present_SP.any():
+        raise ValueError("bootstrap_ci: no values")
+    values_SP = np.where(present_SP, values_SP, 0.0)
+    seeds_RS, problems_RP = _resamples(*values_SP.shape, n_resamples, seed)
+    totals = ((seeds_RS @ values_SP) * problems_RP).sum(1)
+    counts = ((seeds_RS @ present_SP) * problems_RP).sum(1)
+    means = np.divide(totals, counts, out=np.full(n_resamples, np.nan), where=counts > 0)
+    return float(values_SP.sum() / present_SP.sum()), *_interval(means, confidence)
+
+
+def bootstrap_statistic(
+    statistic: Callable[..., float],
+    *arrays_SPN: np.ndarray,
+    n_resamples: int,
+    seed: int,
+    confidence: float = 0.95,
+) -> tuple[float, float, float]:
+    """As `bootstrap_ci`, for a `statistic` of all samples of all problems; its mean over seeds.
+
+    `statistic` gets the flattened samples, one array for each of `arrays_SPN`.
+    """
+    n_seeds, n_problems = arrays_SPN[0].shape[:2]
+    seeds_RS, problems_RP = _resamples(n_seeds, n_problems, n_resamples, seed)
+
+    def by_seed(problems: np.ndarray) -> list[float]:
+        return [statistic(*(a[s][problems].ravel() for a in arrays_SPN)) for s in range(n_seeds)]
+
+    values_RS = [by_seed(np.repeat(np.arange(n_problems), counts)) for counts in problems_RP]
+    return _weighted_by_seed(by_seed(np.arange(n_problems)), np.array(values_RS), seeds_RS, confidence)
+
+
+def bootstrap_auroc(
+    scores_SPN: np.ndarray,
+    positive_SPN: np.ndarray,
+    n_resamples: int,
+    seed: int,
+    confidence: float = 0.95,
+) -> tuple[float, float, float]:
+    """`bootstrap_statistic` of `auroc`, fast: pairs are counted once, between problems.
+
+    With pairs_PP[p, q] the won pairs of a positive of p and a negative of q, a tie half a win, the
+    AUROC of a resample that has problem p w_p times is w' pairs w / (w'positives * w'negatives).
+    """
+    n_seeds, n_problems, _ = scores_SPN.shape
+    seeds_RS, problems_RP = _resamples(n_seeds, n_problems, n_resamples, seed)
+    points, values_SR = [], []
+    for scores_PN, positive_PN in zip(scores_SPN, positive_SPN.astype(bool), strict=True):
+        pairs_PP = np.stack([_won_pairs(row, up, scores_PN, positive_PN)
+                             for row, up in zip(scores_PN, positive_PN, strict=True)])
+        weights_RP = np.vstack([np.ones(n_problems), problems_RP])
+        won = ((weights_RP @ pairs_PP) * weights_RP).sum(1)
+        all_pairs = (weights_RP @ positive_PN.sum(1)) * (weights_RP @ (~positive_PN).sum(1))
+        point, *values = np.divide(won, all_pairs, out=np.full(len(won), np.nan), where=all_pairs > 0)
+        points.append(point)
+        values_SR.append(values)
+    return _weighted_by_seed(points, np.array(values_SR).T, seeds_RS, confidence)
+
+
+def cell_means(values: Sequence[float], seeds: Sequence, problems: Sequence) -> np.ndarray:
+    """Mean of the values of every seed and problem, shape (S, P); NaN where there is none."""
+    _, rows = np.unique(seeds, return_inverse=True)
+    _, columns = np.unique(problems, return_inverse=True)
+    totals, counts = np.zeros((2, rows.max() + 1, columns.max() + 1))
+    np.add.at(totals, (rows, columns), values)
+    np.add.at(counts, (rows, columns), 1)
+    return np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
+
+
+def _resamples(n_seeds: int, n_problems: int, n_resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each seed (R, S) and each problem (R, P) is in each resample."""
+    rng = np.random.default_rng(seed)
+    return tuple(rng.multinomial(n, np.full(n, 1 / n), size=n_resamples) for n in (n_seeds, n_problems))
+
+
+def _interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def _weighted_by_seed(
+    points_S: Sequence[float], values_RS: np.ndarray, seeds_RS: np.ndarray, confidence: float
+) -> tuple[float, float, float]:
+    resampled = (values_RS * seeds_RS).sum(1) / seeds_RS.sum(1)
+    return float(np.mean(points_S)), *_interval(resampled, confidence)
+
+
+def _won_pairs(
+    scores_N: np.ndarray, positive_N: np.ndarray, scores_PN: np.ndarray, positive_PN: np.ndarray
+) -> np.ndarray:
+    """Pairs of a positive here and a negative of each problem in which the positive scores higher."""
+    here = scores_N[positive_N][:, None, None]
+    return ((0.5 * (here > scores_PN) + 0.5 * (here >= scores_PN)) * ~positive_PN).sum((0, 2))
+
+
+# --- reranking ---
+
+
+def answer_codes(answers_PN: Sequence[Sequence[str | None]]) -> np.ndarray:
+    """Number the distinct answers of each problem 0, 1, ..; -1 for a missing answer. Shape (P, N)."""
+    codes = []
+    for answers in answers_PN:
+        seen: dict[str, int] = {}
+        codes.append([-1 if a is None else seen.setdefault(a, len(seen)) for a in answers])
+    return np.array(codes)
+
+
+def rerank_accuracy(
+    selector: str,
+    n: int,
+    codes_PN: np.ndarray,
+    correct_PN: np.ndarray,
+    logprobs_PN: np.ndarray,
+    rewards_PN: np.ndarray,
+    *,
+    n_subsets: int,
+    seed: int,
+) -> np.ndarray:
+    """Chance that `selector` elects a correct sample among n drawn from the N of a problem, shape (P,).
+
+    random: any; logprob, reward: the highest score; oracle: a correct one if there is one; majority:
+    the commonest answer (`codes_PN`, see `answer_codes`); reward_weighted_majority: the answer with
+    the largest sum of softmax(reward). Ties are broken at random, and a majority is for a missing answer
+    only when all are missing. Exact, except that the majorities are averaged over `n_subsets` random
+    subsets, which are nested in n.
+    """
+    correct_PN = np.asarray(correct_PN, dtype=float)
+    n_samples = correct_PN.shape[1]
+    if not 1 <= n <= n_samples:
+        raise ValueError(f"best of n needs 1 <= n <= {n_samples} samples; got n={n}")
+    if selector == "random":
+        return correct_PN.mean(1)
+    if selector == "oracle":
+        return pass_at_k(n_samples, correct_PN.sum(1).astype(int), n)
+    if selector == "logprob":
+        return _best_of(n, correct_PN, np.asarray(logprobs_PN))
+    if selector == "reward":
+        return _best_of(n, correct_PN, np.asarray(rewards_PN))
+    if selector not in SELECTORS:
+        raise ValueError(f"selector: {selector!r} is none of {', '.join(SELECTORS)}")
+    order_PKN = np.random.default_rng(seed).random((len(correct_PN), n_subsets, n_samples)).argsort(-1)
+    drawn_PKN = order_PKN < n
+    if selector == "majority":
+        return _majority(codes_PN, correct_PN, drawn_PKN, drawn_PKN.astype(float))
+    rewards_PKN = np.where(drawn_PKN, np.asarray(rewards_PN)[:, None], -np.inf)
+    return _majority(codes_PN, correct_PN, drawn_PKN, softmax(rewards_PKN, axis=-1))
+
+
+def _best_of(n: int, correct_PN: np.ndarray, scores_PN: np.ndarray) -> np.ndarray:
+    """Expected correctness of the sample with the highest score, over all subsets of n."""
+    n_samples = correct_PN.shape[1]
+    above_PN = (scores_PN[:, None, :] > scores_PN[:, :, None]).sum(-1)
+    tied_PN = (scores_PN[:, None, :] == scores_PN[:, :, None]).sum(-1)
+    # the subset's best is one of the tied samples: none above them is drawn, but one of them is
+    below = n_samples - above_PN
+    chance_PN = (comb(below, n) - comb(below - tied_PN, n)) / comb(n_samples, n) / tied_PN
+    return (chance_PN * correct_PN).sum(1)
+
+
+def _majority(
+    codes_PN: np.ndarray, correct_PN: np.ndarray, drawn_PKN: np.ndarray, weights_PKN: np.ndarray
+) -> np.ndarray:
+    """Chance that a sample with the heaviest answer is correct, averaged over the K subsets."""
+    one_hot_PNC = (codes_PN[:, :, None] == np.arange(codes_PN.shape[1])).astype(float)
+    counts_PKC = drawn_PKN.astype(float) @ one_hot_PNC
+    right_PKC = (drawn_PKN * correct_PN[:, None]) @ one_hot_PNC
+    votes_PKC = np.where(counts_PKC > 0, weights_PKN @ one_hot_PNC, -1.0)
+    # equal sums of floats may differ in their last digits
+    elected_PKC = (counts_PKC > 0) & (votes_PKC >= votes_PKC.max(-1, keepdims=True) - 1e-9)
+    accuracy_PKC = right_PKC / np.maximum(counts_PKC, 1)
+    accuracy_PK = (accuracy_PKC * elected_PKC).sum(-1) / np.maximum(elected_PKC.sum(-1), 1)
+    # all missing: any sample is elected
+    unanswered_PK = (drawn_PKN * correct_PN[:, None]).sum(-1) / drawn_PKN.sum(-1)
+    return np.where(counts_PKC.any(-1), accuracy_PK, unanswered_PK).mean(1)
+
+
+# --- reward quality ---
+
+
+def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Chance that a positive scores higher than a negative, a tie counting half; NaN without both."""
+    positive = np.asarray(positive, dtype=bool)
+    if positive.all() or not positive.any():
+        return float("nan")
+    return float(roc_auc_score(positive, scores))
+
+
+def expected_calibration_error(probabilities: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
+    """Mean |accuracy - mean probability| over `bins` equal bins of [0, 1], weighted by their size."""
+    probabilities, correct = np.asarray(probabilities, dtype=float), np.asarray(correct, dtype=float)
+    which = np.minimum((probabilities * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, correct - probabilities, minlength=bins)
+    return float(np.abs(gaps).sum() / len(probabilities))
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's correlation; NaN when one side is constant."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+# --- localisation ---
+
+
+def reward_drops(unit_reward: Sequence[float]) -> np.ndarray:
+    """From the reward [f_0, f_1, .., f_K] before the first unit and at each unit's end: f_(k-1) - f_k.
+
+    The largest drop points at the first wrong unit.
+    """
+    return -np.diff(np.asarray(unit_reward, dtype=float))
+
+
+def localisation_hits(unit_scores: Sequence[Sequence[float]], first_wrong_unit: Sequence[int]) -> np.ndarray:
+    """1 where the largest unit score is the first wrong unit's; 1/m when m units tie for the largest."""
+    hits = []
+    for scores, truth in zip(unit_scores, first_wrong_unit, strict=True):
+        if not 0 <= truth < len(scores):
+            raise ValueError(f"first wrong unit {truth} of a trace with {len(scores)} unit scores")
+        largest = np.asarray(scores) == np.max(scores)
+        hits.append(largest[truth] / largest.sum())
+    return np.array(hits, dtype=float)
+
+
+def chance(unit_scores: Sequence[Sequence[float]]) -> np.ndarray:
+    """The hit rate of pointing at a unit at random: 1 / number of units."""
+    return np.array([1.0 / len(scores) for scores in unit_scores])
