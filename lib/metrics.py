@@ -184,7 +184,9 @@ def rerank_accuracy(
     n_samples = correct_PN.shape[1]
     if not 1 <= n <= n_samples:
         raise ValueError(f"best of n needs 1 <= n <= {n_samples} samples; got n={n}")
-    if selector == "random":
+    if selector not in SELECTORS:
+        raise ValueError(f"selector: {selector!r} is none of {', '.join(SELECTORS)}")
+    if selector == "random" or n == 1:
         return correct_PN.mean(1)
     if selector == "oracle":
         return pass_at_k(n_samples, correct_PN.sum(1).astype(int), n)
@@ -192,8 +194,6 @@ def rerank_accuracy(
         return _best_of(n, correct_PN, np.asarray(logprobs_PN))
     if selector == "reward":
         return _best_of(n, correct_PN, np.asarray(rewards_PN))
-    if selector not in SELECTORS:
-        raise ValueError(f"selector: {selector!r} is none of {', '.join(SELECTORS)}")
     order_PKN = np.random.default_rng(seed).random((len(correct_PN), n_subsets, n_samples)).argsort(-1)
     drawn_PKN = order_PKN < n
     if selector == "majority":

@@ -1,0 +1,116 @@
+import math
+
+import pytest
+import torch
+from trl.trainer.utils import nanstd
+
+from lib import credit
+
+
+def random_batch(seed=0, b=8, t=7):
+    """Rewards (NaN on padding), a right-padded mask, and random boundaries that hold the last token."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, t + 1, (b, 1), generator=generator)
+    mask = torch.arange(t)[None] < lengths
+    rewards = torch.randn(b, t, generator=generator).masked_fill(~mask, float("nan"))
+    ends = (torch.rand(b, t, generator=generator) < 0.4) & mask
+    return rewards, mask, credit.boundaries("step", mask, 3, ends)
+
+
+def test_boundaries_by_hand():
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool()
+    ends = torch.tensor([[0, 1, 0, 0, 0], [1, 0, 0, 0, 1]]).bool()
+    expected = {
+        "sparse": [[0, 0, 0, 0, 1], [0, 0, 1, 0, 0]],
+        "interval": [[0, 1, 0, 1, 1], [0, 1, 1, 0, 0]],
+        "step": [[0, 1, 0, 0, 1], [1, 0, 1, 0, 0]],
+        "dense": [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]],
+    }
+    for kind, rows in expected.items():
+        assert credit.boundaries(kind, mask, 2, ends).int().tolist() == rows, kind
+
+
+def test_unknown_kinds_are_refused():
+    mask = torch.ones(2, 3).bool()
+    with pytest.raises(ValueError, match="'steps' is none of"):
+        credit.boundaries("steps", mask, 2, mask)
+    with pytest.raises(ValueError, match="'telescope' is none of"):
+        credit.advantages(torch.ones(2, 3), mask, mask, credit="telescope", gamma=1.0, group_size=2, clip=5.0)
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_normalise_matches_a_loop_over_groups(scale):
+    rewards, _, marked = random_batch(1)
+    result = credit.normalise(rewards, marked, 4, scale)
+    for first in (0, 4):
+        values = [r.item() for r in rewards[first : first + 4][marked[first : first + 4]]]
+        mean = sum(values) / len(values)
+        std = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
+        expected = [(v - mean) / (std + 1e-4) if scale else v - mean for v in values]
+        found = result[first : first + 4][marked[first : first + 4]].tolist()
+        assert found == pytest.approx(expected, abs=1e-5)
+    assert (result[~marked] == 0).all()
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+def test_returns_match_a_double_loop(gamma):
+    rewards, mask, marked = random_batch(2)
+    result = credit.discounted(rewards, marked, mask, gamma)
+    for b in range(len(rewards)):
+        for t in range(rewards.shape[1]):
+            ahead = [s for s in range(t, rewards.shape[1]) if marked[b, s]]
+            expected = sum(gamma**k * rewards[b, s].item() for k, s in enumerate(ahead))
+            assert result[b, t].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_returns_of_a_long_completion_do_not_underflow():
+    rewards = torch.ones(1, 5000)
+    mask = torch.ones(1, 5000).bool()
+    assert credit.discounted(rewards, mask, mask, 0.9)[0, 0].item() == pytest.approx(10.0, rel=1e-4)
+
+
+def test_group_advantage_by_hand_and_by_trl():
+    scores = torch.tensor([1.0, 2.0, 3.0, 6.0, 5.0, 5.0, 5.0, 5.0])
+    std = math.sqrt((4 + 1 + 0 + 9) / 3)
+    expected = [(x - 3) / (std + 1e-4) for x in (1, 2, 3, 6)] + [0.0] * 4
+    assert credit.group(scores, 4).tolist() == pytest.approx(expected, abs=1e-6)
+    grouped = scores.view(-1, 4)
+    trl = (grouped - grouped.mean(1, keepdim=True)) / (nanstd(grouped, dim=1, keepdim=True) + 1e-4)
+    assert torch.allclose(credit.group(scores, 4), trl.flatten(), atol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+def test_sparse_boundaries_give_every_token_the_group_advantage(gamma):
+    rewards, mask, _ = random_batch(3)
+    last = credit.boundaries("sparse", mask, 1, mask)
+    result = credit.advantages(rewards, last, mask, credit="discounted", gamma=gamma, group_size=4, clip=10.0)
+    grpo = credit.group(rewards[last], 4)
+    assert torch.allclose(result, grpo[:, None] * mask, atol=1e-6)
+    same = credit.advantages(rewards, last, mask, credit="group", gamma=gamma, group_size=4, clip=10.0)
+    assert torch.allclose(result, same, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["discounted", "group"])
+@pytest.mark.parametrize("value", [0.1, -37.3])
+def test_a_constant_reward_moves_nothing(kind, value):
+    _, mask, marked = random_batch(4)
+    rewards = torch.full(mask.shape, value)
+    result = credit.advantages(rewards, marked, mask, credit=kind, gamma=0.9, group_size=4, clip=5.0)
+    assert result.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["discounted", "group"])
+def test_advantages_are_finite_and_zero_on_padding(kind):
+    rewards, mask, marked = random_batch(5)
+    result = credit.advantages(rewards, marked, mask, credit=kind, gamma=0.9, group_size=4, clip=5.0)
+    assert torch.isfinite(result).all()
+    assert (result[~mask] == 0).all() and result[mask].abs().max() > 0
+
+
+def test_clipping_bounds_every_reward_before_discounting():
+    rewards = torch.zeros(8, 1)
+    rewards[0] = 1000.0  # normalised: 7 / sqrt(8) = 2.47
+    mask = torch.ones(8, 1).bool()
+    result = credit.advantages(rewards, mask, mask, credit="discounted", gamma=0.9, group_size=8, clip=2.0)
+    assert result[0].item() == 2.0
+    assert result[1:].flatten().tolist() == pytest.approx([-1 / math.sqrt(8)] * 7, abs=1e-3)

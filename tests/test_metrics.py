@@ -1,0 +1,178 @@
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+
+from lib import metrics
+
+
+def test_pass_at_k_matches_the_enumeration_of_subsets():
+    for n, k in itertools.product(range(1, 7), range(1, 7)):
+        for c in range(n + 1) if k <= n else ():
+            subsets = list(itertools.combinations([i < c for i in range(n)], k))
+            assert metrics.pass_at_k(n, c, k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
+
+
+def test_pass_at_k_of_many_problems_and_bad_input():
+    correct = np.array([[1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
+    table = metrics.pass_at_k_table(correct, [1, 2, 4])
+    assert table == pytest.approx(np.array([[0.25, 0.5, 1.0], [0, 0, 0], [1, 1, 1]]))
+    for n, c, k in [(4, 5, 1), (4, -1, 1), (4, 2, 5), (4, 2, 0)]:
+        with pytest.raises(ValueError, match="pass@k needs"):
+            metrics.pass_at_k(n, c, k)
+
+
+def test_reranked_pass_at_k_by_hand():
+    correct = np.array([[0, 1, 0], [1, 0, 0]])
+    scores = np.array([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
+    assert metrics.reranked_pass_at_k(correct, scores, [1, 2, 3]).tolist() == [[0, 1, 1], [0, 0, 1]]
+
+
+def test_bootstrap_of_coin_flips_has_the_binomial_interval():
+    flips = np.array([[1.0, 0.0] * 200])
+    mean, low, high = metrics.bootstrap_ci(flips, 4000, seed=0)
+    assert mean == 0.5
+    half_width = 1.96 * math.sqrt(0.25 / 400)
+    assert (low, high) == pytest.approx((0.5 - half_width, 0.5 + half_width), abs=0.005)
+    assert (mean, low, high) == metrics.bootstrap_ci(flips, 4000, seed=0)
+
+
+def test_bootstrap_resamples_seeds_as_well_as_problems():
+    seeds_differ = np.repeat([[0.0], [1.0]], 50, axis=1)  # means 0 (1/4), 1/2 (1/2), 1 (1/4)
+    assert metrics.bootstrap_ci(seeds_differ, 2000, seed=0) == (0.5, 0.0, 1.0)
+    assert metrics.bootstrap_ci(np.full((3, 20), 0.7), 100, seed=0) == pytest.approx((0.7, 0.7, 0.7))
+
+
+def test_bootstrap_leaves_missing_cells_out():
+    values = np.array([[1.0, np.nan, 0.0], [np.nan, np.nan, 1.0]])
+    mean, low, high = metrics.bootstrap_ci(values, 500, seed=0)
+    assert mean == pytest.approx(2 / 3) and 0 <= low < high <= 1
+    with pytest.raises(ValueError, match="no values"):
+        metrics.bootstrap_ci(np.full((2, 3), np.nan), 10, seed=0)
+
+
+def test_cell_means_by_hand():
+    cells = metrics.cell_means([1, 0, 0.5, 1], seeds=[0, 0, 1, 1], problems=[7, 7, 7, 9])
+    assert np.array_equal(cells, [[0.5, np.nan], [0.5, 1.0]], equal_nan=True)
+
+
+def test_auroc_counts_pairs():
+    rng = random.Random(0)
+    scores = [rng.randint(0, 5) for _ in range(40)]
+    positive = [rng.random() < 0.4 for _ in range(40)]
+    pairs = [(s > r) + 0.5 * (s == r) for s, p in zip(scores, positive, strict=True) if p
+             for r, q in zip(scores, positive, strict=True) if not q]
+    assert metrics.auroc(scores, positive) == pytest.approx(sum(pairs) / len(pairs))
+    assert math.isnan(metrics.auroc([1.0, 2.0], [True, True]))
+
+
+def test_fast_bootstrap_of_auroc_agrees_with_the_plain_one():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 6, (2, 12, 4)).astype(float)  # with ties
+    positive = rng.random(scores.shape) < 0.2 + 0.1 * scores
+    fast = metrics.bootstrap_auroc(scores, positive, n_resamples=60, seed=3)
+    plain = metrics.bootstrap_statistic(metrics.auroc, scores, positive, n_resamples=60, seed=3)
+    assert fast == pytest.approx(plain, abs=1e-12)
+    assert fast[0] == pytest.approx(np.mean([metrics.auroc(s.ravel(), p.ravel())
+                                             for s, p in zip(scores, positive, strict=True)]))
+
+
+# --- reranking ---
+
+
+def select(selector, answers, correct, logprobs, rewards):
+    """Expected correctness of the election of one sample, in plain Python."""
+    everyone = range(len(answers))
+    if selector == "random":
+        elected = list(everyone)
+    elif selector == "oracle":
+        return float(any(correct))
+    elif selector in ("logprob", "reward"):
+        scores = logprobs if selector == "logprob" else rewards
+        elected = [i for i in everyone if scores[i] == max(scores)]
+    else:
+        weight = [1.0 if selector == "majority" else math.exp(r) for r in rewards]
+        votes = {a: sum(weight[i] for i in everyone if answers[i] == a) for a in answers if a is not None}
+        if not votes:
+            return sum(correct) / len(correct)
+        winners = [a for a, v in votes.items() if math.isclose(v, max(votes.values()))]
+        by_answer = [[correct[i] for i in everyone if answers[i] == a] for a in winners]
+        return sum(sum(c) / len(c) for c in by_answer) / len(winners)
+    return sum(correct[i] for i in elected) / len(elected)
+
+
+def rerank(selector, n, answers, correct, logprobs, rewards, n_subsets):
+    return metrics.rerank_accuracy(
+        selector, n, metrics.answer_codes(answers), np.array(correct), np.array(logprobs),
+        np.array(rewards), n_subsets=n_subsets, seed=0,
+    )
+
+
+@pytest.mark.parametrize("selector", metrics.SELECTORS)
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_selectors_match_the_enumeration_of_subsets(selector, n):
+    rng = random.Random(1)
+    answers = [[rng.choice(["1", "2", "3", None]) for _ in range(5)] for _ in range(6)] + [[None] * 5]
+    correct = [[a == "1" for a in row] for row in answers]
+    logprobs = [[float(rng.randint(-3, 0)) for _ in row] for row in answers]  # with ties
+    rewards = [[rng.gauss(0, 2) for _ in row] for row in answers]
+    result = rerank(selector, n, answers, correct, logprobs, rewards, n_subsets=4000)
+    sampled = "majority" in selector and 1 < n < 5
+    for p, row in enumerate(zip(answers, correct, logprobs, rewards, strict=True)):
+        outcomes = [select(selector, *([column[i] for i in subset] for column in row))
+                    for subset in itertools.combinations(range(5), n)]
+        assert result[p] == pytest.approx(sum(outcomes) / len(outcomes), abs=0.04 if sampled else 1e-9)
+
+
+def test_elections_by_hand():
+    answers = [["4", "4", "5", None, None, None]]
+    correct = [[False, False, True, False, False, False]]
+    logprobs = [[-1.0, -2.0, -3.0, -0.5, -4.0, -5.0]]
+    rewards = [[0.0, 0.0, 2.0, 3.0, 3.0, 3.0]]
+
+    def accuracy(selector):
+        return rerank(selector, 6, answers, correct, logprobs, rewards, n_subsets=1)[0]
+
+    assert accuracy("random") == pytest.approx(1 / 6)
+    assert accuracy("majority") == 0.0  # two votes for 4; the missing answers have no vote
+    assert accuracy("reward_weighted_majority") == 1.0  # exp(2) > 2 exp(0)
+    assert accuracy("logprob") == 0.0 and accuracy("reward") == 0.0
+    assert accuracy("oracle") == 1.0
+    assert rerank("majority", 2, [["4", "5"]], [[True, False]], [[0, 0]], [[0, 0]], 1)[0] == 0.5
+
+
+def test_bad_selectors_and_sizes_are_refused():
+    one = [["1"]], [[True]], [[0.0]], [[0.0]]
+    with pytest.raises(ValueError, match="'best' is none of random, majority"):
+        rerank("best", 1, *one, 1)
+    with pytest.raises(ValueError, match="best of n needs 1 <= n <= 1"):
+        rerank("oracle", 2, *one, 1)
+
+
+# --- reward quality and localisation ---
+
+
+def test_calibration_by_hand():
+    # bins .0: |0 - .05|, .1: |1 - .15|, .9: |2 - 2.9|, over five samples
+    error = metrics.expected_calibration_error([0.05, 0.15, 0.95, 0.95, 1.0], [0, 1, 1, 0, 1])
+    assert error == pytest.approx((0.05 + 0.85 + 0.9) / 5)
+    assert metrics.expected_calibration_error([1.0, 0.0], [1, 0]) == 0.0
+
+
+def test_correlation_by_hand():
+    assert metrics.correlation([0, 1, 2, 3], [0, 0, 1, 1]) == pytest.approx(2 / math.sqrt(5))
+    assert math.isnan(metrics.correlation([1, 2, 3], [True, True, True]))
+
+
+def test_the_largest_drop_points_at_the_unit():
+    assert metrics.reward_drops([1.0, 1.5, -2.0, -2.5]).tolist() == [-0.5, 3.5, 0.5]
+
+
+def test_localisation_by_hand():
+    scores = [[0.0, 2.0, 1.0], [0.0, 2.0], [1.0, 1.0, 0.0], [1.0, 1.0, 0.0]]
+    assert metrics.localisation_hits(scores, [1, 0, 0, 2]).tolist() == [1.0, 0.0, 0.5, 0.0]
+    assert metrics.chance(scores).tolist() == pytest.approx([1 / 3, 1 / 2, 1 / 3, 1 / 3])
+    with pytest.raises(ValueError, match="first wrong unit 2 of a trace with 2"):
+        metrics.localisation_hits([[0.0, 1.0]], [2])

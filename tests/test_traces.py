@@ -1,0 +1,78 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib import traces
+
+TAGS = [traces.THINK_OPEN, traces.THINK_CLOSE, traces.ANSWER_OPEN, traces.ANSWER_CLOSE]
+texts = st.lists(st.one_of(st.sampled_from([*TAGS, "\n", "\r\n", " ", "1 + 1 = 2"]), st.text(max_size=8)),
+                 max_size=14).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts)
+def test_any_text_can_be_read(text):
+    trace = traces.parse(text)
+    assert len(trace.steps) == len(traces.step_spans(text)) == len(traces.unit_spans(text)) - 1
+    assert all(step and "\n" not in step for step in trace.steps)
+    assert not trace.well_formed or (trace.steps and trace.answer)
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts)
+def test_units_are_in_order_and_end_with_the_text(text):
+    spans = traces.unit_spans(text)
+    edges = [edge for span in spans for edge in span]
+    assert edges == sorted(edges) and edges[0] >= 0 and edges[-1] == len(text)
+    for (_, end), (start, _) in zip(spans[:-2], spans[1:-1], strict=False):
+        assert text[end:start].strip("\n").strip() == ""
+
+
+words = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="<>\n"), min_size=1)
+lines = words.map(str.strip).filter(bool)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(lines, min_size=1, max_size=5), lines)
+def test_what_is_rendered_is_read_back(steps, answer):
+    assert traces.parse(traces.render(steps, answer)) == traces.Trace(steps, answer, well_formed=True)
+
+
+def test_units_by_hand():
+    text = traces.render(["1 + 1 = 2", "2 * 3 = 6"], "6")
+    units = [text[a:b] for a, b in traces.unit_spans(text)]
+    assert units == ["1 + 1 = 2", "2 * 3 = 6", "\n</think>\n<answer>6</answer>"]
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "answer"),
+    [
+        ("", [], None),
+        ("1 + 1 = 2", ["1 + 1 = 2"], None),
+        ("<think>\n1 + 1 = 2\n<answer>2</answer>", ["1 + 1 = 2"], "2"),
+        ("<think>\n1 + 1 = 2\n</think>\n2</answer>", ["1 + 1 = 2"], None),
+        ("1 + 1 = 2\n</think>\n<answer> 2 </answer>", ["1 + 1 = 2"], "2"),
+        ("<think>\na\n</think>\n<answer>1</answer>\n<answer>2</answer>", ["a"], "2"),
+    ],
+)
+def test_damaged_traces_are_read_as_far_as_they_go(text, steps, answer):
+    assert traces.parse(text) == traces.Trace(steps, answer, well_formed=False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "correct"),
+    [
+        ("12", "12", True),
+        ("012", "12", True),
+        ("-3", "3", False),
+        ("13", "12", False),
+        (None, "12", False),
+        ("", "12", False),
+        ("12.0", "12", True),
+        ("1,200", "1200", True),
+        (r"\frac{1}{2}", "0.5", True),
+        ("eleven", "12", False),
+    ],
+)
+def test_answers_are_graded_by_value(answer, gold, correct):
+    assert traces.is_correct(answer, gold) is correct
