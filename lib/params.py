@@ -1,0 +1,296 @@
+"""The typed parameter tree of the study, read from params.yaml, and its profiles.
+
+Every value stands in params.yaml and none here: a key that is missing, unknown or ill-typed is
+refused by name. `python -m lib.params PROFILE` prints the tree with a profile's overlay applied.
+"""
+
+import difflib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TextIO, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # names are parts of paths and stage names
+
+TRAINED_WITHOUT_REWARD = ("base", "sft", "grpo")
+
+
+class Section(BaseModel):
+    """A part of the tree: exactly these keys, of exactly these types, read only."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Data(Section):
+    dataset: Literal["world"]
+    train: Count
+    demonstrations: Count
+    validation: Count
+    test: Count
+    steps: Annotated[tuple[Count, ...], Field(min_length=1)]
+    seed: int
+
+
+class Backbone(Section):
+    architecture: Literal["qwen2", "llama"]
+    hidden: Count
+    layers: Count
+    heads: Count
+
+
+class Pretraining(Section):
+    steps: Count
+    batch_size: Count
+    lr_matrices: Positive
+    lr_rest: Positive
+    malformed: Fraction
+    seed: int
+
+
+class Lora(Section):
+    r: Count
+    alpha: Count
+    full_weights: bool
+
+
+class Sft(Section):
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+
+
+class Grpo(Section):
+    steps: Count
+    prompts_per_step: Count
+    group_size: Annotated[int, Field(ge=2)]
+    lr: Positive
+    beta: NotNegative
+
+
+class Airl(Grpo):
+    discriminator: str
+    discriminator_r: Count
+    discriminator_lr: Positive
+    frozen_discriminator: bool
+    boundaries: Literal["sparse", "interval", "step", "dense"]
+    interval: Count
+    loss: Literal["bce", "wgan"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
+    policy_per_prompt: Count
+    perturbations: Natural
+    relabel_correct: bool
+    credit: Literal["discounted", "group"]
+    gamma: Fraction
+    reward_clip: Positive
+    expert_in_group: bool
+    warmup_steps: Natural
+
+
+class AblationRuns(Section):
+    backbones: tuple[Name, ...]
+    seeds: tuple[Natural, ...]
+
+
+class Sampling(Section):
+    n: Count
+    temperature: Positive
+    max_new_tokens: Count
+    batch_size: Count
+
+
+class Evaluation(Section):
+    ks: Annotated[tuple[Count, ...], Field(min_length=1)]
+    bootstrap: Count
+    token_records: Natural
+
+
+class Params(Section):
+    """The whole tree."""
+
+    profile: Name
+    seeds: Annotated[tuple[Natural, ...], Field(min_length=1)]
+    policies: Annotated[tuple[Name, ...], Field(min_length=1)]
+    data: Data
+    backbones: dict[Name, Backbone]
+    pretraining: Pretraining
+    lora: Lora
+    sft: Sft
+    grpo: Grpo
+    airl: Airl
+    variants: dict[Name, dict[str, Any]]
+    ablations: dict[Name, dict[str, Any]]
+    ablation_runs: AblationRuns
+    sampling: Sampling
+    evaluation: Evaluation
+
+    def backbone(self, name: str) -> Backbone:
+        """The shape of a backbone; raises ValueError for an unknown name."""
+        if name not in self.backbones:
+            raise ValueError(f"unknown backbone {name!r}; params.yaml has {', '.join(self.backbones)}")
+        return self.backbones[name]
+
+    def airl_variant(self, name: str) -> Airl:
+        """The AIRL section of a variant or an ablation; raises ValueError for an unknown name."""
+        overlays = {**self.variants, **self.ablations}
+        if name not in overlays:
+            raise ValueError(f"unknown variant or ablation {name!r}; params.yaml has {', '.join(overlays)}")
+        return Airl.model_validate(merge(self.airl.model_dump(), overlays[name]))
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check a parameter file.
+
+    Raises ValueError with one line for each fault, `file: key: what`.
+    """
+    tree = _read(path)
+    profiles = tree.pop("profiles", {})
+    if profiles and tree.get("profile") != "default":
+        raise ValueError(
+            f"{path}: profile: must stay `default` here; run another profile with `make study PROFILE=name`"
+        )
+    return validate(tree, str(path))
+
+
+def validate(tree: dict, source: str) -> Params:
+    """Check a tree without `profiles`; `source` names it in messages. Raises ValueError as `load` does."""
+    try:
+        # as JSON, so that a YAML list may fill a tuple while every other type stays strict
+        params = Params.model_validate_json(json.dumps(tree, default=str))
+    except ValidationError as error:
+        raise ValueError("\n".join(f"{source}: {line}" for line in _describe(error, Params))) from error
+    faults = list(_contradictions(params))
+    if faults:
+        raise ValueError("\n".join(f"{source}: {line}" for line in faults))
+    return params
+
+
+def apply_profile(path: str | Path, profile: str) -> dict:
+    """The checked tree of a file with a profile's overlay; `default` is the tree itself.
+
+    Raises ValueError for an unknown profile and as `load` does.
+    """
+    tree = _read(path)
+    profiles = {"default": {}, **tree.pop("profiles", {})}
+    if profile not in profiles:
+        raise ValueError(f"{path}: unknown profile {profile!r}; there are {', '.join(profiles)}")
+    tree = merge(tree, profiles[profile]) | {"profile": profile}
+    validate(tree, f"{path}, profile {profile}")
+    return tree
+
+
+def merge(tree: dict, overlay: dict) -> dict:
+    """`tree` with `overlay` on top, section by section; null removes a key (RFC 7396)."""
+    merged = dict(tree)
+    for key, value in overlay.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            below = merged.get(key)
+            merged[key] = merge(below if isinstance(below, dict) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def parse_value(text: str) -> Any:
+    """A YAML value as DVC reads it: YAML 1.2, in which 1e-05 is a number."""
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def dump(tree: dict, stream: TextIO) -> None:
+    """Write a tree as YAML, its keys in their order."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.dump(tree, stream)
+
+
+def _read(path: str | Path) -> dict:
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; run from the root of the repository")
+    try:
+        tree = parse_value(path.read_text(encoding="utf-8"))
+    except MarkedYAMLError as error:
+        raise ValueError(f"{path}:{error.problem_mark.line + 1}: not YAML: {error.problem}") from error
+    if not isinstance(tree, dict) or not isinstance(tree.get("profiles", {}), dict):
+        raise ValueError(f"{path}: expected sections of `key: value`")
+    return tree
+
+
+def _contradictions(params: Params) -> Iterator[str]:
+    """What no single field can tell: names that refer to nothing, overlays that do not fit."""
+    known = ", ".join(params.backbones)
+    named = {"policies": params.policies, "ablation_runs.backbones": params.ablation_runs.backbones}
+    for section, names in named.items():
+        for name in names:
+            if name not in params.backbones:
+                yield f"{section}: {name!r} is not a backbone; there are {known}"
+    for section, overlays in (("variants", params.variants), ("ablations", params.ablations)):
+        for name in overlays:
+            other = params.variants if section == "ablations" else TRAINED_WITHOUT_REWARD
+            if name in other:
+                yield f"{section}.{name}: the name is taken; choose another"
+            yield from _overlay_faults(params, section, name, overlays[name], known)
+    k, n = max(params.evaluation.ks), params.sampling.n
+    if k > n:
+        yield f"evaluation.ks: pass@{k} needs as many samples; sampling.n is {n}"
+
+
+def _overlay_faults(params: Params, section: str, name: str, overlay: dict, known: str) -> Iterator[str]:
+    try:
+        airl = Airl.model_validate(merge(params.airl.model_dump(), overlay))
+    except ValidationError as error:
+        for line in _describe(error, Airl):
+            yield f"{section}.{name}.{line}"
+        return
+    if airl.discriminator not in ("same", *params.backbones):
+        yield f"{section}.{name}.discriminator: {airl.discriminator!r} is not `same` or a backbone; there are {known}"
+
+
+def _describe(error: ValidationError, root: type[Section]) -> Iterator[str]:
+    """One line a fault: `airl.stepz: unknown key (did you mean steps?)`."""
+    for fault in error.errors():
+        keys = [str(key) for key in fault["loc"] if key != "[key]"]
+        if fault["type"] == "extra_forbidden":
+            fields = _section_at(root, keys[:-1]).model_fields
+            close = difflib.get_close_matches(keys[-1], fields, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(fields)}"
+            yield f"{'.'.join(keys)}: unknown key ({hint})"
+        elif fault["type"] == "missing":
+            yield f"{'.'.join(keys)}: missing"
+        else:
+            message = fault["msg"].removeprefix("Input should be ")
+            yield f"{'.'.join(keys)}: should be {message}, not {fault['input']!r}"
+
+
+def _section_at(root: type[Section], keys: list[str]) -> type[Section]:
+    """The section a path of keys leads to, through the dictionaries of sections on the way."""
+    at = root
+    for key in keys:
+        is_section = isinstance(at, type) and issubclass(at, Section)
+        at = at.model_fields[key].annotation if is_section else get_args(at)[1]
+    return at
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m lib.params PROFILE")
+    try:
+        tree = apply_profile("params.yaml", sys.argv[1])
+    except ValueError as error:
+        sys.exit(str(error))
+    dump(tree, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+from pathlib import Path
+
+import pytest
+
+from lib import params
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write params.yaml with one value replaced (`a.b`), added or, by None, removed; return its path."""
+
+    def write(key: str | None = None, value=None) -> Path:
+        tree = params.parse_value((ROOT / "params.yaml").read_text())
+        if key:
+            *sections, last = key.split(".")
+            at = tree
+            for section in sections:
+                at = at[section]
+            if value is None:
+                del at[last]
+            else:
+                at[last] = value
+        path = tmp_path / "params.yaml"
+        with path.open("w") as out:
+            params.dump(tree, out)
+        return path
+
+    return write
+
+
+def test_values_are_read_from_the_file(write):
+    settings = params.load(write("airl.gamma", 0.75))
+    assert settings.airl.gamma == 0.75
+    assert settings.profile == "default"
+
+
+def test_the_tree_is_read_only(write):
+    with pytest.raises(ValueError, match="frozen"):
+        params.load(write()).airl.gamma = 0.5
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("airl.stepz", 3, "airl.stepz: unknown key (did you mean steps?)"),
+        ("nonsense", 3, "nonsense: unknown key (there are profile, seeds"),
+        ("backbones.qwen2.hiden", 3, "backbones.qwen2.hiden: unknown key (did you mean hidden?)"),
+        ("airl.gamma", None, "airl.gamma: missing"),
+        ("airl.steps", "many", "airl.steps: should be a valid integer, not 'many'"),
+        ("airl.steps", 2.5, "airl.steps: should be a valid integer"),
+        ("airl.relabel_correct", "false", "airl.relabel_correct: should be a valid boolean, not 'false'"),
+        ("airl.relabel_correct", 0, "airl.relabel_correct: should be a valid boolean"),
+        ("airl.gamma", 1.5, "airl.gamma: should be less than or equal to 1"),
+        ("airl.lr", float("nan"), "airl.lr: should be a finite number"),
+        ("airl.boundaries", "none", "airl.boundaries: should be 'sparse', 'interval', 'step' or 'dense'"),
+        ("seeds", [0, "one"], "seeds.1: should be a valid integer"),
+        ("policies", ["qwen2", "gpt"], "policies: 'gpt' is not a backbone; there are qwen2"),
+        ("ablation_runs.backbones", ["gpt"], "ablation_runs.backbones: 'gpt' is not a backbone"),
+        ("variants.airl_dense", {"gama": 1}, "variants.airl_dense.gama: unknown key (did you mean gamma?)"),
+        ("variants.airl_dense", {"gamma": 2}, "variants.airl_dense.gamma: should be less than or equal to 1"),
+        ("variants.sft", {}, "variants.sft: the name is taken"),
+        ("ablations.airl_dense", {}, "ablations.airl_dense: the name is taken"),
+        ("ablations.other", {"discriminator": "gpt"}, "ablations.other.discriminator: 'gpt' is not `same`"),
+        ("variants.a/b", {}, "variants.a/b: should"),
+        ("evaluation.ks", [1, 99], "evaluation.ks: pass@99 needs as many samples; sampling.n is 16"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_line_that_names_it(write, key, value, message):
+    path = write(key, value)
+    with pytest.raises(ValueError) as caught:
+        params.load(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_fault_has_its_line(write):
+    path = write("airl", {"gamma": 3})
+    with pytest.raises(ValueError) as caught:
+        params.load(path)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(params.Airl.model_fields)
+    assert all(line.startswith(f"{path}: airl.") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: [1, 2\nc: 3\n", ":3: not YAML"),
+        ("a: 1\na: 2\n", ":2: not YAML: found duplicate key"),
+        ("- 1\n", ": expected sections of `key: value`"),
+        ("", ": expected sections of `key: value`"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_line(tmp_path, text, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError) as caught:
+        params.load(path)
+    assert str(caught.value).startswith(f"{path}{message}")
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no such file"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_another_profile_is_not_run_in_place(write):
+    with pytest.raises(ValueError, match="make study PROFILE="):
+        params.load(write("profile", "tiny"))
+
+
+def test_variants_and_ablations_differ_from_airl_in_their_overlay_alone(write):
+    settings = params.load(write("ablations.other", {"gamma": 0.25, "boundaries": "sparse"}))
+    other = settings.airl_variant("other")
+    assert (other.gamma, other.boundaries) == (0.25, "sparse")
+    as_airl = {"gamma": settings.airl.gamma, "boundaries": settings.airl.boundaries}
+    assert other.model_copy(update=as_airl) == settings.airl
+    assert settings.airl_variant("airl_dense") == settings.airl
+    assert settings.airl_variant("airl_no_perturbation").perturbations == 0
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    settings = params.load(ROOT / "params.yaml")
+    with pytest.raises(ValueError, match="unknown variant or ablation 'dense'; params.yaml has airl_d"):
+        settings.airl_variant("dense")
+    with pytest.raises(ValueError, match="unknown backbone 'gpt'; params.yaml has qwen2"):
+        settings.backbone("gpt")
+
+
+def test_merge_by_hand():
+    tree = {"a": {"x": 1, "y": 2}, "b": [1, 2], "c": 3}
+    assert params.merge(tree, {"a": {"y": 5, "x": None}, "b": [9], "d": {"e": None}}) == {
+        "a": {"y": 5}, "b": [9], "c": 3, "d": {},
+    }
+    assert tree == {"a": {"x": 1, "y": 2}, "b": [1, 2], "c": 3}
+
+
+@pytest.mark.parametrize("profile", ["default", "tiny"])
+def test_every_profile_is_valid_and_loads_from_what_is_printed(profile, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["lib.params", profile])
+    params.main()
+    path = tmp_path / "params.yaml"
+    path.write_text(capsys.readouterr().out)
+    assert params.load(path).profile == profile
+
+
+def test_a_profile_typo_is_refused_with_the_profiles(write):
+    with pytest.raises(ValueError, match="unknown profile 'tinny'; there are default, tiny"):
+        params.apply_profile(write(), "tinny")
+
+
+def test_an_overlay_that_does_not_fit_is_refused(write):
+    with pytest.raises(ValueError, match="profile tiny: sft.epoch: unknown key .did you mean epochs"):
+        params.apply_profile(write("profiles.tiny.sft", {"epoch": 1}), "tiny")
+
+
+def test_numbers_are_read_as_dvc_writes_them():
+    assert params.parse_value("1e-05") == 1e-5
+    assert params.parse_value("false") is False
+    assert params.parse_value("qwen2") == "qwen2"
