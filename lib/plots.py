@@ -1,0 +1,337 @@
+"""The study's figures: each function takes tables or records and returns a figure; `save` writes it.
+
+One style, and one colour for a method, a selector or a detector wherever it appears. The bytes
+written depend on the numbers alone: no date, no random identifiers, a font that comes with matplotlib.
+"""
+
+import io
+import os
+import zlib
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+STYLE = {
+    "svg.hashsalt": "study",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 130,
+}
+GREY, BLACK = "#7f7f7f", "#222222"
+# Okabe and Ito's palette
+BLUE, SKY, GREEN, ORANGE, RED, PINK = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
+COLOURS = {
+    "base": GREY,
+    "sft": ORANGE,
+    "grpo": GREEN,
+    "airl_dense": BLUE,
+    "airl_no_perturbation": SKY,
+    "airl": RED,
+    "random": GREY,
+    "majority": ORANGE,
+    "logprob": PINK,
+    "reward": BLUE,
+    "reward_weighted_majority": SKY,
+    "oracle": GREEN,
+    "entropy": ORANGE,
+    "chance": GREY,
+    "correct": BLUE,
+    "wrong": RED,
+}
+LABELS = {
+    "base": "base",
+    "sft": "SFT",
+    "grpo": "GRPO (true answers)",
+    "airl": "AIRL (best)",
+    "airl_dense": "AIRL dense (paper)",
+    "airl_no_perturbation": "AIRL dense, no perturbations",
+    "reward_weighted_majority": "reward-weighted majority",
+    "logprob": "log-probability",
+    "perturbed": "rule-perturbed expert",
+    "policy": "policy's own errors",
+}
+INTERVALS = "bars: 95% bootstrap interval over problems and seeds"
+
+
+def colour(name: str) -> str:
+    """The colour of a method, selector or detector; an unlisted name always gets the same one."""
+    return COLOURS.get(name) or (PINK, BLACK, RED)[zlib.crc32(name.encode()) % 3]
+
+
+def label(name: str) -> str:
+    """The name of a method, selector or detector as readers see it."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def save(figure: Figure, name: str, directory: str | Path) -> Path:
+    """Write `name`.svg and `name`.png, each whole or not at all; returns the path of the PNG."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(STYLE):
+            figure.savefig(buffer, format=suffix, metadata=metadata)
+        temporary = directory / f".{name}.{suffix}.tmp"
+        temporary.write_bytes(buffer.getvalue())
+        os.replace(temporary, directory / f"{name}.{suffix}")
+    return directory / f"{name}.png"
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Make a drawing function use the study's style, whatever the caller's is."""
+
+    @wraps(draw)
+    def wrapper(*args, **kwargs) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def _panels(
+    names: list[str], width: float = 3.9, height: float = 3.3, rows: int = 1, sharey: bool | str = True
+):
+    """A figure, at least wide enough for its title, and its axes, shape (rows, names)."""
+    figure = Figure(figsize=(max(width * len(names), 6.2), height * rows))
+    axes = figure.subplots(rows, len(names), squeeze=False, sharey=sharey)
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.set_title(name)
+    return figure, axes
+
+
+def _legend_below(figure: Figure, axis, columns: int = 3) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def _names(table: pd.DataFrame, column: str) -> list[str]:
+    """The distinct values of a column, in the table's order."""
+    return list(dict.fromkeys(table[column]))
+
+
+def _errors(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_high") -> np.ndarray:
+    """(2, n) lengths of the error bars below and above the values."""
+    return np.array([rows[value] - rows[low], rows[high] - rows[value]], dtype=float).clip(min=0)
+
+
+def _curves(figure: Figure, axes, table: pd.DataFrame, hue: str, x: str, y: str) -> None:
+    """One line with error bars a `hue`, one panel a backbone, over ordered categories of `x`."""
+    ticks = sorted(table[x].unique())
+    hues = _names(table, hue)
+    for axis, (_, panel) in zip(axes, table.groupby("backbone", sort=False), strict=True):
+        for i, name in enumerate(hues):
+            rows = panel[panel[hue] == name].sort_values(x)
+            # a small shift keeps the error bars of different methods apart
+            position = [ticks.index(v) + 0.05 * (i - (len(hues) - 1) / 2) for v in rows[x]]
+            axis.errorbar(
+                position,
+                rows[y],
+                _errors(rows, y),
+                color=colour(name),
+                label=label(name),
+                marker="o",
+                capsize=2,
+                elinewidth=0.9,
+            )
+        axis.set_xticks(range(len(ticks)), [str(t) for t in ticks])
+    _legend_below(figure, axes[0])
+
+
+@styled
+def pass_at_k(main: pd.DataFrame) -> Figure:
+    """Pass@k of every method, one panel a backbone, from the table `main`."""
+    figure, axes = _panels(_names(main, "backbone"))
+    _curves(figure, axes[0], main, "method", "k", "pass_at_k")
+    for axis in axes[0]:
+        axis.set_xlabel("k (samples a problem)")
+    axes[0, 0].set_ylabel("pass@k (share of problems)")
+    figure.suptitle(f"Pass@k on the test problems ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def rerank(table: pd.DataFrame, policy: str) -> Figure:
+    """Accuracy of one answer chosen from n samples by each selector, one panel a backbone."""
+    table = table[table["policy"] == policy]
+    figure, axes = _panels(_names(table, "backbone"))
+    _curves(figure, axes[0], table, "selector", "n", "accuracy")
+    for axis in axes[0]:
+        axis.set_xlabel("n (samples to choose from)")
+    axes[0, 0].set_ylabel("accuracy of the chosen answer")
+    figure.suptitle(f"Best of n, samples of policy: {label(policy)} ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def reranked_pass_at_k(table: pd.DataFrame, policy: str) -> Figure:
+    """Share of problems with a right answer among the k samples ranked first, one panel a backbone."""
+    table = table[table["policy"] == policy]
+    figure, axes = _panels(_names(table, "backbone"))
+    _curves(figure, axes[0], table, "selector", "k", "pass_at_k")
+    for axis in axes[0]:
+        axis.set_xlabel("k (samples kept)")
+    axes[0, 0].set_ylabel("reranked pass@k (share of problems)")
+    figure.suptitle(f"Reranked pass@k, samples of policy: {label(policy)} ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def reward_distributions(scores: pd.DataFrame) -> Figure:
+    """Histograms of the reward of right and wrong traces; `scores` has backbone, correct and reward."""
+    figure, axes = _panels(_names(scores, "backbone"), sharey=False)
+    for axis, (_, rows) in zip(axes[0], scores.groupby("backbone", sort=False), strict=True):
+        bins = np.linspace(*np.percentile(rows["reward"], [0.5, 99.5]) + [0.0, 1e-6], 41)
+        for name, chosen in (("correct", rows["correct"]), ("wrong", ~rows["correct"])):
+            # one unit of weight in all, so that the bars of a class sum to the share inside the range
+            values = rows.loc[chosen, "reward"].clip(bins[0], bins[-1])
+            axis.hist(
+                values,
+                bins,
+                weights=np.full(len(values), 1 / max(len(values), 1)),
+                color=colour(name),
+                alpha=0.55,
+                label=f"{name} answer",
+            )
+        axis.set_xlabel("reward of the trace (discounted logits)")
+    axes[0, 0].set_ylabel("share of the class's traces")
+    _legend_below(figure, axes[0, 0])
+    figure.suptitle("Learned reward of right and wrong traces (outer 1% drawn at the edge)", fontsize=9)
+    return figure
+
+
+@styled
+def correlations(matrices: dict[str, pd.DataFrame]) -> Figure:
+    """Correlation matrices, one panel a backbone; an undefined correlation is written n/a."""
+    figure, axes = _panels(list(matrices), height=3.8, sharey=False)
+    for axis, matrix in zip(axes[0], matrices.values(), strict=True):
+        image = axis.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu")
+        names = [label(c) for c in matrix.columns]
+        axis.set_xticks(range(len(names)), names, rotation=40, ha="right")
+        axis.set_yticks(range(len(names)), names)
+        axis.grid(visible=False)
+        for (i, j), value in np.ndenumerate(matrix.to_numpy()):
+            text = "n/a" if np.isnan(value) else f"{value:.2f}"
+            axis.text(j, i, text, ha="center", va="center", color="white" if abs(value) > 0.6 else BLACK)
+    figure.colorbar(image, ax=axes[0].tolist(), label="Pearson correlation over traces", shrink=0.8)
+    return figure
+
+
+@styled
+def perturbations(ablations: pd.DataFrame) -> Figure:
+    """The reward trained with and without perturbed experts; `ablations` has that ablation's rows alone."""
+    measures = [
+        ("pass_at_1", "ci", "pass@1 of the policy"),
+        ("auroc", "auroc_ci", "reward AUROC"),
+        ("hit_at_1", "hit_at_1_ci", "localisation hit@1"),
+    ]
+    figure, axes = _panels([title for _, _, title in measures], width=2.8, height=3.1, sharey=False)
+    backbones = _names(ablations, "backbone")
+    for axis, (measure, interval, _) in zip(axes[0], measures, strict=True):
+        settings = list(ablations.groupby("value", sort=False))
+        for i, (setting, rows) in enumerate(settings):
+            errors = _errors(rows, measure, f"{interval}_low", f"{interval}_high")
+            x = [backbones.index(b) + 0.38 * (i - (len(settings) - 1) / 2) for b in rows["backbone"]]
+            name = f"{setting} perturbations an expert" if str(setting) != "0" else "none"
+            method = rows["method"].iloc[0]
+            axis.bar(x, rows[measure], 0.36, yerr=errors, color=colour(method), capsize=2, label=name)
+        axis.set_xticks(range(len(backbones)), backbones)
+        axis.set_ylim(0, 1)
+        axis.grid(axis="x", visible=False)
+    axes[0, 0].set_ylabel("share (0 to 1)")
+    _legend_below(figure, axes[0, 0])
+    figure.suptitle(f"With and without perturbed experts ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def learning_curves(logs: pd.DataFrame) -> Figure:
+    """Pass rate, reward AUROC and discriminator loss against the step: seed mean, and range over seeds."""
+    measures = [
+        ("pass_rate", "pass rate of the policy's samples"),
+        ("reward_auroc", "reward AUROC (monitor)"),
+        ("disc_loss", "discriminator loss (nats)"),
+    ]
+    # a log need not have them all: a short run may never have met right and wrong samples together
+    logs = logs.reindex(columns=["backbone", "method", "step", *(measure for measure, _ in measures)])
+    backbones = _names(logs, "backbone")
+    figure, axes = _panels(
+        [title for _, title in measures], width=3.3, height=2.7, rows=len(backbones), sharey="col"
+    )
+    for row, backbone in zip(axes, backbones, strict=True):
+        for axis, (measure, _) in zip(row, measures, strict=True):
+            for method, rows in logs[logs["backbone"] == backbone].groupby("method", sort=False):
+                steps = rows.dropna(subset=[measure]).groupby("step")[measure].agg(["mean", "min", "max"])
+                if len(steps):
+                    axis.plot(steps.index, steps["mean"], color=colour(method), label=label(method))
+                    axis.fill_between(
+                        steps.index, steps["min"], steps["max"], color=colour(method), alpha=0.18, linewidth=0
+                    )
+            axis.set_xlabel("training step")
+        row[0].set_ylabel(backbone)
+    _legend_below(figure, axes[0, 0])
+    figure.suptitle("Learning curves (line: mean of the seeds; band: their range)", fontsize=9)
+    return figure
+
+
+@styled
+def localisation(table: pd.DataFrame) -> Figure:
+    """Hit@1 of each detector by backbone and source of error, beside chance on the same units."""
+    sources, detectors = _names(table, "error_source"), _names(table, "detector")
+    backbones = _names(table, "backbone")
+    figure, axes = _panels([label(s) for s in sources])
+    for axis, source in zip(axes[0], sources, strict=True):
+        for i, detector in enumerate(detectors):
+            rows = table[(table["error_source"] == source) & (table["detector"] == detector)]
+            x = [backbones.index(b) + 0.2 * (i - (len(detectors) - 1) / 2) for b in rows["backbone"]]
+            axis.bar(
+                x,
+                rows["hit_at_1"],
+                0.19,
+                yerr=_errors(rows, "hit_at_1"),
+                color=colour(detector),
+                capsize=2,
+                label=label(detector),
+                hatch="//" if detector == "chance" else None,
+            )
+        axis.set_xticks(range(len(backbones)), backbones)
+        axis.set_ylim(0, 1)
+        axis.grid(axis="x", visible=False)
+    axes[0, 0].set_ylabel("hit@1 (share of wrong traces)")
+    _legend_below(figure, axes[0, 0], columns=4)
+    figure.suptitle(f"First wrong unit found ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def calibration(bins: pd.DataFrame) -> Figure:
+    """Reliability of sigmoid(last logit): share right against predicted, dot area by traces in the bin."""
+    figure, axes = _panels(_names(bins, "backbone"))
+    for axis, (_, panel) in zip(axes[0], bins.groupby("backbone", sort=False), strict=True):
+        axis.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
+        for variant, rows in panel.groupby("variant", sort=False):
+            axis.plot(rows["predicted"], rows["observed"], color=colour(variant), label=label(variant))
+            area = 8 + 160 * rows["n"] / panel["n"].max()
+            axis.scatter(
+                rows["predicted"], rows["observed"], area, color=colour(variant), alpha=0.6, linewidth=0
+            )
+        axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        axis.set_xlabel("sigmoid of the last logit (probability)")
+    axes[0, 0].set_ylabel("share of right answers")
+    _legend_below(figure, axes[0, 0])
+    figure.suptitle("Calibration of the reward (dot area: traces in the bin)", fontsize=9)
+    return figure

@@ -1,0 +1,282 @@
+"""The study's tables, computed from the run records alone; no model is loaded.
+
+Every estimate comes with a 95% bootstrap interval over problems and seeds (`ci_low`, `ci_high`) and
+the number of seeds. A second estimate in a row has its own columns, e.g. `auroc_ci_low`. An
+undefined one, such as the AUROC of traces that are all right, is left empty.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from lib import metrics, traces
+from lib.records import Records, grid
+
+MAIN_VARIANT = (
+    "airl_dense"  # the paper's reward; it judges the samples of policies that have none of their own
+)
+TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
+RERANK_SUBSETS = 32  # random subsets of a problem's samples over which the majorities are averaged
+SEED = 0  # of the bootstrap
+
+
+def _groups(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[dict, pd.DataFrame]]:
+    """The rows of each combination of values, in the frame's order."""
+    for values, rows in frame.groupby(list(columns), sort=False):
+        yield dict(zip(columns, values, strict=True)), rows
+
+
+def _estimate(name: str, interval: tuple[float, float, float], first: bool = False) -> dict:
+    """The columns of an estimate: the row's first has the plain names of the interval's."""
+    prefix = "" if first else f"{name}_"
+    return dict(zip((name, f"{prefix}ci_low", f"{prefix}ci_high"), interval, strict=True))
+
+
+def write(table: pd.DataFrame, name: str, directory: str | Path) -> None:
+    """Write `name`.csv with four decimals, whole or not at all."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = directory / f".{name}.csv.tmp"
+    table.to_csv(temporary, index=False, float_format="%.4f", lineterminator="\n")
+    os.replace(temporary, directory / f"{name}.csv")
+
+
+# --- policies ---
+
+
+def main(records: Records, methods: Iterable[str], ks: Iterable[int], n_resamples: int) -> pd.DataFrame:
+    """pass@k of the listed methods: backbone, method, k, pass_at_k, ci_low, ci_high, n_seeds."""
+    table = []
+    for key, rows in _groups(
+        records.samples[records.samples["method"].isin(list(methods))], "backbone", "method"
+    ):
+        correct_SPN = grid(rows, "correct")
+        for k in _within(ks, correct_SPN):
+            values_SP = metrics.pass_at_k(correct_SPN.shape[2], correct_SPN.sum(2), k)
+            interval = metrics.bootstrap_ci(values_SP, n_resamples, SEED)
+            table.append(key | {"k": k} | _estimate("pass_at_k", interval, first=True) | _n_seeds(rows))
+    return pd.DataFrame(table).round(4)
+
+
+def costs(records: Records) -> pd.DataFrame:
+    """Mean seconds and largest memory: backbone, method, seconds, peak_memory_mib, n_seeds."""
+    grouped = records.runs.groupby(["backbone", "method"], sort=False)
+    table = grouped.agg(
+        seconds=("seconds", "mean"), peak_memory_mib=("peak_memory_mib", "max"), n_seeds=("seed", "size")
+    )
+    return table.reset_index().round(4)
+
+
+def _within(ks: Iterable[int], values_SPN: np.ndarray) -> list[int]:
+    return [k for k in ks if k <= values_SPN.shape[2]]
+
+
+def _n_seeds(rows: pd.DataFrame) -> dict:
+    return {"n_seeds": rows["seed"].nunique()}
+
+
+# --- reranking ---
+
+
+def rerank(records: Records, n_resamples: int) -> pd.DataFrame:
+    """Best of n by selector: backbone, policy, variant, selector, n, accuracy, ci_low, ci_high, n_seeds.
+
+    `variant` names the reward: a policy trained on a reward is judged by that one, any other by
+    `MAIN_VARIANT`'s. n is 1, 2, 4, .. up to the samples of a problem.
+    """
+    table = []
+    for key, arrays in _rerankable(records):
+        n_samples = arrays["correct"].shape[2]
+        for selector in metrics.SELECTORS:
+            for n in [2**i for i in range(n_samples.bit_length()) if 2**i <= n_samples]:
+                values_SP = [
+                    metrics.rerank_accuracy(
+                        selector, n, codes, correct, logprob, reward, n_subsets=RERANK_SUBSETS, seed=SEED
+                    )
+                    for codes, correct, logprob, reward in zip(
+                        arrays["codes"], arrays["correct"], arrays["logprob"], arrays["reward"], strict=True
+                    )
+                ]
+                interval = metrics.bootstrap_ci(np.array(values_SP), n_resamples, SEED)
+                row = {"selector": selector, "n": n} | _estimate("accuracy", interval, first=True)
+                table.append(key | row | {"n_seeds": len(values_SP)})
+    return pd.DataFrame(table).round(4)
+
+
+def reranked_pass_at_k(records: Records, ks: Iterable[int], n_resamples: int) -> pd.DataFrame:
+    """A right answer among the k ranked first: as `rerank`, but k and pass_at_k for n and accuracy."""
+    table = []
+    for key, arrays in _rerankable(records):
+        correct_SPN = arrays["correct"]
+        kept = _within(ks, correct_SPN)
+        by_selector = {"random": [metrics.pass_at_k_table(correct, kept) for correct in correct_SPN]}
+        for selector in ("logprob", "reward"):
+            by_selector[selector] = [
+                metrics.reranked_pass_at_k(correct, scores, kept)
+                for correct, scores in zip(correct_SPN, arrays[selector], strict=True)
+            ]
+        for selector, values_SPK in by_selector.items():
+            for i, k in enumerate(kept):
+                interval = metrics.bootstrap_ci(np.array(values_SPK)[:, :, i], n_resamples, SEED)
+                row = {"selector": selector, "k": k} | _estimate("pass_at_k", interval, first=True)
+                table.append(key | row | {"n_seeds": len(values_SPK)})
+    return pd.DataFrame(table).round(4)
+
+
+def _rerankable(records: Records) -> Iterable[tuple[dict, dict[str, np.ndarray]]]:
+    """For each policy judged by its own reward, or by the main one, its samples as arrays (S, P, N)."""
+    judges = records.scores["policy"].where(
+        records.scores["policy"] == records.scores["variant"], MAIN_VARIANT
+    )
+    for key, rows in _groups(
+        records.scores[records.scores["variant"] == judges], "backbone", "policy", "variant"
+    ):
+        arrays = {column: grid(rows, column) for column in ("correct", "logprob", "reward")}
+        answers = grid(rows.assign(answer=[traces.parse(text).answer for text in rows["text"]]), "answer")
+        yield key, arrays | {"codes": np.array([metrics.answer_codes(answers_PN) for answers_PN in answers])}
+
+
+# --- the reward ---
+
+
+def reward_quality(records: Records, n_resamples: int) -> pd.DataFrame:
+    """The rewards on the base policy's samples: backbone, variant, auroc, ece, corr_correct, corr_format, ..
+
+    AUROC and correlations (Pearson) are of the trace's reward, against a right answer and against a
+    well-formed trace; the calibration error is of sigmoid(logit) at the trace's end as the
+    probability of a right answer. Each is computed per seed, then averaged.
+    """
+    table = []
+    for key, rows in _groups(_on_base(records), "backbone", "variant"):
+        reward, correct = grid(rows, "reward"), grid(rows, "correct")
+
+        def statistic(function: Callable, *arrays_SPN: np.ndarray) -> tuple[float, float, float]:
+            return metrics.bootstrap_statistic(function, *arrays_SPN, n_resamples=n_resamples, seed=SEED)
+
+        table.append(
+            key
+            | _estimate("auroc", metrics.bootstrap_auroc(reward, correct, n_resamples, SEED), first=True)
+            | _estimate(
+                "ece", statistic(metrics.expected_calibration_error, expit(grid(rows, "logit")), correct)
+            )
+            | _estimate("corr_correct", statistic(metrics.correlation, reward, correct))
+            | _estimate("corr_format", statistic(metrics.correlation, reward, grid(rows, "well_formed")))
+            | _n_seeds(rows)
+        )
+    return pd.DataFrame(table).round(4)
+
+
+def calibration(records: Records, bins: int = 10) -> pd.DataFrame:
+    """Reliability on the base policy's samples: backbone, variant, predicted and observed (means), n."""
+    rows = _on_base(records)
+    rows = rows.assign(predicted=expit(rows["logit"]))
+    rows["bin"] = (rows["predicted"] * bins).astype(int).clip(upper=bins - 1)
+    grouped = rows.groupby(["backbone", "variant", "bin"], sort=True)
+    table = grouped.agg(predicted=("predicted", "mean"), observed=("correct", "mean"), n=("correct", "size"))
+    return table.reset_index().drop(columns="bin").round(4)
+
+
+def correlations(records: Records) -> dict[str, pd.DataFrame]:
+    """Pearson correlations of `TRACE_COLUMNS` by backbone, mean over seeds, on the base policy's samples."""
+    rows = _on_base(records)
+    matrices = {}
+    for backbone, chosen in rows[rows["variant"] == MAIN_VARIANT].groupby("backbone", sort=False):
+        by_seed = [
+            [[metrics.correlation(one[a], one[b]) for a in TRACE_COLUMNS] for b in TRACE_COLUMNS]
+            for _, one in chosen.groupby("seed")
+        ]
+        matrices[backbone] = pd.DataFrame(np.mean(by_seed, 0), TRACE_COLUMNS, TRACE_COLUMNS).round(4)
+    return matrices
+
+
+def _on_base(records: Records) -> pd.DataFrame:
+    return records.scores[records.scores["policy"] == "base"]
+
+
+def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
+    """First wrong unit found: backbone, detector, error_source, variant, hit_at_1, .., chance, n.
+
+    n counts wrong traces, over all seeds. `variant` names the reward that detector `reward` reads;
+    detector `chance` points at any unit of the same traces.
+    """
+    rows = records.localisation
+    rows = rows[(rows["detector"] != "reward") | (rows["variant"] == MAIN_VARIANT)]
+    rows = rows.rename(columns={"source": "error_source"}).sort_values(
+        ["backbone", "error_source"], kind="stable"
+    )
+    table = []
+    for key, group in _groups(rows, "backbone", "error_source"):
+        judged = [(name, group[group["detector"] == name]) for name in ("reward", "logprob", "entropy")]
+        for detector, found in [*judged, ("chance", judged[0][1])]:
+            by_chance = metrics.chance(found["unit_scores"])
+            hits = by_chance if detector == "chance" else _hits(found)
+            interval = _by_problem(found, hits, n_resamples)
+            row = {"backbone": key["backbone"], "detector": detector, "error_source": key["error_source"]}
+            row |= {"variant": MAIN_VARIANT if detector == "reward" else ""}
+            row |= _estimate("hit_at_1", interval, first=True) | _n_seeds(found)
+            table.append(row | {"chance": _by_problem(found, by_chance, n_resamples)[0], "n": len(found)})
+    return pd.DataFrame(table).round(4)
+
+
+def _hits(rows: pd.DataFrame) -> np.ndarray:
+    return metrics.localisation_hits(rows["unit_scores"], rows["first_wrong_unit"].astype(int))
+
+
+def _by_problem(rows: pd.DataFrame, values: np.ndarray, n_resamples: int) -> tuple[float, float, float]:
+    return metrics.bootstrap_ci(metrics.cell_means(values, rows["seed"], rows["problem"]), n_resamples, SEED)
+
+
+# --- ablations ---
+
+
+def ablations(
+    records: Records, overlays: Mapping[str, Mapping], reference: Mapping, n_resamples: int
+) -> pd.DataFrame:
+    """What each setting does: ablation, value, backbone, method, pass_at_1, .., auroc, .., hit_at_1, ..
+
+    `overlays` maps a method to the settings in which it differs from `reference`, those of
+    `MAIN_VARIANT`, whose row stands first for each ablation. AUROC is on the base policy's samples,
+    hit_at_1 on rule-perturbed experts; where a reward was not scored on them it is left empty.
+    """
+    changed = {method: overlay for method, overlay in overlays.items() if overlay}
+    settings: dict[tuple[str, ...], list[str]] = {}
+    for method, overlay in changed.items():
+        settings.setdefault(tuple(overlay), [MAIN_VARIANT]).append(method)
+    table = []
+    for keys, methods in settings.items():
+        tested = records.samples[records.samples["method"].isin(methods[1:])]["backbone"].unique()
+        for key, rows in _groups(records.samples, "backbone", "method"):
+            if key["method"] in methods and key["backbone"] in tested:
+                values = [{**reference, **changed.get(key["method"], {})}[name] for name in keys]
+                setting = {"ablation": " + ".join(keys), "value": " + ".join(map(str, values))}
+                table.append(setting | key | _outcome(records, key, rows, n_resamples))
+    return pd.DataFrame(table).round(4)
+
+
+def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: int) -> dict:
+    """A variant's policy, and its reward as far as it was scored."""
+    undefined = (np.nan,) * 3
+    scores, located = _on_base(records), records.localisation
+    scores = scores[(scores["backbone"] == key["backbone"]) & (scores["variant"] == key["method"])]
+    located = located[
+        (located["backbone"] == key["backbone"])
+        & (located["variant"] == key["method"])
+        & (located["detector"] == "reward")
+        & (located["source"] == "perturbed")
+    ]
+    pass_at_1 = metrics.bootstrap_ci(grid(samples, "correct").mean(2), n_resamples, SEED)
+    auroc = hit_at_1 = undefined
+    if len(scores):
+        auroc = metrics.bootstrap_auroc(grid(scores, "reward"), grid(scores, "correct"), n_resamples, SEED)
+    if len(located):
+        hit_at_1 = _by_problem(located, _hits(located), n_resamples)
+    return (
+        _estimate("pass_at_1", pass_at_1, first=True)
+        | _estimate("auroc", auroc)
+        | _estimate("hit_at_1", hit_at_1)
+        | _n_seeds(samples)
+    )

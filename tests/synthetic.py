@@ -1,0 +1,177 @@
+"""Run records of an imaginary study, in the format of real ones, for the tests of the analysis."""
+
+import gzip
+import json
+import math
+import random
+import re
+from pathlib import Path
+
+from lib import traces, world
+
+RUN = {
+    "profile": "default", "parameters": {"lr": 0.001}, "metrics": {"pass_at_1": 0.5},
+    "versions": {"torch": "2.13.0"}, "code_sha256": "c" * 64, "data_sha256": "d" * 64,
+    "hardware": "2 CPU cores", "seconds": 12.5, "peak_memory_mib": 800.0,
+}  # fmt: skip
+METHODS = {"base": 0.4, "sft": 0.6, "grpo": 0.75, "airl_dense": 0.5, "airl_no_perturbation": 0.45}
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def trace(rng: random.Random, problem: world.Problem, skill: float) -> str:
+    """The expert's trace with probability `skill`, else an unreliable solver's."""
+    return world.expert(problem)[0] if rng.random() < skill else world.unreliable(problem, rng, 0.05)
+
+
+def token_ends(text: str) -> list[int]:
+    """Token ends as a tokenizer of words, numbers and tags would have them, and the end token's, empty."""
+    return [piece.end() for piece in re.finditer(r"<[^>]*>| ?\w+|.|\n", text)] + [len(text)]
+
+
+def sample_row(rng: random.Random, problem: int, sample: int, text: str, expert: str, tokens: bool) -> dict:
+    ends, units = token_ends(text), len(traces.unit_spans(text))
+    logprobs = [-abs(rng.gauss(0.1, 0.2)) for _ in ends]
+    answer = traces.parse(text).answer
+    row = {
+        "problem": problem,
+        "sample": sample,
+        "text": text,
+        "correct": traces.is_correct(answer, traces.parse(expert).answer),
+        "well_formed": traces.parse(text).well_formed,
+        "first_wrong_unit": world.first_wrong_unit(text, expert),
+        "n_tokens": len(ends),
+        "logprob": sum(logprobs),
+        "unit_logprob": [-rng.random() for _ in range(units)],
+        "unit_entropy": [rng.random() for _ in range(units)],
+    }
+    if tokens:
+        row |= {"ends": ends, "logprobs": logprobs, "entropies": [rng.random() for _ in ends]}
+    return row
+
+
+def score_row(rng: random.Random, variant: str, seed: int, policy: str, sample: dict) -> dict:
+    """A reward that is right more often than not, and falls where the trace goes wrong."""
+    wrong, units = sample["first_wrong_unit"], len(sample["unit_logprob"])
+    unit_reward = [0.0]
+    for unit in range(units):
+        drop = -1.5 if unit == wrong else 0.2
+        unit_reward.append(unit_reward[-1] + drop + rng.gauss(0, 0.7))
+    row = {
+        "variant": variant,
+        "seed": seed,
+        "policy": policy,
+        "problem": sample["problem"],
+        "sample": sample["sample"],
+        "reward": unit_reward[-1],
+        "unit_reward": unit_reward,
+    }
+    if "ends" in sample:
+        row["rewards"] = [rng.gauss(0.5 if sample["correct"] else -0.5, 0.6) for _ in sample["ends"]]
+    return row
+
+
+def log_csv(rng: random.Random, adversarial: bool, steps: int) -> str:
+    columns = ["step", "pass_rate", "completion_length", "kl"]
+    columns += ["disc_loss", "reward_auroc", "reward_expert", "reward_policy"] if adversarial else []
+    lines = [",".join(columns)]
+    for step in range(0, steps + 1, 10):
+        values = [0.4 + 0.3 * step / steps + rng.gauss(0, 0.02), 40 + rng.random(), 0.001 * step]
+        values += [math.log(2) * (1 - 0.5 * step / steps), 0.7, 1.0, -1.0] if adversarial else []
+        lines.append(",".join([str(step), *(f"{v:.4f}" for v in values)]))
+    return "\n".join(lines) + "\n"
+
+
+def write(
+    results: Path,
+    backbones: tuple[str, ...] = ("qwen2", "llama"),
+    seeds: int = 3,
+    problems: int = 12,
+    samples: int = 4,
+    methods: dict[str, float] = METHODS,
+    ablations: dict[str, float] | None = None,
+    token_records: int = 4,
+    skill: float | None = None,
+) -> None:
+    """Write the records of a study under `results`: runs, scores and localisation.
+
+    `methods` and `ablations` map a name to how often its policy writes the expert's trace; `skill`
+    overrides them all. The ablations exist for the first backbone and seed 0 alone.
+    """
+    ablations = ablations or {}
+    for b, backbone in enumerate(backbones):
+        scores, located = [], []
+        rng = random.Random(f"{backbone}")
+        tasks = [world.generate(random.Random(i), "stock", 1 + i % 3) for i in range(problems)]
+        experts = [world.expert(task)[0] for task in tasks]
+        written: dict[tuple[str, int], list[dict]] = {}
+        for method, level in {**methods, **(ablations if b == 0 else {})}.items():
+            adversarial = method not in ("base", "sft", "grpo")
+            for seed in range(1 if method in ablations else seeds):
+                rows = [
+                    sample_row(
+                        rng,
+                        i,
+                        j,
+                        trace(rng, task, level if skill is None else skill),
+                        experts[i],
+                        tokens=i < token_records,
+                    )
+                    for i, task in enumerate(tasks)
+                    for j in range(samples)
+                ]
+                written[method, seed] = rows
+                directory = results / "runs" / backbone / method / f"seed{seed}"
+                write_rows(directory / "samples.jsonl.gz", rows)
+                if method != "base":
+                    (directory / "log.csv").write_text(log_csv(rng, adversarial, 100))
+                record = RUN | {"backbone": backbone, "method": method, "seed": seed}
+                (directory / "run.json").write_text(json.dumps(record))
+        for (variant, seed), own in written.items():
+            if variant in ("base", "sft", "grpo"):
+                continue
+            for policy, rows in (
+                ("base", written["base", seed]),
+                ("sft", written["sft", seed]),
+                (variant, own),
+            ):
+                scores += [score_row(rng, variant, seed, policy, row) for row in rows]
+            for row in written["base", seed]:
+                located += localisation_rows(rng, variant, seed, "policy", "policy", row)
+            for i, expert in enumerate(experts):
+                broken = expert.replace("=", "=1", 1)
+                row = sample_row(rng, i, 0, broken, expert, tokens=False)
+                located += localisation_rows(rng, variant, seed, "perturbed", "number", row)
+        write_rows(results / "scores" / f"{backbone}.jsonl.gz", scores)
+        write_rows(results / "localisation" / f"{backbone}.jsonl.gz", located)
+
+
+def localisation_rows(
+    rng: random.Random, variant: str, seed: int, source: str, kind: str, sample: dict
+) -> list[dict]:
+    """The reward's row, and under the first variant those of the other detectors; none for a right trace."""
+    wrong, units = sample["first_wrong_unit"], len(sample["unit_logprob"])
+    if wrong is None:
+        return []
+    shared = {
+        "source": source,
+        "kind": kind,
+        "problem": sample["problem"],
+        "sample": sample["sample"],
+        "text": sample["text"],
+        "seed": seed,
+        "first_wrong_unit": wrong,
+    }
+    drops = [rng.gauss(1.5 if unit == wrong else 0.0, 0.7) for unit in range(units)]
+    rows = [shared | {"variant": variant, "detector": "reward", "unit_scores": drops}]
+    if variant == "airl_dense":
+        rows += [
+            shared
+            | {"variant": None, "detector": detector, "unit_scores": [rng.random() for _ in range(units)]}
+            for detector in ("logprob", "entropy")
+        ]
+    return rows
