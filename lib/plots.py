@@ -12,6 +12,7 @@ from functools import wraps
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -285,6 +286,17 @@ def learning_curves(logs: pd.DataFrame) -> Figure:
         row[0].set_ylabel(backbone)
     _legend_below(figure, axes[0, 0])
     figure.suptitle("Learning curves (line: mean of the seeds; band: their range)", fontsize=9)
+    return figure
+
+
+@styled
+def training_curves(log: list[dict], names: list[str]) -> Figure:
+    """One run's logged values against the step, a panel a name, shown at once in a notebook."""
+    figure, axes = plt.subplots(1, len(names), figsize=(3.1 * len(names), 2.5), squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        rows = [row for row in log if name in row]
+        axis.plot([row["step"] for row in rows], [row[name] for row in rows], color=BLUE)
+        axis.set(xlabel="training step", title=label(name))
     return figure
 
 

@@ -200,7 +200,7 @@ def _on_base(records: Records) -> pd.DataFrame:
 def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
     """First wrong unit found: backbone, detector, error_source, variant, hit_at_1, .., chance, n.
 
-    n counts wrong traces, over all seeds. `variant` names the reward that detector `reward` reads;
+    n counts the wrong traces a seed's detector judges. `variant` names the reward that detector `reward` reads;
     detector `chance` points at any unit of the same traces.
     """
     rows = records.localisation
@@ -218,7 +218,13 @@ def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
             row = {"backbone": key["backbone"], "detector": detector, "error_source": key["error_source"]}
             row |= {"variant": MAIN_VARIANT if detector == "reward" else ""}
             row |= _estimate("hit_at_1", interval, first=True) | _n_seeds(found)
-            table.append(row | {"chance": _by_problem(found, by_chance, n_resamples)[0], "n": len(found)})
+            table.append(
+                row
+                | {
+                    "chance": _by_problem(found, by_chance, n_resamples)[0],
+                    "n": found.groupby("seed").size().max(),
+                }
+            )
     return pd.DataFrame(table).round(4)
 
 

@@ -1,0 +1,122 @@
+"""What the tables say, in sentences: every number and every verdict is computed from the rows."""
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+
+from lib.plots import label
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number as readers see it; an undefined one is n/a."""
+    return "n/a" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def interval(row: pd.Series, name: str, prefix: str = "") -> str:
+    """An estimate with its interval, such as `0.48 [0.45, 0.51]`."""
+    if math.isnan(row[name]):
+        return "n/a"
+    return f"{row[name]:.2f} [{number(row[f'{prefix}ci_low'])}, {number(row[f'{prefix}ci_high'])}]"
+
+
+def compare(a: pd.Series, b: pd.Series, name: str, prefix: str = "") -> str:
+    """How a's estimate stands to b's, such as `0.12 below (0.48 against 0.60; intervals apart)`."""
+    x, y = a[name], b[name]
+    if math.isnan(x) or math.isnan(y):
+        return f"not comparable ({number(x)} against {number(y)})"
+    low, high = f"{prefix}ci_low", f"{prefix}ci_high"
+    apart = a[low] > b[high] or b[low] > a[high]
+    verdict = "intervals apart" if apart else "intervals overlap"
+    difference = round(x, 2) - round(y, 2)
+    stands = (
+        "equal"
+        if abs(difference) < 0.005
+        else f"{abs(difference):.2f} {'above' if difference > 0 else 'below'}"
+    )
+    return f"{stands} ({x:.2f} against {y:.2f}; {verdict})"
+
+
+def main(table: pd.DataFrame) -> list[str]:
+    """Each reward-trained policy against SFT and base, and GRPO against SFT, at pass@1."""
+    sentences = []
+    for backbone, rows in table[table["k"] == 1].groupby("backbone", sort=False):
+        by_method = {row["method"]: row for _, row in rows.iterrows()}
+        for method in [m for m in by_method if m not in ("base", "sft", "grpo")]:
+            against = " and ".join(
+                f"{compare(by_method[method], by_method[other], 'pass_at_k')} beside {label(other)}"
+                for other in ("sft", "base")
+            )
+            sentences.append(f"On {backbone}, pass@1 of {label(method)} is {against}.")
+        upper = compare(by_method["grpo"], by_method["sft"], "pass_at_k")
+        sentences.append(f"On {backbone}, pass@1 of GRPO, the upper bound, is {upper} beside SFT.")
+    return sentences
+
+
+def rerank(table: pd.DataFrame, policy: str) -> list[str]:
+    """Choosing by the reward against the other selectors, at the largest n."""
+    sentences = []
+    for backbone, rows in table[table["policy"] == policy].groupby("backbone", sort=False):
+        n = rows["n"].max()
+        by_selector = {row["selector"]: row for _, row in rows[rows["n"] == n].iterrows()}
+        against = "; ".join(
+            f"{label(other)}: {compare(by_selector['reward'], by_selector[other], 'accuracy')}"
+            for other in ("random", "majority", "logprob", "oracle")
+        )
+        sentences.append(
+            f"On {backbone}, best of {n} samples of policy {label(policy)}: the reward's choice beside {against}."
+        )
+    return sentences
+
+
+def localisation(table: pd.DataFrame) -> list[str]:
+    """The reward against chance and the best other detector, for each source of error."""
+    sentences = []
+    for (backbone, source), rows in table.groupby(["backbone", "error_source"], sort=False):
+        by_detector = {row["detector"]: row for _, row in rows.iterrows()}
+        best = max(("logprob", "entropy"), key=lambda name: by_detector[name]["hit_at_1"])
+        against = " and ".join(
+            f"{compare(by_detector['reward'], by_detector[other], 'hit_at_1')} beside {label(other)}"
+            for other in ("chance", best)
+        )
+        sentences.append(f"On {backbone}, {label(source)}: hit@1 of the reward is {against}.")
+    return sentences
+
+
+def reward_quality(table: pd.DataFrame) -> list[str]:
+    """AUROC, calibration, and whether the reward follows correctness more than format."""
+    sentences = []
+    for _, row in table.iterrows():
+        correct, form = row["corr_correct"], row["corr_format"]
+        if math.isnan(correct) or math.isnan(form):
+            verdict = "which cannot be compared"
+        elif abs(correct) > abs(form):
+            verdict = "so it follows correctness more than format"
+        else:
+            verdict = "so it follows format at least as much as correctness"
+        sentences.append(
+            f"On {row['backbone']}, {label(row['variant'])}: AUROC {interval(row, 'auroc')}, calibration error "
+            f"{number(row['ece'])}; correlation {number(correct)} with a right answer and {number(form)} with "
+            f"a well-formed trace, {verdict}."
+        )
+    return sentences
+
+
+def ablations(table: pd.DataFrame) -> list[str]:
+    """Each changed setting against the reference, the first row of its ablation and backbone."""
+    sentences = []
+    for (ablation, backbone), rows in table.groupby(["ablation", "backbone"], sort=False):
+        (_, reference), *others = rows.iterrows()
+        for _, row in others:
+            seeds = f"{row['n_seeds']} seed{'s' if row['n_seeds'] > 1 else ''}"
+            sentences.append(
+                f"On {backbone}, {ablation} = {row['value']} ({seeds}) beside {reference['value']}: pass@1 "
+                f"{compare(row, reference, 'pass_at_1')}, AUROC {compare(row, reference, 'auroc', 'auroc_')}, "
+                f"hit@1 {compare(row, reference, 'hit_at_1', 'hit_at_1_')}."
+            )
+    return sentences
+
+
+def markdown(sentences: Iterable[str]) -> str:
+    """The sentences as a Markdown list."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)
