@@ -244,7 +244,7 @@ def _contradictions(params: Params) -> Iterator[str]:
             yield f"backbones.{name}: name it in either `policies` or `discriminators`"
     for name in params.ablation_runs.backbones:
         if name not in params.policies:
-            yield f"ablation_runs.backbones: {name!r} is not in policies; there are {', '.join(params.policies)}"
+            yield f"ablation_runs.backbones: {name!r} is none of policies, {', '.join(params.policies)}"
     for section, overlays in (("variants", params.variants), ("ablations", params.ablations)):
         for name in overlays:
             other = params.variants if section == "ablations" else TRAINED_WITHOUT_REWARD
