@@ -1,9 +1,7 @@
 """Backbones: a tokenizer and causal LMs built and trained from scratch, saved as Hugging Face directories."""
 
-import math
 import random
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -50,9 +48,8 @@ def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    numbers = [f"{space}{n}" for n in range(10, world.LARGEST + 1) for space in ("", " ")]
-    digits = [f" {n}" for n in range(10)]
-    tokenizer.add_tokens([*traces.TAGS, *digits, *numbers])
+    numbers = [str(n) for n in range(10, world.LARGEST + 1)]
+    tokenizer.add_tokens([*traces.TAGS, *numbers])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
@@ -82,11 +79,22 @@ def build(architecture: str, hidden: int, layers: int, heads: int, tokenizer) ->
 
 
 def corpus(
-    tokenizer, rng: random.Random, batch_size: int, steps: tuple[int, ...], malformed: float
+    tokenizer,
+    rng: random.Random,
+    batch_size: int,
+    steps: Sequence[int],
+    malformed: float,
+    held_out: frozenset[str] = frozenset(),
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Endless batches of worked solutions by unreliable solvers; the loss is on the solutions."""
+    """Endless batches of worked solutions by unreliable solvers; the loss is on the solutions.
+
+    Questions in `held_out` never occur.
+    """
+
     def row() -> tuple[list[int], list[int]]:
         problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.choice(steps))
+        while problem.question in held_out:
+            problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.choice(steps))
         solution = world.unreliable(problem, rng, malformed)
         return tokenizer(problem.question + SEPARATOR).input_ids, tokenizer(solution + END).input_ids
 

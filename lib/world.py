@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lib import traces
 
-LARGEST = 120  # no quantity in a problem or an expert trace exceeds it
+LARGEST = 100  # no quantity in a problem or an expert trace exceeds it
 NAMES = "Ana Ben Cara Dan Eva Finn Gia Hugo Iris Jon Kira Leo Mia Ned Ola Pia".split()
 
 
@@ -59,7 +59,7 @@ class Problem:
     misread: tuple[float, ...]
 
 
-SMALL, MIDDLE, LARGE, STARTS = tuple(range(2, 7)), tuple(range(3, 13)), tuple(range(3, 25)), tuple(range(6, 61))
+SMALL, MIDDLE, LARGE, STARTS = tuple(range(2, 7)), tuple(range(3, 13)), tuple(range(3, 20)), tuple(range(6, 51))
 
 FAMILIES = {
     "stock": Family(
@@ -68,19 +68,19 @@ FAMILIES = {
         ("apples", "shells", "stamps", "beads"),
         "{thing}",
         (
-            Operation("{name} finds {n} more.", "{v} + {n}", "{v} + {n} + 1", 0.10, 3.0, LARGE),
-            Operation("{name} loses {n}.", "{v} - {n}", "{v} - {n} - 1", 0.15, 3.0, LARGE),
-            Operation("The pile doubles.", "{v} * 2", "{v} + 2", 0.35, 2.0),
-            Operation("The pile triples.", "{v} * 3", "{v} + 3", 0.50),
-            Operation("Half go to a friend.", "{v} / 2", "{v} - 2", 0.30, 2.0),
-            Operation("A third are eaten.", "{v} - {v} / 3", "{v} / 3", 0.55),
-            Operation("A quarter are sold.", "{v} - {v} / 4", "{v} / 4", 0.60, 0.7),
-            Operation("{n} more such piles come.", "{v} * ({n} + 1)", "{v} * {n}", 0.50, 0.7, SMALL),
+            Operation("{name} finds {n} more.", "{v}+{n}", "{v}+{n}+1", 0.10, 3.0, LARGE),
+            Operation("{name} loses {n}.", "{v}-{n}", "{v}-{n}-1", 0.15, 3.0, LARGE),
+            Operation("The pile doubles.", "{v}*2", "{v}+2", 0.35, 2.0),
+            Operation("The pile triples.", "{v}*3", "{v}+3", 0.50),
+            Operation("Half go to a friend.", "{v}/2", "{v}-2", 0.30, 2.0),
+            Operation("A third are eaten.", "{v}-{v}/3", "{v}/3", 0.55),
+            Operation("A quarter are sold.", "{v}-{v}/4", "{v}/4", 0.60, 0.7),
+            Operation("{n} more such piles come.", "{v}*({n}+1)", "{v}*{n}", 0.50, 0.7, SMALL),
             Operation("{name} and {n} friends share evenly.",
-                      "{v} / ({n} + 1)", "{v} / {n}", 0.45, 0.7, SMALL),
-            Operation("{n} dozen arrive.", "{v} + {n} * 12", "{v} + {n} * 10", 0.45, 1.0, SMALL),
-            Operation("{n} pairs arrive.", "{v} + {n} * 2", "{v} + {n}", 0.40, 1.0, MIDDLE),
-            Operation("A score is added.", "{v} + 20", "{v} + 10", 0.50, 0.7),
+                      "{v}/({n}+1)", "{v}/{n}", 0.45, 0.7, SMALL),
+            Operation("{n} dozen arrive.", "{v}+{n}*12", "{v}+{n}*10", 0.45, 1.0, SMALL),
+            Operation("{n} pairs arrive.", "{v}+{n}*2", "{v}+{n}", 0.40, 1.0, MIDDLE),
+            Operation("A score is added.", "{v}+20", "{v}+10", 0.50, 0.7),
         ),
     ),
     "shop": Family(
@@ -89,19 +89,19 @@ FAMILIES = {
         ("lamp", "coat", "chair", "clock"),
         "dollars",
         (
-            Operation("A fee of {n} is added.", "{v} + {n}", "{v} - {n}", 0.15, 3.0, LARGE),
-            Operation("A coupon takes {n} off.", "{v} - {n}", "{v} + {n}", 0.15, 3.0, LARGE),
-            Operation("{name} buys {n} of them.", "{v} * {n}", "{v} + {n}", 0.30, 2.0, SMALL),
-            Operation("{n} people split the bill.", "{v} / {n}", "{v} - {n}", 0.30, 2.0, SMALL),
-            Operation("There is 10 percent off.", "{v} - {v} / 10", "{v} - 10", 0.50),
-            Operation("There is 20 percent off.", "{v} - {v} / 5", "{v} - 20", 0.55, 0.7),
-            Operation("There is 25 percent off.", "{v} - {v} / 4", "{v} - 25", 0.55, 0.7),
-            Operation("A tax of 10 percent is due.", "{v} + {v} / 10", "{v} + 10", 0.45),
-            Operation("A tax of 50 percent is due.", "{v} + {v} / 2", "{v} + 50", 0.50, 0.7),
-            Operation("A second one comes at half price.", "{v} + {v} / 2", "{v} * 2", 0.50, 0.7),
+            Operation("A fee of {n} is added.", "{v}+{n}", "{v}-{n}", 0.15, 3.0, LARGE),
+            Operation("A coupon takes {n} off.", "{v}-{n}", "{v}+{n}", 0.15, 3.0, LARGE),
+            Operation("{name} buys {n} of them.", "{v}*{n}", "{v}+{n}", 0.30, 2.0, SMALL),
+            Operation("{n} people split the bill.", "{v}/{n}", "{v}-{n}", 0.30, 2.0, SMALL),
+            Operation("There is 10 percent off.", "{v}-{v}/10", "{v}-10", 0.50),
+            Operation("There is 20 percent off.", "{v}-{v}/5", "{v}-20", 0.55, 0.7),
+            Operation("There is 25 percent off.", "{v}-{v}/4", "{v}-25", 0.55, 0.7),
+            Operation("A tax of 10 percent is due.", "{v}+{v}/10", "{v}+10", 0.45),
+            Operation("A tax of 50 percent is due.", "{v}+{v}/2", "{v}+50", 0.50, 0.7),
+            Operation("A second one comes at half price.", "{v}+{v}/2", "{v}*2", 0.50, 0.7),
             Operation("A tip of {n} quarters is added.",
-                      "{v} + {n} / 4", "{v} + {n}", 0.45, 0.7, (8, 12, 16, 20, 24)),
-            Operation("Half is refunded.", "{v} / 2", "{v} - 2", 0.30),
+                      "{v}+{n}/4", "{v}+{n}", 0.45, 0.7, (8, 12, 16, 20, 24)),
+            Operation("Half is refunded.", "{v}/2", "{v}-2", 0.30),
         ),
     ),
     "trip": Family(
@@ -110,18 +110,18 @@ FAMILIES = {
         ("walk", "ride", "hike", "sail"),
         "minutes",
         (
-            Operation("A detour costs {n} more.", "{v} + {n}", "{v} + {n} + 1", 0.15, 3.0, LARGE),
-            Operation("A shortcut saves {n}.", "{v} - {n}", "{v} + {n}", 0.15, 3.0, LARGE),
-            Operation("{name} goes there and back.", "{v} * 2", "{v} + 2", 0.35, 2.0),
-            Operation("{name} does it {n} times.", "{v} * {n}", "{v} + {n}", 0.30, 2.0, SMALL),
-            Operation("Half an hour of rest is added.", "{v} + 30", "{v} + 50", 0.50),
-            Operation("A quarter hour of rest is added.", "{v} + 15", "{v} + 25", 0.50),
-            Operation("{n} hours of rest are added.", "{v} + {n} * 60", "{v} + {n} * 10", 0.50, 0.7, (1, 2)),
-            Operation("{name} goes twice as fast.", "{v} / 2", "{v} * 2", 0.45),
-            Operation("{name} goes three times as fast.", "{v} / 3", "{v} * 3", 0.50, 0.7),
-            Operation("A third is skipped.", "{v} - {v} / 3", "{v} / 3", 0.55, 0.7),
-            Operation("{name} stops {n} times for 5 minutes.", "{v} + {n} * 5", "{v} + {n} + 5", 0.40, 1.0, SMALL),
-            Operation("The wind makes it half as long again.", "{v} + {v} / 2", "{v} / 2", 0.55, 0.7),
+            Operation("A detour costs {n} more.", "{v}+{n}", "{v}+{n}+1", 0.15, 3.0, LARGE),
+            Operation("A shortcut saves {n}.", "{v}-{n}", "{v}+{n}", 0.15, 3.0, LARGE),
+            Operation("{name} goes there and back.", "{v}*2", "{v}+2", 0.35, 2.0),
+            Operation("{name} does it {n} times.", "{v}*{n}", "{v}+{n}", 0.30, 2.0, SMALL),
+            Operation("Half an hour of rest is added.", "{v}+30", "{v}+50", 0.50),
+            Operation("A quarter hour of rest is added.", "{v}+15", "{v}+25", 0.50),
+            Operation("{n} hours of rest are added.", "{v}+{n}*60", "{v}+{n}*10", 0.50, 0.7, (1, 2)),
+            Operation("{name} goes twice as fast.", "{v}/2", "{v}*2", 0.45),
+            Operation("{name} goes three times as fast.", "{v}/3", "{v}*3", 0.50, 0.7),
+            Operation("A third is skipped.", "{v}-{v}/3", "{v}/3", 0.55, 0.7),
+            Operation("{name} stops {n} times for 5 minutes.", "{v}+{n}*5", "{v}+{n}+5", 0.40, 1.0, SMALL),
+            Operation("The wind makes it half as long again.", "{v}+{v}/2", "{v}/2", 0.55, 0.7),
         ),
     ),
 }
@@ -228,8 +228,14 @@ def _solve(problem: Problem, misread: list[bool]) -> tuple[str, str]:
         if slip and 0 <= evaluate(wrong.format(v=v), round_down=True) <= LARGEST:
             expression = wrong.format(v=v)
         v = evaluate(expression, round_down=True)
-        steps.append(f"{expression} = {v} {problem.unit}")
+        steps.append(f"{expression}={v} {problem.unit}")
     return traces.render(steps, str(v)), str(v)
+
+
+def mentions(question: str, operation: Operation) -> bool:
+    """Whether a question contains an operation's sentence, whatever its name and number."""
+    pattern = re.escape(operation.sentence).replace(r"\{name\}", r"\w+").replace(r"\{n\}", r"\d+")
+    return re.search(pattern, question) is not None
 
 
 def first_wrong_unit(text: str, expert_trace: str) -> int | None:

@@ -1,0 +1,123 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1. Data: word problems, expert traces, and solvers with misconceptions
+#
+# Can a reward for reasoning be learned from a few expert demonstrations? To measure an answer we
+# need questions with known answers, expert traces, and, rarer, the truth about *which step* of a
+# wrong trace is the first wrong one. The embedded world writes its problems by program, so it knows
+# all three. This notebook makes the splits that every later notebook reads.
+
+# %%
+import os
+import sys
+from pathlib import Path
+
+ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").exists())
+os.chdir(ROOT)
+sys.path.insert(0, str(ROOT))
+
+import random
+from collections import Counter
+
+import matplotlib.pyplot as plt
+
+from lib import demonstrations, params, study, traces, world
+
+# %% [markdown]
+# What is made is set in `params.yaml`, section `data`.
+
+# %% tags=["parameters"]
+params_file = "params.yaml"
+
+# %%
+settings = params.load(params_file)
+settings.data
+
+# %% [markdown]
+# ## A problem and its expert
+#
+# A problem is a chain of operations on one quantity, one sentence each. The expert writes one
+# equation a step between `<think>` tags, then the answer.
+
+# %%
+rng = random.Random(settings.data.seed)
+problem = world.generate(rng, "stock", 3)
+trace, answer = world.expert(problem)
+print(problem.question, trace, sep="\n\n")
+
+# %% [markdown]
+# ## A solver with misconceptions
+#
+# Most text in the world is not by experts. Its authors misread *operations*, each in its own
+# systematic way and with its own probability: "a third are eaten" leaves a third, a score is ten.
+# They also lose a tag now and then. The backbones are trained on this mixture, as real models are
+# on the web. The checker names the first wrong unit, where each step is a unit and the answer is
+# the last.
+
+# %%
+unreliable = world.unreliable(problem, rng, settings.pretraining.malformed)
+print(unreliable)
+print("\nfirst wrong unit:", world.first_wrong_unit(unreliable, trace))
+
+# %% [markdown]
+# How often is such a solver right, by the number of steps? Errors compound along the chain.
+
+# %%
+rates = {}
+for n_steps in settings.data.steps:
+    right = 0
+    for _ in range(300):
+        problem = world.generate(rng, rng.choice(list(world.FAMILIES)), n_steps)
+        text = world.unreliable(problem, rng, settings.pretraining.malformed)
+        right += traces.is_correct(traces.parse(text).answer, world.expert(problem)[1])
+    rates[n_steps] = right / 300
+
+figure, axes = plt.subplots(figsize=(5, 3))
+axes.bar([str(n) for n in rates], list(rates.values()), color="0.5")
+axes.set(xlabel="steps of the problem", ylabel="fraction of corpus traces with the right answer", ylim=(0, 1));
+
+# %% [markdown]
+# ## The splits
+#
+# Train (questions for on-policy training), demonstrations, validation and test never share a
+# question. Hyper-parameters are chosen on validation; the test split is read by the evaluation
+# alone.
+
+# %%
+splits = study.make_splits(settings)
+for name, rows in splits.items():
+    demonstrations.write_jsonl(study.DATA / f"{name}.jsonl", rows)
+    print(f"{name:15s} {len(rows):5d} questions", dict(Counter(row.family for row in rows)))
+
+# %% [markdown]
+# How much do the demonstrations show of each operation? Rare operations appear a few times or not
+# at all: that is what makes learning from few experts hard.
+
+# %%
+operations = {
+    operation.sentence: sum(world.mentions(row.question, operation) for row in splits["demonstrations"])
+    for family in world.FAMILIES.values()
+    for operation in family.operations
+}
+counts = sorted(operations.values(), reverse=True)
+figure, axes = plt.subplots(figsize=(7, 3))
+axes.bar(range(len(counts)), counts, color="0.5")
+axes.set(xlabel="operation, by rank", ylabel="demonstrations that show it")
+print(f"{sum(c == 0 for c in counts)} of {len(counts)} operations are shown by no demonstration")
+
+# %% [markdown]
+# The files are plain JSON lines in the schema of every other dataset: question, trace, answer.
+# The next notebook trains the backbones.

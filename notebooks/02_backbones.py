@@ -1,0 +1,106 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2. Backbones: what the policy starts from
+#
+# Every method starts from a pretrained model. Here it is a causal LM of a real architecture (Qwen2
+# or Llama), trained from scratch on worked solutions by the unreliable solvers of notebook 1, with
+# the usual loss $-\sum_t \log p(y_t \mid x, y_{<t})$. It inherits their misconceptions, each at its own
+# rate. This notebook trains one and asks whether it is a fair start: often wrong, never hopeless.
+
+# %%
+import os
+import sys
+from pathlib import Path
+
+ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").exists())
+os.chdir(ROOT)
+sys.path.insert(0, str(ROOT))
+
+import random
+
+import torch
+
+from lib import backbones, params, plots, runs, study
+
+# %% tags=["parameters"]
+backbone = "qwen2"
+params_file = "params.yaml"
+
+# %%
+settings = params.load(params_file)
+shape = settings.backbone(backbone)
+shape
+
+# %% [markdown]
+# ## Tokenizer and model
+#
+# A byte-level BPE in which each word and each small number of the world is one token. It is saved
+# beside the weights, so that `AutoTokenizer` and `AutoModelForCausalLM` load the directory as they
+# would one from the hub.
+
+# %%
+tokenizer = study.world_tokenizer(settings)
+torch.manual_seed(settings.pretraining.seed)
+model = backbones.build(shape.architecture, shape.hidden, shape.layers, shape.heads, tokenizer)
+print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens")
+
+# %%
+batch = next(backbones.corpus(tokenizer, random.Random(0), 1, (2,), 0.0))
+print(tokenizer.convert_ids_to_tokens(batch["input_ids"][0]))
+
+# %% [markdown]
+# ## Training
+#
+# Muon for the matrices, AdamW for the rest.
+
+# %%
+watch = runs.Stopwatch()
+batches = backbones.corpus(
+    tokenizer,
+    random.Random(settings.pretraining.seed),
+    settings.pretraining.batch_size,
+    settings.data.steps,
+    settings.pretraining.malformed,
+    study.held_out_questions(),
+)
+losses = backbones.pretrain(
+    model, batches, settings.pretraining.steps, settings.pretraining.lr_matrices, settings.pretraining.lr_rest
+)
+
+# %%
+plots.training_curves([{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)], ["loss"]);
+
+# %% [markdown]
+# ## Is it a fair start?
+#
+# On the validation split at temperature 1. A fair start is right a third to half of the time, its
+# majority vote is beatable, and a right answer is nearly always among 16 samples.
+
+# %%
+model.eval()
+start = study.summary(study.sample(model, tokenizer, study.split("validation"), settings), settings)
+start
+
+# %% [markdown]
+# ## Save
+#
+# The directory loads like any model of the hub. Its samples of the test questions are recorded too:
+# they are the `base` row of every table.
+
+# %%
+model.save_pretrained(study.backbone_dir(backbone))
+tokenizer.save_pretrained(study.backbone_dir(backbone))
+study.record_base(backbone, model, tokenizer, settings, start, losses, watch.seconds)

@@ -1,0 +1,91 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3. The SFT baseline: imitate the demonstrations
+#
+# The obvious use of expert demonstrations is to imitate them token by token,
+# $$L = -\sum_t \log \pi(y^*_t \mid x, y^*_{<t}),$$
+# on the expert's completion $y^*$. How far does it get from a few demonstrations? Everything later is
+# compared with this, so it is tuned with the same care: learning rate and epochs were chosen on
+# validation (`results/LOG.md`).
+
+# %%
+import os
+import sys
+from pathlib import Path
+
+ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").exists())
+os.chdir(ROOT)
+sys.path.insert(0, str(ROOT))
+
+from lib import params, plots, runs, study, training
+
+# %% tags=["parameters"]
+backbone = "qwen2"
+seed = 0
+params_file = "params.yaml"
+
+# %%
+settings = params.load(params_file)
+demonstrations = study.split("demonstrations")
+print(f"{len(demonstrations)} demonstrations, for example:\n\n{demonstrations[0].question}\n\n{demonstrations[0].trace}")
+
+# %% [markdown]
+# ## Training
+#
+# `trl.SFTTrainer` with the loss on the completion alone; the adapter is LoRA on every linear layer.
+
+# %%
+watch = runs.Stopwatch()
+trainer = training.train_sft(
+    study.backbone_dir(backbone),
+    demonstrations,
+    settings=settings.sft,
+    adapter=settings.lora,
+    seed=seed,
+    output_dir=study.SCRATCH,
+)
+
+# %%
+log = study.training_log(trainer)
+plots.training_curves(log, ["loss"]);
+
+# %% [markdown]
+# ## On validation
+#
+# Imitation lifts the base policy. The gap between pass@1 and pass@n is what practice could still close.
+
+# %%
+model, tokenizer = trainer.model, trainer.processing_class
+validation = study.summary(study.sample(model, tokenizer, study.split("validation"), settings), settings)
+validation
+
+# %% [markdown]
+# ## The record
+#
+# The adapter, the log and the sampled test traces. No decision is taken on the test split: its rows
+# are read by the analysis notebooks alone.
+
+# %%
+study.record_run(
+    backbone,
+    "sft",
+    seed,
+    settings=settings,
+    section=settings.sft,
+    trainer=trainer,
+    validation=validation,
+    seconds=watch.seconds,
+)

@@ -1,0 +1,133 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4. Adversarial inverse reinforcement learning
+#
+# Imitation copies tokens. Inverse reinforcement learning asks *why* the expert wrote them: it learns
+# a reward under which the expert is better than the policy, while the policy learns to earn it. A
+# discriminator with a logit $f_t = f(x, y_{\le t})$ at every token is trained to tell experts from
+# the policy's own samples and from slightly corrupted experts,
+# $$L_D = -\log\sigma(f_t)\ \text{on experts}, \qquad -\log(1-\sigma(f_t))\ \text{on the rest},$$
+# and the policy is trained on discounted, normalised $f_t$ as its token rewards. No answer is used.
+
+# %%
+import os
+import sys
+from pathlib import Path
+
+ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").exists())
+os.chdir(ROOT)
+sys.path.insert(0, str(ROOT))
+
+import random
+
+from IPython.display import HTML
+
+from lib import params, perturb, plots, runs, sampling, scoring, study, training, viewer
+
+# %% [markdown]
+# `variant` names an entry of `variants` in `params.yaml`: what differs from the section `airl`.
+
+# %% tags=["parameters"]
+backbone = "qwen2"
+variant = "airl_dense"
+seed = 0
+params_file = "params.yaml"
+
+# %%
+settings = params.load(params_file)
+airl = settings.airl_variant(variant)
+airl
+
+# %% [markdown]
+# ## Near misses
+#
+# Perturbed experts teach the discriminator that one wrong number matters. Each rule reports where
+# it struck, and never leaves a trace unchanged.
+
+# %%
+demonstrations = study.split("demonstrations")
+for near_miss in perturb.perturb(demonstrations[0].trace, random.Random(seed), 3):
+    print(f"{near_miss.kind} at character {near_miss.start}:\n{near_miss.text}\n")
+
+# %% [markdown]
+# ## Training
+#
+# `lib/airl.py` overrides one method of `trl.GRPOTrainer`: after the policy has sampled, the
+# discriminator takes a step and its logits become the advantages.
+
+# %%
+watch = runs.Stopwatch()
+trainer = training.train_airl(
+    study.backbone_dir(backbone),
+    study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
+    demonstrations,
+    settings=airl,
+    adapter=settings.lora,
+    seed=seed,
+    output_dir=study.SCRATCH,
+    max_new_tokens=settings.sampling.max_new_tokens,
+    temperature=settings.sampling.temperature,
+)
+
+# %% [markdown]
+# ## What happened
+#
+# Left, the policy's pass rate on its training questions, and how well the learned reward ranks right
+# above wrong samples (AUROC). Neither is seen by the training. Right, the discriminator: its loss and
+# how often it is right about each class.
+
+# %%
+log = study.training_log(trainer)
+plots.training_curves(log, ["pass_rate", "reward_auroc"])
+plots.training_curves(log, ["disc_loss", "disc_accuracy_expert", "disc_accuracy_policy", "disc_accuracy_perturbed"]);
+
+# %%
+model, tokenizer = trainer.model, trainer.processing_class
+validation = study.summary(study.sample(model, tokenizer, study.split("validation"), settings), settings)
+validation
+
+# %% [markdown]
+# ## Looking at the reward
+#
+# The learned reward of each token, on an expert's trace and on a near miss of it. A reward that
+# localises turns low where the near miss goes wrong.
+
+# %%
+problem = study.split("validation")[0]
+near_miss = perturb.perturb(problem.trace, random.Random(seed), 1)[0]
+texts = [problem.trace, near_miss.text]
+scored = scoring.score(trainer.reward_model, tokenizer, [problem.question] * 2, texts, airl, settings)
+views = []
+for text, row, title in zip(texts, scored, ["expert", near_miss.kind], strict=True):
+    ids = tokenizer(text).input_ids + [tokenizer.eos_token_id]
+    pieces = viewer.tokens(text, sampling.token_ends(tokenizer, ids))
+    views.append(viewer.heatmap_html(pieces, row["rewards"], title))
+HTML("".join(views))
+
+# %% [markdown]
+# ## The record
+
+# %%
+study.record_run(
+    backbone,
+    variant,
+    seed,
+    settings=settings,
+    section=airl,
+    trainer=trainer,
+    validation=validation,
+    seconds=watch.seconds,
+)
