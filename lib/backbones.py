@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from tqdm.auto import tqdm
 from transformers import (
     AutoModelForCausalLM,
@@ -22,7 +22,7 @@ CHAT_TEMPLATE = (
     "{% generation %}{{ message.content + '" + END + "' }}{% endgeneration %}"
     "{% else %}{{ message.content + '" + SEPARATOR + "' }}{% endif %}{% endfor %}"
 )
-# AutoTokenizer gives every Qwen2 directory this word pattern, whatever its tokenizer.json says
+# AutoTokenizer gives every Qwen2 directory this word pattern and NFC, whatever its tokenizer.json says
 QWEN2_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -32,9 +32,11 @@ CONFIGS = {"qwen2": Qwen2Config, "llama": LlamaConfig}
 def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     """A byte-level BPE in which every word and number of the world is one token.
 
-    Any other text falls back to smaller pieces, bytes at last, so nothing is unknown.
+    Any other text falls back to smaller pieces, bytes at last, so nothing is unknown; decoding gives
+    the text back in Unicode's composed form (NFC).
     """
     tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex(QWEN2_WORDS), "isolated"),
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),

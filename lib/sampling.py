@@ -17,11 +17,16 @@ def prompt_text(tokenizer, question: str, system_prompt: str = "") -> str:
 
 
 def token_ends(tokenizer, ids: list[int]) -> list[int]:
-    """Where each token ends, in characters of the joined token texts (special tokens are empty)."""
-    ends, total = [], 0
-    for piece in tokenizer.batch_decode([[i] for i in ids], skip_special_tokens=True):
-        total += len(piece)
-        ends.append(total)
+    """Where each token ends, in characters of the decoded text (special tokens are empty).
+
+    A character that several tokens share ends with the first of them.
+    """
+    ends, total, first = [], 0, 0
+    for i in range(len(ids)):
+        piece = tokenizer.decode(ids[first : i + 1], skip_special_tokens=True)
+        ends.append(total + len(piece))
+        if not piece.endswith("\ufffd"):  # else the character's last bytes may be in the next token
+            total, first = ends[-1], i + 1
     return ends
 
 
