@@ -1,0 +1,60 @@
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from lib import backbones, demonstrations, params, world
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Matrices this small only wait for each other on several threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def backbone_dirs(tmp_path_factory):
+    """A directory with a tiny untrained causal LM and its tokenizer, for each architecture."""
+    rng, texts = random.Random(0), []
+    for _ in range(300):
+        problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, 4))
+        texts += [problem.question, world.unreliable(problem, rng, malformed=0.1)]
+    tokenizer = backbones.train_tokenizer(texts)
+    directories = {}
+    for architecture in backbones.CONFIGS:
+        torch.manual_seed(0)
+        directories[architecture] = tmp_path_factory.mktemp(architecture)
+        model = backbones.build(architecture, hidden=32, layers=2, heads=2, tokenizer=tokenizer)
+        model.save_pretrained(directories[architecture])
+        tokenizer.save_pretrained(directories[architecture])
+    return directories
+
+
+@pytest.fixture(scope="session")
+def backbone(backbone_dirs):
+    """The Qwen2 directory, for what does not depend on the architecture."""
+    return backbone_dirs["qwen2"]
+
+
+@pytest.fixture(scope="session")
+def tokenizer(backbone):
+    return AutoTokenizer.from_pretrained(backbone)
+
+
+@pytest.fixture(scope="session")
+def experts():
+    """A dozen demonstrations of the world."""
+    splits = demonstrations.make_world_splits(
+        train=1, demonstrations=12, validation=1, test=1, steps=[1, 2], seed=0
+    )
+    return splits["demonstrations"]
+
+
+@pytest.fixture(scope="session")
+def settings():
+    """The parameters of the profile `tiny`."""
+    return params.validate(params.apply_profile(ROOT / "params.yaml", "tiny"), "params.yaml")
