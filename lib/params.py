@@ -120,7 +120,6 @@ class Params(Section):
     profile: Name
     seeds: Annotated[tuple[Natural, ...], Field(min_length=1)]
     policies: Annotated[tuple[Name, ...], Field(min_length=1)]
-    discriminators: tuple[Name, ...]
     data: Data
     backbones: dict[Name, Backbone]
     pretraining: Pretraining
@@ -146,10 +145,6 @@ class Params(Section):
         if name not in overlays:
             raise ValueError(f"unknown variant or ablation {name!r}; params.yaml has {', '.join(overlays)}")
         return Airl.model_validate(merge(self.airl.model_dump(), overlays[name]))
-
-    def discriminator_backbone(self, airl: Airl, policy: str) -> str:
-        """The name of the backbone under the discriminator of a policy's backbone."""
-        return policy if airl.discriminator == "same" else airl.discriminator
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -235,16 +230,15 @@ def _read(path: str | Path) -> dict:
 def _contradictions(params: Params) -> Iterator[str]:
     """What no single field can tell: names that refer to nothing, overlays that do not fit."""
     known = ", ".join(params.backbones)
-    for section, names in {"policies": params.policies, "discriminators": params.discriminators}.items():
-        for name in names:
-            if name not in params.backbones:
-                yield f"{section}: {name!r} is not a backbone; there are {known}"
-    for name in params.backbones:
-        if (name in params.policies) == (name in params.discriminators):
-            yield f"backbones.{name}: name it in either `policies` or `discriminators`"
+    for name in params.policies:
+        if name not in params.backbones:
+            yield f"policies: {name!r} is not a backbone; there are {known}"
     for name in params.ablation_runs.backbones:
         if name not in params.policies:
             yield f"ablation_runs.backbones: {name!r} is none of policies, {', '.join(params.policies)}"
+    for seed in params.ablation_runs.seeds:
+        if seed not in params.seeds:
+            yield f"ablation_runs.seeds: {seed} is none of seeds, {', '.join(map(str, params.seeds))}"
     for section, overlays in (("variants", params.variants), ("ablations", params.ablations)):
         for name in overlays:
             other = params.variants if section == "ablations" else TRAINED_WITHOUT_REWARD
