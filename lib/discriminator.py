@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForTokenClassification
 
-from lib import credit, sampling
+from lib import credit, sampling, traces
 
 EXPERT, POLICY, PERTURBED = 0, 1, 2
 
@@ -138,9 +138,10 @@ def score(
         for b, i in enumerate(rows):
             n = len(units[b])
             values, marks = logits_BT[b, :n].tolist(), boundaries_BT[b, :n].tolist()
+            at_ends = at_unit_ends(values, marks, units[b], len(traces.unit_spans(texts[i])))
             result[i] = {
                 "reward": round(scores_B[b].item(), 3),
-                "unit_reward": [round(v, 3) for v in at_unit_ends(values, marks, units[b])],
+                "unit_reward": [round(v, 3) for v in at_ends],
                 "rewards": [round(v, 2) for v in values],
             }
     return result
@@ -158,13 +159,15 @@ def unit_masks(units: list[list[int]], width_t: int) -> tuple[torch.Tensor, torc
     return mask_BT, answer_BT, step_ends_BT
 
 
-def at_unit_ends(values: list[float], boundaries: list[bool], units: list[int]) -> list[float]:
+def at_unit_ends(
+    values: list[float], boundaries: list[bool], units: list[int], n_units: int
+) -> list[float]:
     """f before the first unit (at the first token), then at each unit's end: length n_units + 1.
 
     Where a unit has no boundary of its own the value before it stands, so its drop is 0.
     """
     at_ends, last = [values[0]], values[0]
-    for unit in range(max(units) + 1):
+    for unit in range(n_units):
         for value, marked, u in zip(values, boundaries, units, strict=True):
             if marked and u == unit:
                 last = value
