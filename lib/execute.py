@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("notebook", help="the .py of the pair")
     parser.add_argument("--out", required=True, help="where to save the executed .ipynb")
     parser.add_argument(
-        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter, the value as YAML"
+        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter, as YAML"
     )
     arguments = parser.parse_args()
     try:

@@ -10,7 +10,7 @@ from lib import execute, pairs
 
 ROOT = Path(__file__).parent.parent
 
-NOTEBOOK = '''# %% [markdown]
+NOTEBOOK = """# %% [markdown]
 # # A notebook
 
 # %% tags=["parameters"]
@@ -30,7 +30,7 @@ display(HTML("<progress value=3></progress> 00:01"))
 
 # %%
 assert seed != 13, "first line\\nthe last line"
-'''
+"""
 
 
 @pytest.fixture

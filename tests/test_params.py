@@ -133,7 +133,10 @@ def test_unknown_names_are_refused_with_the_known_ones():
 def test_merge_by_hand():
     tree = {"a": {"x": 1, "y": 2}, "b": [1, 2], "c": 3}
     assert params.merge(tree, {"a": {"y": 5, "x": None}, "b": [9], "d": {"e": None}}) == {
-        "a": {"y": 5}, "b": [9], "c": 3, "d": {},
+        "a": {"y": 5},
+        "b": [9],
+        "c": 3,
+        "d": {},
     }
     assert tree == {"a": {"x": 1, "y": 2}, "b": [1, 2], "c": 3}
 

@@ -1,0 +1,76 @@
+# The study's commands. `make` alone lists them.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+STUDIES ?= studies
+PROFILE ?= tiny
+
+BIN := $(abspath $(VENV))/bin
+READY := $(VENV)/.installed
+STUDY = $(STUDIES)/$(PROFILE)
+
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export TOKENIZERS_PARALLELISM := false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro repro-all study tiny test bench notebooks lint format clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+$(READY): requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	touch $@
+
+setup: $(READY)  ## create .venv with every package of requirements.lock
+
+repro: $(READY)  ## train what changed, make every table and figure, print the main table
+	$(BIN)/dvc repro
+	$(BIN)/python -m lib.report --summary
+
+repro-all: $(READY)  ## the same from nothing: train everything again (hours)
+	$(BIN)/dvc repro --force
+	$(BIN)/python -m lib.report --summary
+
+# The study in a directory of its own: its code and its parameters, and DVC without git.
+define run_study
+mkdir -p $(STUDY)
+$(BIN)/python -m lib.params $(PROFILE) > $(STUDY)/params.tmp
+mv $(STUDY)/params.tmp $(STUDY)/params.yaml
+rm -rf $(STUDY)/lib $(STUDY)/notebooks
+cp -R lib notebooks dvc.yaml .dvcignore $(STUDY)
+cd $(STUDY) && { test -d .dvc || $(BIN)/dvc init --no-scm --quiet; }
+cd $(STUDY) && $(BIN)/dvc repro && $(BIN)/python -m lib.report --summary
+endef
+
+study: $(READY)  ## run the study at a profile of params.yaml in studies/PROFILE: make study PROFILE=tiny
+	$(run_study)
+
+tiny: PROFILE = tiny
+tiny: $(READY)  ## run the whole study from nothing at the profile tiny, in minutes
+	rm -rf $(STUDY)
+	$(run_study)
+
+test: $(READY)  ## run the tests, the tiny study included
+	$(BIN)/python -m pytest
+
+bench: $(READY)  ## measure speed and memory of training and sampling, print a table
+	$(BIN)/python -m tests.bench
+
+notebooks: $(READY)  ## write the .ipynb of every notebook from its .py, without outputs
+	$(BIN)/python -m lib.pairs
+
+lint: $(READY)  ## check the style of the code
+	$(BIN)/ruff check .
+
+format: $(READY)  ## format the code
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+clean:  ## remove .venv, the studies of other profiles, and caches
+	rm -rf $(VENV) $(STUDIES) .scratch .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+	find results -name '*.failed.ipynb' -delete
