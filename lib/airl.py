@@ -169,7 +169,9 @@ class AIRLTrainer(GRPOTrainer):
         width_t = output["completion_ids"].shape[1]
         policy_BT, _, _ = self._get_per_token_logps_and_entropies(self.model, ids_BL, attention_BL, width_t)
         with self.model.disable_adapter():
-            start_BT, _, _ = self._get_per_token_logps_and_entropies(self.model, ids_BL, attention_BL, width_t)
+            start_BT, _, _ = self._get_per_token_logps_and_entropies(
+                self.model, ids_BL, attention_BL, width_t
+            )
         return ((policy_BT - start_BT) * output["completion_mask"][few]).sum(1).mean().item()
 
     def _boundaries(self, mask_BT, step_ends_BT):

@@ -9,9 +9,7 @@ import torch
 EPSILON = 1e-4  # TRL's: keeps a group whose rewards are all equal at zero
 
 
-def boundaries(
-    kind: str, mask_BT: torch.Tensor, interval: int, step_ends_BT: torch.Tensor
-) -> torch.Tensor:
+def boundaries(kind: str, mask_BT: torch.Tensor, interval: int, step_ends_BT: torch.Tensor) -> torch.Tensor:
     """The rewarded positions, a bool mask of shape (B, T); a completion's last token always is one.
 
     `kind`: "sparse" the last token only, "interval" every `interval`-th token too, "step" the ends

@@ -40,7 +40,9 @@ class HeadDiscriminator(torch.nn.Module):
     def load(cls, backbone: str | Path, directory: str | Path) -> "HeadDiscriminator":
         """A saved adapter and head. Raises FileNotFoundError if the directory holds none."""
         if not (Path(directory) / "adapter_config.json").exists():
-            raise FileNotFoundError(f"{directory}: no discriminator here; train it with notebooks/04_irl_training")
+            raise FileNotFoundError(
+                f"{directory}: no discriminator here; train it with notebooks/04_irl_training"
+            )
         model = AutoModelForTokenClassification.from_pretrained(backbone, num_labels=1)
         return cls(PeftModel.from_pretrained(model, directory))
 
@@ -159,9 +161,7 @@ def unit_masks(units: list[list[int]], width_t: int) -> tuple[torch.Tensor, torc
     return mask_BT, answer_BT, step_ends_BT
 
 
-def at_unit_ends(
-    values: list[float], boundaries: list[bool], units: list[int], n_units: int
-) -> list[float]:
+def at_unit_ends(values: list[float], boundaries: list[bool], units: list[int], n_units: int) -> list[float]:
     """f before the first unit (at the first token), then at each unit's end: length n_units + 1.
 
     Where a unit has no boundary of its own the value before it stands, so its drop is 0.

@@ -20,21 +20,18 @@ def interval(row: pd.Series, name: str, prefix: str = "") -> str:
     return f"{row[name]:.2f} [{number(row[f'{prefix}ci_low'])}, {number(row[f'{prefix}ci_high'])}]"
 
 
-def compare(a: pd.Series, b: pd.Series, name: str, prefix: str = "") -> str:
-    """How a's estimate stands to b's, such as `0.12 below (0.48 against 0.60; intervals apart)`."""
+def compare(a: pd.Series, b: pd.Series, name: str, other: str, prefix: str = "") -> str:
+    """How a's estimate stands to b's, that of `other`: `0.12 below SFT (0.48 against 0.60; intervals apart)`."""
     x, y = a[name], b[name]
     if math.isnan(x) or math.isnan(y):
-        return f"not comparable ({number(x)} against {number(y)})"
+        return f"not comparable with {other} ({number(x)} against {number(y)})"
     low, high = f"{prefix}ci_low", f"{prefix}ci_high"
-    apart = a[low] > b[high] or b[low] > a[high]
-    verdict = "intervals apart" if apart else "intervals overlap"
+    verdict = "apart" if a[low] > b[high] or b[low] > a[high] else "overlap"
     difference = round(x, 2) - round(y, 2)
-    stands = (
-        "equal"
-        if abs(difference) < 0.005
-        else f"{abs(difference):.2f} {'above' if difference > 0 else 'below'}"
-    )
-    return f"{stands} ({x:.2f} against {y:.2f}; {verdict})"
+    stands = f"{abs(difference):.2f} {'above' if difference > 0 else 'below'}"
+    if abs(difference) < 0.005:
+        stands = "equal to"
+    return f"{stands} {other} ({x:.2f} against {y:.2f}; intervals {verdict})"
 
 
 def main(table: pd.DataFrame) -> list[str]:
@@ -44,12 +41,12 @@ def main(table: pd.DataFrame) -> list[str]:
         by_method = {row["method"]: row for _, row in rows.iterrows()}
         for method in [m for m in by_method if m not in ("base", "sft", "grpo")]:
             against = " and ".join(
-                f"{compare(by_method[method], by_method[other], 'pass_at_k')} beside {label(other)}"
+                compare(by_method[method], by_method[other], "pass_at_k", label(other))
                 for other in ("sft", "base")
             )
             sentences.append(f"On {backbone}, pass@1 of {label(method)} is {against}.")
-        upper = compare(by_method["grpo"], by_method["sft"], "pass_at_k")
-        sentences.append(f"On {backbone}, pass@1 of GRPO, the upper bound, is {upper} beside SFT.")
+        upper = compare(by_method["grpo"], by_method["sft"], "pass_at_k", label("sft"))
+        sentences.append(f"On {backbone}, pass@1 of GRPO, the upper bound, is {upper}.")
     return sentences
 
 
@@ -59,12 +56,12 @@ def rerank(table: pd.DataFrame, policy: str) -> list[str]:
     for backbone, rows in table[table["policy"] == policy].groupby("backbone", sort=False):
         n = rows["n"].max()
         by_selector = {row["selector"]: row for _, row in rows[rows["n"] == n].iterrows()}
-        against = "; ".join(
-            f"{label(other)}: {compare(by_selector['reward'], by_selector[other], 'accuracy')}"
+        against = ", ".join(
+            compare(by_selector["reward"], by_selector[other], "accuracy", label(other))
             for other in ("random", "majority", "logprob", "oracle")
         )
         sentences.append(
-            f"On {backbone}, best of {n} samples of policy {label(policy)}: the reward's choice beside {against}."
+            f"On {backbone}, best of {n} samples of {label(policy)}: accuracy of the reward's choice is {against}."
         )
     return sentences
 
@@ -76,7 +73,7 @@ def localisation(table: pd.DataFrame) -> list[str]:
         by_detector = {row["detector"]: row for _, row in rows.iterrows()}
         best = max(("logprob", "entropy"), key=lambda name: by_detector[name]["hit_at_1"])
         against = " and ".join(
-            f"{compare(by_detector['reward'], by_detector[other], 'hit_at_1')} beside {label(other)}"
+            compare(by_detector["reward"], by_detector[other], "hit_at_1", label(other))
             for other in ("chance", best)
         )
         sentences.append(f"On {backbone}, {label(source)}: hit@1 of the reward is {against}.")
@@ -95,9 +92,9 @@ def reward_quality(table: pd.DataFrame) -> list[str]:
         else:
             verdict = "so it follows format at least as much as correctness"
         sentences.append(
-            f"On {row['backbone']}, {label(row['variant'])}: AUROC {interval(row, 'auroc')}, calibration error "
-            f"{number(row['ece'])}; correlation {number(correct)} with a right answer and {number(form)} with "
-            f"a well-formed trace, {verdict}."
+            f"On {row['backbone']}, {label(row['variant'])}: AUROC {interval(row, 'auroc')}, calibration "
+            f"error {number(row['ece'])}; correlation {number(correct)} with a right answer and "
+            f"{number(form)} with a well-formed trace, {verdict}."
         )
     return sentences
 
@@ -109,11 +106,16 @@ def ablations(table: pd.DataFrame) -> list[str]:
         (_, reference), *others = rows.iterrows()
         for _, row in others:
             seeds = f"{row['n_seeds']} seed{'s' if row['n_seeds'] > 1 else ''}"
-            sentences.append(
-                f"On {backbone}, {ablation} = {row['value']} ({seeds}) beside {reference['value']}: pass@1 "
-                f"{compare(row, reference, 'pass_at_1')}, AUROC {compare(row, reference, 'auroc', 'auroc_')}, "
-                f"hit@1 {compare(row, reference, 'hit_at_1', 'hit_at_1_')}."
+            paper = f"that of {reference['value']}"
+            estimates = ", ".join(
+                f"{title} {compare(row, reference, name, paper, prefix)}"
+                for title, name, prefix in (
+                    ("pass@1", "pass_at_1", ""),
+                    ("AUROC", "auroc", "auroc_"),
+                    ("hit@1", "hit_at_1", "hit_at_1_"),
+                )
             )
+            sentences.append(f"On {backbone}, {ablation} = {row['value']} ({seeds}): {estimates}.")
     return sentences
 
 

@@ -99,8 +99,12 @@ def bootstrap_auroc(
     seeds_RS, problems_RP = _resamples(n_seeds, n_problems, n_resamples, seed)
     points, values_SR = [], []
     for scores_PN, positive_PN in zip(scores_SPN, positive_SPN.astype(bool), strict=True):
-        pairs_PP = np.stack([_won_pairs(row, up, scores_PN, positive_PN)
-                             for row, up in zip(scores_PN, positive_PN, strict=True)])
+        pairs_PP = np.stack(
+            [
+                _won_pairs(row, up, scores_PN, positive_PN)
+                for row, up in zip(scores_PN, positive_PN, strict=True)
+            ]
+        )
         weights_RP = np.vstack([np.ones(n_problems), problems_RP])
         won = ((weights_RP @ pairs_PP) * weights_RP).sum(1)
         all_pairs = (weights_RP @ positive_PN.sum(1)) * (weights_RP @ (~positive_PN).sum(1))

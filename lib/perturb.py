@@ -45,12 +45,7 @@ _ARITHMETIC: dict[type, Callable] = {
 def flip_operator(trace: str, rng: random.Random) -> Perturbed | None:
     """Replace one operator between two numbers of the steps by another; None if there is none."""
     places = [m.span(1) for a, b in traces.step_spans(trace) for m in _OPERATOR.finditer(trace, a, b)]
-    edits = [
-        (a, b, new)
-        for a, b in places
-        for new in OPERATORS
-        if new != trace[a:b].translate(_PLAIN)
-    ]
+    edits = [(a, b, new) for a, b in places for new in OPERATORS if new != trace[a:b].translate(_PLAIN)]
     return _first_false(trace, edits, "flip_operator", rng)
 
 

@@ -83,6 +83,8 @@ def save(figure: Figure, name: str, directory: str | Path) -> Path:
     """Write `name`.svg and `name`.png, each whole or not at all; returns the path of the PNG."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(STYLE):
+        _settle(figure)
     for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         buffer = io.BytesIO()
         with matplotlib.rc_context(STYLE):
@@ -91,6 +93,14 @@ def save(figure: Figure, name: str, directory: str | Path) -> Path:
         temporary.write_bytes(buffer.getvalue())
         os.replace(temporary, directory / f"{name}.{suffix}")
     return directory / f"{name}.png"
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once and round the result: the solver's last digits differ from run to run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        axis.set_position([round(x, 5) for x in axis.get_position(original=True).bounds])
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:

@@ -1,6 +1,5 @@
 """All run records of a study as frames, read once; the tables and figures are computed from them."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +34,8 @@ def load(results: str | Path) -> Records:
     """
     results = Path(results)
     records, logs, samples = [], [], []
-    for path in sorted(results.glob("runs/*/*/seed*/run.json")):
-        run = json.loads(path.read_text())
+    for path in sorted(results.glob("runs/*/*/seed*[0-9]/run.json")):
+        run = runs.read(path.parent).model_dump()
         key = {name: run[name] for name in ("backbone", "method", "seed")}
         records.append(run)
         rows = runs.read_rows(path.with_name("samples.jsonl.gz"))

@@ -50,7 +50,9 @@ def units_of_tokens(tokenizer, ids: list[int]) -> list[int]:
 
 
 @torch.no_grad()
-def generate(model, tokenizer, prompts: list[str], *, temperature: float, max_new_tokens: int, batch_size: int):
+def generate(
+    model, tokenizer, prompts: list[str], *, temperature: float, max_new_tokens: int, batch_size: int
+):
     """One completion a prompt, as lists of token ids that end with the end token if it was reached.
 
     Prompts of similar length share a batch; the order of the result is that of `prompts`.
@@ -61,7 +63,9 @@ def generate(model, tokenizer, prompts: list[str], *, temperature: float, max_ne
     completions: list[list[int]] = [[] for _ in prompts]
     for start in tqdm(range(0, len(order), batch_size), desc="sampling", leave=False):
         rows = order[start : start + batch_size]
-        batch = tokenizer.pad({"input_ids": [encoded[i] for i in rows]}, padding_side="left", return_tensors="pt")
+        batch = tokenizer.pad(
+            {"input_ids": [encoded[i] for i in rows]}, padding_side="left", return_tensors="pt"
+        )
         output = model.generate(
             **batch.to(model.device),
             do_sample=True,
@@ -72,7 +76,9 @@ def generate(model, tokenizer, prompts: list[str], *, temperature: float, max_ne
             pad_token_id=tokenizer.pad_token_id,
         )
         for i, ids in zip(rows, output[:, batch.input_ids.shape[1] :].tolist(), strict=True):
-            completions[i] = ids[: ids.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in ids else ids
+            completions[i] = (
+                ids[: ids.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in ids else ids
+            )
     return completions
 
 
@@ -141,7 +147,12 @@ def sample_rows(
     which = [(problem, sample) for problem in range(len(problems)) for sample in range(n)]
     prompts = [prompt_text(tokenizer, problems[p].question, system_prompt) for p, _ in which]
     completions = generate(
-        model, tokenizer, prompts, temperature=temperature, max_new_tokens=max_new_tokens, batch_size=batch_size
+        model,
+        tokenizer,
+        prompts,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
     )
     values = logprobs_and_entropies(model, tokenizer, prompts, completions, batch_size=batch_size)
     rows = []

@@ -12,7 +12,9 @@ def load_discriminator(backbone: str, method: str, seed: int, settings: Params):
     """The discriminator of an AIRL run."""
     airl = settings.airl_variant(method)
     start = study.backbone_dir(discriminator_backbone(airl, backbone))
-    return discriminator.HeadDiscriminator.load(start, study.run_dir(backbone, method, seed) / "discriminator")
+    return discriminator.HeadDiscriminator.load(
+        start, study.run_dir(backbone, method, seed) / "discriminator"
+    )
 
 
 def discriminator_backbone(airl: Airl, backbone: str) -> str:
@@ -71,7 +73,11 @@ def detect_by_reward(
     questions = [problems[trace["problem"]].question for trace in wrong]
     scored = score(reward_model, tokenizer, questions, [trace["text"] for trace in wrong], airl, settings)
     return [
-        {**trace, "detector": "reward", "unit_scores": [round(d, 3) for d in metrics.reward_drops(s["unit_reward"])]}
+        {
+            **trace,
+            "detector": "reward",
+            "unit_scores": [round(d, 3) for d in metrics.reward_drops(s["unit_reward"])],
+        }
         for trace, s in zip(wrong, scored, strict=True)
     ]
 
@@ -79,10 +85,11 @@ def detect_by_reward(
 def detect_by_likelihood(
     model, tokenizer, problems: list[Demonstration], wrong: list[dict], settings: Params
 ) -> list[dict]:
-    """Rows of the detectors `logprob` (least likely token) and `entropy` (least certain token) of a policy."""
+    """Rows of the detectors `logprob` (least likely token) and `entropy` (least certain one) of a policy."""
     prompts = [sampling.prompt_text(tokenizer, problems[trace["problem"]].question) for trace in wrong]
     completions = [
-        [*tokenizer(trace["text"], add_special_tokens=False).input_ids, tokenizer.eos_token_id] for trace in wrong
+        [*tokenizer(trace["text"], add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+        for trace in wrong
     ]
     values = sampling.logprobs_and_entropies(
         model, tokenizer, prompts, completions, batch_size=settings.sampling.batch_size

@@ -112,13 +112,26 @@ def training_log(trainer) -> list[dict]:
     return rows
 
 
-def record_base(backbone: str, model, tokenizer, settings: Params, start: dict, losses, seconds: float) -> None:
+def record_base(
+    backbone: str, model, tokenizer, settings: Params, start: dict, losses, seconds: float
+) -> None:
     """Record a backbone as the policy that was never trained further: test samples for every seed."""
     for seed in settings.seeds:
         set_seed(seed)
         rows = sample(model, tokenizer, split("test"), settings)
         log = [{"step": i + 1, "loss": round(loss, 5)} for i, loss in enumerate(losses)]
-        _write(backbone, "base", seed, settings, settings.pretraining, start, seconds, rows, log, lambda path: None)
+        _write(
+            backbone,
+            "base",
+            seed,
+            settings,
+            settings.pretraining,
+            start,
+            seconds,
+            rows,
+            log,
+            lambda path: None,
+        )
 
 
 def record_run(backbone, method, seed, *, settings, section, trainer, validation, seconds) -> None:

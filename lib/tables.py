@@ -200,8 +200,8 @@ def _on_base(records: Records) -> pd.DataFrame:
 def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
     """First wrong unit found: backbone, detector, error_source, variant, hit_at_1, .., chance, n.
 
-    n counts the wrong traces a seed's detector judges. `variant` names the reward that detector `reward` reads;
-    detector `chance` points at any unit of the same traces.
+    n counts the wrong traces a seed's detector judges. `variant` names the reward that detector `reward`
+    reads; detector `chance` points at any unit of the same traces.
     """
     rows = records.localisation
     rows = rows[(rows["detector"] != "reward") | (rows["variant"] == MAIN_VARIANT)]
@@ -242,7 +242,7 @@ def _by_problem(rows: pd.DataFrame, values: np.ndarray, n_resamples: int) -> tup
 def ablations(
     records: Records, overlays: Mapping[str, Mapping], reference: Mapping, n_resamples: int
 ) -> pd.DataFrame:
-    """What each setting does: ablation, value, backbone, method, pass_at_1, .., auroc, .., hit_at_1, ..
+    """What a setting does: ablation, value, backbone, method, pass_at_1, .., auroc, .., hit_at_1, ..
 
     `overlays` maps a method to the settings in which it differs from `reference`, those of
     `MAIN_VARIANT`, whose row stands first for each ablation. AUROC is on the base policy's samples,

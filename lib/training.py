@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from tqdm.auto import tqdm
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from lib import discriminator, traces
@@ -26,7 +27,9 @@ def load_backbone(directory: str | Path):
     Raises FileNotFoundError with the way out if there is none.
     """
     if not (Path(directory) / "config.json").exists():
-        raise FileNotFoundError(f"{directory}: no backbone here; `dvc repro` makes it, or set its path in params.yaml")
+        raise FileNotFoundError(
+            f"{directory}: no backbone here; `dvc repro` makes it, or set its path in params.yaml"
+        )
     return AutoModelForCausalLM.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
 
 
@@ -34,7 +37,9 @@ def lora(settings) -> LoraConfig | None:
     """The policy's adapter on every linear layer; None trains the full weights."""
     if settings.full_weights:
         return None
-    return LoraConfig(r=settings.r, lora_alpha=settings.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=settings.r, lora_alpha=settings.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
 
 
 def _messages(problem: Demonstration, system_prompt: str) -> list[dict]:
@@ -44,10 +49,12 @@ def _messages(problem: Demonstration, system_prompt: str) -> list[dict]:
 
 def sft_dataset(demonstrations: list[Demonstration], system_prompt: str = "") -> Dataset:
     """Prompt and expert completion, conversational."""
-    return Dataset.from_list([
-        {"prompt": _messages(d, system_prompt), "completion": [{"role": "assistant", "content": d.trace}]}
-        for d in demonstrations
-    ])
+    return Dataset.from_list(
+        [
+            {"prompt": _messages(d, system_prompt), "completion": [{"role": "assistant", "content": d.trace}]}
+            for d in demonstrations
+        ]
+    )
 
 
 def question_dataset(problems: list[Demonstration], system_prompt: str = "") -> Dataset:
@@ -61,6 +68,26 @@ def correct(completions, answer, **_) -> list[float]:
     return [float(traces.is_correct(traces.parse(t).answer, a)) for t, a in zip(texts, answer, strict=True)]
 
 
+class Progress(TrainerCallback):
+    """A plain progress bar: the trainers' own prints every logged step."""
+
+    def on_train_begin(self, args, state, control, **_):
+        self._bar = tqdm(total=state.max_steps, desc="training")
+
+    def on_step_end(self, args, state, control, **_):
+        self._bar.update()
+
+    def on_train_end(self, args, state, control, **_):
+        self._bar.close()
+
+
+def _train(trainer):
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Progress())
+    trainer.train()
+    return trainer
+
+
 def _common(output_dir: str | Path, seed: int) -> dict:
     on_gpu = torch.cuda.is_available()
     return dict(
@@ -69,6 +96,7 @@ def _common(output_dir: str | Path, seed: int) -> dict:
         report_to="none",
         save_strategy="no",
         logging_steps=1,
+        disable_tqdm=True,  # see `Progress`
         bf16=on_gpu,
         use_cpu=not on_gpu,
         activation_checkpointing=on_gpu,
@@ -77,7 +105,9 @@ def _common(output_dir: str | Path, seed: int) -> dict:
     )
 
 
-def train_sft(backbone, demonstrations: list[Demonstration], *, settings, adapter, seed, output_dir) -> SFTTrainer:
+def train_sft(
+    backbone, demonstrations: list[Demonstration], *, settings, adapter, seed, output_dir
+) -> SFTTrainer:
     """SFT on the completions of the demonstrations; returns the trained trainer."""
     set_seed(seed)
     model, tokenizer = load_backbone(backbone)
@@ -94,8 +124,7 @@ def train_sft(backbone, demonstrations: list[Demonstration], *, settings, adapte
             max_length=None,
         ),
     )
-    trainer.train()
-    return trainer
+    return _train(trainer)
 
 
 def grpo_config(settings, *, seed, output_dir, max_new_tokens, temperature, **overrides) -> GRPOConfig:
@@ -117,7 +146,15 @@ def grpo_config(settings, *, seed, output_dir, max_new_tokens, temperature, **ov
 
 
 def train_grpo(
-    backbone, problems: list[Demonstration], *, settings, adapter, seed, output_dir, max_new_tokens, temperature
+    backbone,
+    problems: list[Demonstration],
+    *,
+    settings,
+    adapter,
+    seed,
+    output_dir,
+    max_new_tokens,
+    temperature,
 ) -> GRPOTrainer:
     """GRPO on verifiable answers, the empirical upper bound; returns the trained trainer."""
     set_seed(seed)
@@ -132,8 +169,7 @@ def train_grpo(
             settings, seed=seed, output_dir=output_dir, max_new_tokens=max_new_tokens, temperature=temperature
         ),
     )
-    trainer.train()
-    return trainer
+    return _train(trainer)
 
 
 def train_airl(
@@ -172,5 +208,4 @@ def train_airl(
             reward_weights=[0.0],  # the answer is logged and has no influence
         ),
     )
-    trainer.train()
-    return trainer
+    return _train(trainer)

@@ -59,7 +59,12 @@ class Problem:
     misread: tuple[float, ...]
 
 
-SMALL, MIDDLE, LARGE, STARTS = tuple(range(2, 7)), tuple(range(3, 13)), tuple(range(3, 20)), tuple(range(6, 51))
+SMALL, MIDDLE, LARGE, STARTS = (
+    tuple(range(2, 7)),
+    tuple(range(3, 13)),
+    tuple(range(3, 20)),
+    tuple(range(6, 51)),
+)
 
 FAMILIES = {
     "stock": Family(
@@ -76,8 +81,7 @@ FAMILIES = {
             Operation("A third are eaten.", "{v}-{v}/3", "{v}/3", 0.55),
             Operation("A quarter are sold.", "{v}-{v}/4", "{v}/4", 0.60, 0.7),
             Operation("{n} more such piles come.", "{v}*({n}+1)", "{v}*{n}", 0.50, 0.7, SMALL),
-            Operation("{name} and {n} friends share evenly.",
-                      "{v}/({n}+1)", "{v}/{n}", 0.45, 0.7, SMALL),
+            Operation("{name} and {n} friends share evenly.", "{v}/({n}+1)", "{v}/{n}", 0.45, 0.7, SMALL),
             Operation("{n} dozen arrive.", "{v}+{n}*12", "{v}+{n}*10", 0.45, 1.0, SMALL),
             Operation("{n} pairs arrive.", "{v}+{n}*2", "{v}+{n}", 0.40, 1.0, MIDDLE),
             Operation("A score is added.", "{v}+20", "{v}+10", 0.50, 0.7),
@@ -99,8 +103,9 @@ FAMILIES = {
             Operation("A tax of 10 percent is due.", "{v}+{v}/10", "{v}+10", 0.45),
             Operation("A tax of 50 percent is due.", "{v}+{v}/2", "{v}+50", 0.50, 0.7),
             Operation("A second one comes at half price.", "{v}+{v}/2", "{v}*2", 0.50, 0.7),
-            Operation("A tip of {n} quarters is added.",
-                      "{v}+{n}/4", "{v}+{n}", 0.45, 0.7, (8, 12, 16, 20, 24)),
+            Operation(
+                "A tip of {n} quarters is added.", "{v}+{n}/4", "{v}+{n}", 0.45, 0.7, (8, 12, 16, 20, 24)
+            ),
             Operation("Half is refunded.", "{v}/2", "{v}-2", 0.30),
         ),
     ),

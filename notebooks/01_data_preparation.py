@@ -87,8 +87,7 @@ for n_steps in settings.data.steps:
 
 figure, axes = plt.subplots(figsize=(5, 3))
 axes.bar([str(n) for n in rates], list(rates.values()), color="0.5")
-axes.set(xlabel="steps of the problem", ylabel="fraction of corpus traces with the right answer", ylim=(0, 1));
-
+axes.set(xlabel="steps of the problem", ylabel="fraction of corpus traces with the right answer", ylim=(0, 1))
 # %% [markdown]
 # ## The splits
 #

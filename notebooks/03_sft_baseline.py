@@ -40,7 +40,8 @@ params_file = "params.yaml"
 # %%
 settings = params.load(params_file)
 demonstrations = study.split("demonstrations")
-print(f"{len(demonstrations)} demonstrations, for example:\n\n{demonstrations[0].question}\n\n{demonstrations[0].trace}")
+print(f"{len(demonstrations)} demonstrations, for example:\n")
+print(demonstrations[0].question, demonstrations[0].trace, sep="\n\n")
 
 # %% [markdown]
 # ## Training
@@ -60,8 +61,7 @@ trainer = training.train_sft(
 
 # %%
 log = study.training_log(trainer)
-plots.training_curves(log, ["loss"]);
-
+plots.training_curves(log, ["loss"])
 # %% [markdown]
 # ## On validation
 #

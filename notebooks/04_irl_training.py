@@ -92,8 +92,9 @@ trainer = training.train_airl(
 # %%
 log = study.training_log(trainer)
 plots.training_curves(log, ["pass_rate", "reward_auroc"])
-plots.training_curves(log, ["disc_loss", "disc_accuracy_expert", "disc_accuracy_policy", "disc_accuracy_perturbed"]);
-
+plots.training_curves(
+    log, ["disc_loss", "disc_accuracy_expert", "disc_accuracy_policy", "disc_accuracy_perturbed"]
+)
 # %%
 model, tokenizer = trainer.model, trainer.processing_class
 validation = study.summary(study.sample(model, tokenizer, study.split("validation"), settings), settings)

@@ -73,9 +73,13 @@ variant, seed, n = next(iter(settings.variants)), settings.seeds[0], settings.sa
 rows = study.samples(backbone, "base", seed)
 codes_PN, correct_PN = study.codes_and_correct(rows, n)
 logprobs_PN = np.array([row["logprob"] for row in rows]).reshape(-1, n)
-rewards_PN = np.array([
-    row["reward"] for row in scores if (row["variant"], row["seed"], row["policy"]) == (variant, seed, "base")
-]).reshape(-1, n)
+rewards_PN = np.array(
+    [
+        row["reward"]
+        for row in scores
+        if (row["variant"], row["seed"], row["policy"]) == (variant, seed, "base")
+    ]
+).reshape(-1, n)
 {
     selector: round(
         metrics.rerank_accuracy(

@@ -61,8 +61,7 @@ trainer = training.train_airl(
 
 # %%
 log = study.training_log(trainer)
-plots.training_curves(log, ["pass_rate", "reward_auroc"]);
-
+plots.training_curves(log, ["pass_rate", "reward_auroc"])
 # %% [markdown]
 # ## The policy, and the reward as ranker and pointer
 #
@@ -91,7 +90,9 @@ problems, base = study.split("test"), study.samples(backbone, "base", seed)
 arguments = (trainer.reward_model, tokenizer, problems)
 where = {"variant": ablation, "seed": seed}
 scores = scoring.score_samples(*arguments, base, airl, settings)
-scoring.write_scores(f"{backbone}.{ablation}.seed{seed}", [{**where, "policy": "base", **row} for row in scores])
+scoring.write_scores(
+    f"{backbone}.{ablation}.seed{seed}", [{**where, "policy": "base", **row} for row in scores]
+)
 
 wrong = scoring.wrong_traces(problems, [], settings.data.seed)
 detected = scoring.detect_by_reward(*arguments, wrong, airl, settings)
