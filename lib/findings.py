@@ -21,7 +21,7 @@ def interval(row: pd.Series, name: str, prefix: str = "") -> str:
 
 
 def compare(a: pd.Series, b: pd.Series, name: str, other: str, prefix: str = "") -> str:
-    """How a's estimate stands to b's, that of `other`: `0.12 below SFT (0.48 against 0.60; intervals apart)`."""
+    """How a's estimate stands to `other`'s, b: `0.12 below SFT (0.48 against 0.60; intervals apart)`."""
     x, y = a[name], b[name]
     if math.isnan(x) or math.isnan(y):
         return f"not comparable with {other} ({number(x)} against {number(y)})"
@@ -61,7 +61,7 @@ def rerank(table: pd.DataFrame, policy: str) -> list[str]:
             for other in ("random", "majority", "logprob", "oracle")
         )
         sentences.append(
-            f"On {backbone}, best of {n} samples of {label(policy)}: accuracy of the reward's choice is {against}."
+            f"On {backbone}, best of {n} samples of {label(policy)}: the reward's choice is {against}."
         )
     return sentences
 

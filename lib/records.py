@@ -44,7 +44,7 @@ def load(results: str | Path) -> Records:
             logs.append(pd.read_csv(path.with_name("log.csv")).assign(**key))
     if not records:
         raise ValueError(f"{results}/runs: no run records; make them with `dvc repro`")
-    all_samples = _ordered(pd.concat(samples), "method")
+    all_samples = _ordered(pd.concat(samples), "method").astype({"first_wrong_unit": float})  # NaN: none
     scores = _ordered(_read_all(results / "scores"), "variant")
     return Records(
         runs=_ordered(pd.DataFrame(records), "method"),

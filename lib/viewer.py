@@ -27,29 +27,29 @@ def tokens(text: str, ends: list[int]) -> list[str]:
 
 
 def examples(scores: pd.DataFrame, count: int) -> list[dict]:
-    """The first `count` right and the first `count` wrong traces with token rewards, one a problem, in turn.
+    """The first `count` right and `count` wrong traces with token rewards, in turn; fewer if need be.
 
-    `scores` are rows of one reward on one policy (see `lib.records`). Each example has title, tokens,
-    values (the rewards) and wrong, the character span of the first wrong unit or None.
+    Well-formed ones come before others, and each is of another problem. `scores` are rows of one reward on one
+    policy (see `lib.records`). Each example has title, tokens, values (the rewards) and wrong, the
+    character span of the first wrong unit or None.
     """
-    # a trace cut off at the length limit is scored with an end token that was never sampled
-    whole = [
-        isinstance(r, list) and len(r) == len(e)
-        for r, e in zip(scores["rewards"], scores["ends"], strict=True)
-    ]
-    scores = scores[whole]
-    right = scores[scores["first_wrong_unit"].isna() & scores["well_formed"]]
-    wrong = scores[scores["first_wrong_unit"].notna() & scores["well_formed"]]
-    chosen = [rows.drop_duplicates("problem").head(count) for rows in (right, wrong)]
-    both = pd.concat([rows.assign(place=range(len(rows)), kind=i) for i, rows in enumerate(chosen)])
-    return [_example(row) for row in both.sort_values(["place", "kind"]).itertuples()]
+    pairs = zip(scores["rewards"], scores["ends"], strict=True)
+    scores = scores[[isinstance(r, list) and len(r) - len(e) in (0, 1) for r, e in pairs]]
+    scores = scores.sort_values("well_formed", ascending=False, kind="stable")
+    right = scores[scores["first_wrong_unit"].isna()].drop_duplicates("problem").head(count)
+    wrong = scores[scores["first_wrong_unit"].notna()].drop_duplicates("problem").head(count)
+    both = pd.concat([rows.assign(place=range(len(rows))) for rows in (right, wrong)])
+    return [_example(row) for row in both.sort_values("place", kind="stable").itertuples()]
 
 
 def _example(row) -> dict:
     is_wrong = not np.isnan(row.first_wrong_unit)
+    pieces = tokens(row.text, row.ends)
+    # a trace cut off at the length limit was scored with an end token that it never had
+    pieces += [""] * (len(row.rewards) - len(pieces))
     return {
         "title": f"{'wrong' if is_wrong else 'right'} trace, problem {row.problem}, reward {row.reward:+.2f}",
-        "tokens": tokens(row.text, row.ends),
+        "tokens": pieces,
         "values": row.rewards,
         "wrong": traces.unit_spans(row.text)[int(row.first_wrong_unit)] if is_wrong else None,
     }
@@ -112,6 +112,8 @@ def reward_along_trace(examples: list[dict], gamma: float) -> Figure:
 
     An example has `returns`, one a token, beside what `examples` gives.
     """
+    if not examples:
+        return _nothing_to_show()
     longest = max(len(example["tokens"]) for example in examples)
     figure = Figure(figsize=(max(7.0, 0.19 * longest), 2.9 * len(examples)))
     for axis, example in zip(figure.subplots(len(examples), squeeze=False)[:, 0], examples, strict=True):
@@ -140,6 +142,8 @@ def token_heatmaps(examples: list[dict], columns: int = 42) -> Figure:
 
     Every trace has its own symmetric scale, given in its title; the first wrong unit is underlined.
     """
+    if not examples:
+        return _nothing_to_show()
     layouts = [_layout(trace["tokens"], columns) for trace in examples]
     rows = [layouts[i : i + 2] for i in range(0, len(layouts), 2)]
     heights = [max(1 + max(line for line, _ in layout) for layout in row) + 1.5 for row in rows]
@@ -166,6 +170,12 @@ def token_heatmaps(examples: list[dict], columns: int = 42) -> Figure:
     figure.suptitle(
         "Reward at each token: blue positive, vermillion negative; underlined: first wrong unit", fontsize=9
     )
+    return figure
+
+
+def _nothing_to_show() -> Figure:
+    figure = Figure(figsize=(6.2, 0.6))
+    figure.text(0.5, 0.5, "There is no trace with a reward at each token.", ha="center", va="center")
     return figure
 
 

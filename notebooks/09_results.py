@@ -61,7 +61,8 @@ def say(sentences):
     return Markdown(findings.markdown(sentences))
 
 
-Markdown(f"{len(recorded.runs)} runs, {len(recorded.samples):,} sampled traces, {len(recorded.scores):,} scores.")
+runs, sampled, scored = len(recorded.runs), len(recorded.samples), len(recorded.scores)
+Markdown(f"{runs} runs, {sampled:,} sampled traces, {scored:,} scores.")
 
 # %% [markdown]
 # ## The policies

@@ -23,8 +23,14 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
+def read_rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+
+
 def trace(rng: random.Random, problem: world.Problem, skill: float) -> str:
-    """The expert's trace with probability `skill`, else an unreliable solver's."""
+    """The expert's trace with probability `skill`, else an unreliable solver's; below 0 no trace at all."""
+    if skill < 0:
+        return "more more more"
     return world.expert(problem)[0] if rng.random() < skill else world.unreliable(problem, rng, 0.05)
 
 

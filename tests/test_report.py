@@ -1,0 +1,135 @@
+"""The results notebook on synthetic records: it writes the report and all else, the same bytes each time."""
+
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+import pytest
+import synthetic
+from ruamel.yaml import YAML
+
+from lib import params, report
+
+ROOT = Path(__file__).parent.parent
+
+
+def make_study(directory: Path, **changes) -> None:
+    """A directory with tiny parameters and synthetic records."""
+    tree = params.apply_profile(ROOT / "params.yaml", "tiny")
+    tree["evaluation"]["bootstrap"] = 30
+    with (directory / "params.yaml").open("w") as out:
+        YAML(typ="safe", pure=True).dump(tree, out)
+    ablations = dict.fromkeys(tree["ablations"], 0.5)
+    synthetic.write(directory / "results", ablations=ablations, **changes)
+
+
+def run_notebook(directory: Path) -> None:
+    matplotlib.use("Agg")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.setattr(sys, "path", [*sys.path])
+        runpy.run_path(str(ROOT / "notebooks" / "09_results.py"))
+
+
+def written(directory: Path) -> dict[str, bytes]:
+    """What the notebook writes: everything under results but the records it reads."""
+    inputs = ("runs", "scores", "localisation")
+    files = (p for p in (directory / "results").rglob("*") if p.is_file())
+    paths = {str(p.relative_to(directory / "results")): p for p in files}
+    return {name: p.read_bytes() for name, p in paths.items() if name.split("/")[0] not in inputs}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("study")
+    make_study(directory, seeds=2)
+    run_notebook(directory)
+    return directory
+
+
+def test_every_table_figure_and_the_report_are_written(study):
+    names = written(study)
+    assert {f"tables/{name}.csv" for name in report.TABLES} <= set(names)
+    figures = {n for n in names if n.startswith("figures/")}
+    assert len(figures) == 22 and {Path(n).suffix for n in figures} == {".svg", ".png"}
+    assert {"report.html", "provenance.json"} <= set(names)
+    assert not [n for n in names if n.endswith(".tmp")]
+
+
+def test_the_same_records_give_the_same_bytes(study):
+    before = written(study)
+    run_notebook(study)
+    assert written(study) == before
+
+
+def test_the_page_needs_no_network_and_no_script(study):
+    page = (study / "results" / "report.html").read_text()
+    assert len(page) < 8_000_000
+    assert "<script" not in page
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert "prefers-color-scheme: dark" in page and "@media print" in page
+    assert page.count("<img ") == 11
+
+
+def test_the_page_shows_our_numbers_and_marks_the_published(study):
+    page = (study / "results" / "report.html").read_text()
+    row = pd.read_csv(study / "results" / "tables" / "main.csv").iloc[0]
+    assert f"{row.pass_at_k:.2f} [{row.ci_low:.2f}, {row.ci_high:.2f}]" in page
+    assert (
+        '<tr class="published"><td>Qwen2.5-7B</td><td>AIRL dense (paper)</td><td></td><td>0.71</td>' in page
+    )
+
+
+def test_provenance_holds_parameters_and_hashes(study):
+    facts = json.loads((study / "results" / "provenance.json").read_text())
+    assert facts["parameters"]["profile"] == "tiny"
+    assert len(facts["runs"]) == 2 * 2 * 5 + 2
+    assert {"seconds", "versions", "hardware", "code_sha256", "data_sha256"} <= set(facts["runs"][0])
+
+
+@pytest.mark.parametrize("skill", [1.0, -1.0], ids=["all right", "all garbage"])
+def test_traces_of_one_class_leave_the_auroc_undefined(tmp_path, skill):
+    make_study(tmp_path, backbones=("qwen2",), seeds=1, problems=6, skill=skill)
+    run_notebook(tmp_path)
+    assert pd.read_csv(tmp_path / "results" / "tables" / "reward_quality.csv")["auroc"].isna().all()
+    assert "AUROC n/a" in (tmp_path / "results" / "report.html").read_text()
+
+
+def test_a_hostile_trace_stays_text(tmp_path):
+    hostile = "<think>\n<script>alert(1)</script>\n</think>\n<answer>$x_1$</answer>"
+    make_study(tmp_path, backbones=("qwen2",), seeds=1, problems=6, token_records=6)
+    for path in (tmp_path / "results" / "runs" / "qwen2" / "base").rglob("samples.jsonl.gz"):
+        rows = synthetic.read_rows(path)
+        wrong = next(row for row in rows if row["first_wrong_unit"] is not None and row["well_formed"])
+        ends = synthetic.token_ends(hostile)
+        wrong |= {"text": hostile, "ends": ends, "first_wrong_unit": 0, "correct": False}
+        synthetic.write_rows(path, rows)
+        where = (wrong["problem"], wrong["sample"])
+    scores_path = tmp_path / "results" / "scores" / "qwen2.jsonl.gz"
+    scores = synthetic.read_rows(scores_path)
+    for row in scores:
+        if (row["problem"], row["sample"]) == where and row["policy"] == "base":
+            row["rewards"] = [0.0] * len(ends)
+    synthetic.write_rows(scores_path, scores)
+    run_notebook(tmp_path)
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert "<script" not in page and "&lt;script&gt;" in page
+
+
+def test_the_summary_prints_the_main_table_and_the_path(study):
+    shutil.copytree(ROOT / "lib", study / "lib", dirs_exist_ok=True)
+    command = [sys.executable, "-m", "lib.report", "--summary"]
+    done = subprocess.run(command, cwd=study, capture_output=True, text=True, check=True)
+    assert "pass@1" in done.stdout and "GRPO" in done.stdout
+    assert done.stdout.rstrip().endswith("results/report.html")
+
+
+def test_a_summary_before_any_result_says_what_to_run(tmp_path):
+    with pytest.raises(ValueError, match="dvc repro"):
+        report.summary(tmp_path)

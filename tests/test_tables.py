@@ -1,0 +1,206 @@
+"""Tables against values counted by hand from the records, and the contract of their columns."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from sklearn.metrics import roc_auc_score
+
+from lib import published, records, tables
+
+RESAMPLES = 50
+OVERLAYS = {
+    "airl_dense": {},
+    "airl_no_perturbation": {"perturbations": 0},
+    "sparse": {"boundaries": "sparse"},
+}
+REFERENCE = {"perturbations": 2, "boundaries": "dense"}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("results")
+    synthetic.write(directory, seeds=2, problems=8, samples=4, ablations={"sparse": 0.4})
+    return directory
+
+
+@pytest.fixture(scope="module")
+def study(results) -> records.Records:
+    return records.load(results)
+
+
+def rows_of(results, backbone, method, seed):
+    return synthetic.read_rows(results / "runs" / backbone / method / f"seed{seed}" / "samples.jsonl.gz")
+
+
+def assert_intervals(table: pd.DataFrame, **prefixes: str) -> None:
+    for estimate, prefix in prefixes.items():
+        low, high = table[f"{prefix}ci_low"], table[f"{prefix}ci_high"]
+        defined = table[estimate].notna()
+        assert (low[defined] <= high[defined]).all()
+    assert table["n_seeds"].ge(1).all()
+
+
+def test_main_is_the_share_of_subsets_with_a_right_sample(results, study):
+    table = tables.main(study, synthetic.METHODS, [1, 3, 10], RESAMPLES)
+    assert list(table.columns) == ["backbone", "method", "k", "pass_at_k", "ci_low", "ci_high", "n_seeds"]
+    assert list(dict.fromkeys(table["method"])) == [
+        "base",
+        "sft",
+        "grpo",
+        "airl_dense",
+        "airl_no_perturbation",
+    ]
+    assert set(table["k"]) == {1, 3}  # ten of four samples there are not
+    shares = []
+    for seed, problem in itertools.product(range(2), range(8)):
+        right = [r["correct"] for r in rows_of(results, "llama", "sft", seed) if r["problem"] == problem]
+        shares.append(np.mean([any(subset) for subset in itertools.combinations(right, 3)]))
+    row = table.query("backbone == 'llama' and method == 'sft' and k == 3").iloc[0]
+    assert row.pass_at_k == pytest.approx(np.mean(shares), abs=1e-4)
+    assert row.n_seeds == 2
+    assert_intervals(table, pass_at_k="")
+
+
+def test_rerank_has_one_row_a_choice_and_sane_limits(study):
+    table = tables.rerank(study, RESAMPLES)
+    keys = ["backbone", "policy", "selector", "n"]
+    assert not table.duplicated(keys).any()
+    assert set(table["n"]) == {1, 2, 4}
+    assert set(table["selector"]) == {
+        "random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle",
+    }  # fmt: skip
+    assert set(table.query("policy == 'base'")["variant"]) == {"airl_dense"}
+    assert set(table.query("policy == 'airl_no_perturbation'")["variant"]) == {"airl_no_perturbation"}
+    by_selector = table.pivot(index=["backbone", "policy", "n"], columns="selector", values="accuracy")
+    assert (by_selector.le(by_selector["oracle"] + 1e-4, axis=0)).all(axis=None)
+    alone = by_selector.xs(1, level="n")
+    assert (alone.sub(alone["random"], axis=0).abs() < 1e-4).all(axis=None)
+    assert_intervals(table, accuracy="")
+
+
+def test_reranked_pass_at_k_of_all_samples_is_the_same_by_any_order(study):
+    table = tables.reranked_pass_at_k(study, [1, 4], RESAMPLES)
+    all_kept = table[table["k"] == 4].pivot(
+        index=["backbone", "policy"], columns="selector", values="pass_at_k"
+    )
+    assert (all_kept.nunique(axis=1) == 1).all()
+
+
+def test_reward_quality_is_the_mean_of_the_seeds(study):
+    table = tables.reward_quality(study, RESAMPLES)
+    scores = study.scores.query("backbone == 'qwen2' and variant == 'airl_dense' and policy == 'base'")
+    by_seed = [(roc_auc_score(s["correct"], s["reward"]), s["reward"].corr(s["correct"].astype(float)))
+               for _, s in scores.groupby("seed")]  # fmt: skip
+    row = table.query("backbone == 'qwen2' and variant == 'airl_dense'").iloc[0]
+    assert (row.auroc, row.corr_correct) == pytest.approx(np.mean(by_seed, axis=0), abs=1e-4)
+    assert {"backbone", "variant", "auroc", "ece", "corr_correct", "corr_format"} <= set(table.columns)
+    assert_intervals(table, auroc="", ece="ece_", corr_correct="corr_correct_", corr_format="corr_format_")
+
+
+def test_localisation_is_judged_on_the_same_traces(study):
+    table = tables.localisation(study, RESAMPLES)
+    assert not table.duplicated(["backbone", "detector", "error_source"]).any()
+    assert set(table["detector"]) == {"reward", "logprob", "entropy", "chance"}
+    assert set(table["error_source"]) == {"perturbed", "policy"}
+    assert (table.groupby(["backbone", "error_source"])["n"].nunique() == 1).all()
+    chance = table[table["detector"] == "chance"]
+    assert (chance["hit_at_1"] == chance["chance"]).all()
+    rows = study.localisation.query(
+        "backbone == 'llama' and source == 'perturbed' and detector == 'reward' and variant == 'airl_dense'"
+    )
+    hits = [np.argmax(r.unit_scores) == r.first_wrong_unit for r in rows.itertuples()]
+    row = table.query("backbone == 'llama' and error_source == 'perturbed' and detector == 'reward'").iloc[0]
+    assert row.hit_at_1 == pytest.approx(np.mean(hits), abs=1e-4)
+    assert_intervals(table, hit_at_1="")
+
+
+def test_ablations_start_with_the_reference(study):
+    table = tables.ablations(study, OVERLAYS, REFERENCE, RESAMPLES)
+    assert {"ablation", "value", "backbone", "pass_at_1", "auroc", "hit_at_1"} <= set(table.columns)
+    settings = table.groupby(["ablation", "backbone"])["value"].agg(list).to_dict()
+    assert settings == {
+        ("perturbations", "llama"): ["2", "0"],
+        ("perturbations", "qwen2"): ["2", "0"],
+        ("boundaries", "qwen2"): ["dense", "sparse"],
+    }
+    assert table.query("value == 'sparse'")["n_seeds"].tolist() == [1]
+    assert_intervals(table, pass_at_1="", auroc="auroc_", hit_at_1="hit_at_1_")
+
+
+def test_a_reward_that_was_not_scored_leaves_its_columns_empty(study):
+    unscored = study._replace(
+        scores=study.scores.query("variant != 'sparse'"),
+        localisation=study.localisation.query("variant != 'sparse'"),
+    )
+    row = tables.ablations(unscored, OVERLAYS, REFERENCE, RESAMPLES).query("value == 'sparse'").iloc[0]
+    assert np.isnan(row.auroc) and np.isnan(row.hit_at_1) and row.pass_at_1 > 0
+
+
+def test_one_class_alone_has_no_auroc(tmp_path):
+    synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=4, samples=2, skill=1.0)
+    table = tables.reward_quality(records.load(tmp_path), RESAMPLES)
+    assert table["auroc"].isna().all() and table["corr_correct"].isna().all()
+    tables.write(table, "reward_quality", tmp_path)
+    assert pd.read_csv(tmp_path / "reward_quality.csv")["auroc"].isna().all()
+
+
+def test_calibration_counts_every_trace(study):
+    table = tables.calibration(study)
+    counts = study.scores[study.scores["policy"] == "base"].groupby(["backbone", "variant"]).size()
+    assert table.groupby(["backbone", "variant"])["n"].sum().to_dict() == counts.to_dict()
+
+
+def test_correlations_are_symmetric(study):
+    for matrix in tables.correlations(study).values():
+        assert np.allclose(matrix, matrix.T, equal_nan=True)
+        assert matrix.loc["reward", "reward"] == matrix.loc["correct", "correct"] == 1
+
+
+def test_published_numbers_are_the_papers():
+    table = published.table()
+    row = table.query(
+        "experiment == 'main' and backbone == 'Qwen2.5-7B' and method == 'airl_dense' and k == 1"
+    )
+    assert row["value"].tolist() == [0.71]
+    assert table["source"].str.startswith("published, arXiv 2510.01857").all()
+    assert len(table) == 4 * 3 * 4 + 6 + 4 * 6 + 3
+
+
+def test_a_table_is_written_with_four_decimals(tmp_path):
+    tables.write(pd.DataFrame({"a": [1, 2], "b": [1 / 3, np.nan]}), "t", tmp_path)
+    assert (tmp_path / "t.csv").read_text() == "a,b\n1,0.3333\n2,\n"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_missing_samples_are_refused(study):
+    lost = study._replace(samples=study.samples.drop(index=0))
+    with pytest.raises(ValueError, match="sample and score again"):
+        tables.main(lost, synthetic.METHODS, [1], RESAMPLES)
+
+
+def test_a_score_without_its_sample_is_refused(tmp_path):
+    synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=3, samples=2)
+    path = tmp_path / "scores" / "qwen2.jsonl.gz"
+    rows = synthetic.read_rows(path)
+    synthetic.write_rows(path, [*rows, rows[0] | {"problem": 99}])
+    with pytest.raises(ValueError, match="no sample 0 of problem 99"):
+        records.load(tmp_path)
+
+
+def test_an_empty_directory_says_what_to_run(tmp_path):
+    with pytest.raises(ValueError, match="dvc repro"):
+        records.load(tmp_path)
+
+
+def test_a_policy_sampled_once_is_shared_by_all_seeds(tmp_path):
+    synthetic.write(tmp_path, backbones=("qwen2",), seeds=2, problems=3, samples=2)
+    once = tmp_path / "runs" / "qwen2" / "base"
+    for file in (once / "seed1").iterdir():
+        file.unlink()
+    (once / "seed1").rmdir()
+    scores = records.load(tmp_path).scores.query("policy == 'base' and variant == 'airl_dense'")
+    first, second = (scores[scores["seed"] == seed]["text"].tolist() for seed in (0, 1))
+    assert first == second
