@@ -91,7 +91,8 @@ def test_a_held_out_question_never_occurs(tokenizer):
 
 def test_the_corpus_depends_on_the_seed_alone(tokenizer):
     def first(seed):
-        return next(backbones.corpus(tokenizer, random.Random(seed), batch_size=4, **SEEN))["input_ids"].tolist()
+        batches = backbones.corpus(tokenizer, random.Random(seed), batch_size=4, **SEEN)
+        return next(batches)["input_ids"].tolist()
 
     assert first(3) == first(3) != first(4)
 

@@ -42,18 +42,19 @@ def test_token_ends_by_hand(tokenizer):
 def test_units_of_tokens_by_hand(tokenizer):
     ids = tokenizer(HAND_MADE + backbones.END).input_ids
     units = sampling.units_of_tokens(tokenizer, ids)
-    texts = ["".join(tokenizer.decode(i) for i, u in zip(ids, units, strict=True) if u == unit) for unit in (0, 1, 2)]
+    texts = ["", "", ""]
+    for i, unit in zip(ids, units, strict=True):
+        texts[unit] += tokenizer.decode(i)
     assert texts == ["<think>\n7+2=9 beads", "\n9*2=18 beads", "\n</think>\n<answer>18</answer><|end|>"]
     ends = sampling.token_ends(tokenizer, ids)
     assert sampling.unit_of_token(HAND_MADE, ends) == units
     assert sampling.unit_of_token("", [0, 0]) == [0, 0]
-    assert sampling.unit_of_token("ab\ncd", [1, 2, 3, 4, 5]) == [0, 0, 1, 1, 1]  # cut off in its second step
-    assert sampling.unit_of_token("ab\ncd", [1, 2, 3, 4, 5, 5]) == [0, 0, 1, 1, 1, 2]  # ended without an answer
+    assert sampling.unit_of_token("ab\ncd", [1, 2, 3, 4, 5]) == [0, 0, 1, 1, 1]  # cut off in a step
+    assert sampling.unit_of_token("ab\ncd", [1, 2, 3, 4, 5, 5]) == [0, 0, 1, 1, 1, 2]  # ended without answer
 
 
-written_text = st.one_of(
-    st.text(), st.lists(st.sampled_from(["<think>", "</think>", "<answer>", "\n", " ", "7", "+", "=", "a"])).map("".join)
-)
+pieces = st.sampled_from(["<think>", "</think>", "<answer>", "\n", " ", "7", "+", "=", "a"])
+written_text = st.one_of(st.text(), st.lists(pieces).map("".join))
 
 
 @hypothesis_settings(max_examples=200, deadline=None)
@@ -180,5 +181,5 @@ def test_rows_say_of_each_trace_what_is_true_of_it(monkeypatch, tokenizer, exper
         last = row["n_tokens"] - 1
         assert row["logprob"] == -last * (last + 1) / 2
         assert row["unit_logprob"][-1] == -last and row["unit_entropy"][-1] == last  # the end token's
-    assert len(rows[0]["ends"]) == len(rows[0]["logprobs"]) == len(rows[0]["entropies"]) == rows[0]["n_tokens"]
+    assert {len(rows[0][key]) for key in ("ends", "logprobs", "entropies")} == {rows[0]["n_tokens"]}
     assert rows[0]["ends"][-1] == len(first.trace)

@@ -1,0 +1,413 @@
+import random
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import set_seed
+from trl import GRPOTrainer
+
+from lib import backbones, sampling, traces, training, world
+from lib.airl import AIRLTrainer
+from lib.discriminator import EXPERT, PERTURBED, POLICY, HeadDiscriminator
+
+G, PROMPTS, LENGTH = 4, 2, 6
+
+
+class Stub(torch.nn.Module):
+    """A reward model whose logits are `f(completion ids, their mask)`, of shape (B, T)."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def logits_BT(self, ids_BL, attention_BL, width_t):
+        return self.f(ids_BL[:, -width_t:], attention_BL[:, -width_t:])
+
+
+def scalar(ids: list[int]) -> float:
+    """A reward of a completion that means nothing and differs between completions."""
+    return (sum(ids) * 31 % 101) / 10 - 4
+
+
+def scalar_everywhere(ids_BT, mask_BT):
+    rows = [ids[mask.bool()].tolist() for ids, mask in zip(ids_BT, mask_BT, strict=True)]
+    return torch.tensor([[scalar(row)] * ids_BT.shape[1] for row in rows])
+
+
+def by_token(ids_BT, mask_BT):
+    """A reward for each token; enormous on the padding, where it must not matter."""
+    return (ids_BT * 31 % 101 / 10.0 - 4).masked_fill(mask_BT == 0, 1e6)
+
+
+def remember(trainer):
+    """The list to which the trainer will append every scored batch."""
+    outputs, inner = [], trainer._generate_and_score_completions
+
+    def outer(inputs):
+        outputs.append(inner(inputs))
+        return outputs[-1]
+
+    trainer._generate_and_score_completions = outer
+    return outputs
+
+
+@pytest.fixture
+def make(backbone, experts, settings, tmp_path):
+    """Makes an AIRLTrainer, or GRPO with the reward `grpo`, on the same questions and seed."""
+
+    def _make(*, reward_model=None, grpo=None, answers=None, evaluate=False, full_weights=False, **changes):
+        changes = {"steps": 2, "prompts_per_step": PROMPTS, "group_size": G, "warmup_steps": 0,
+                   "expert_in_group": False, "perturbations": 2, "lr": 0.01, **changes}  # fmt: skip
+        airl = settings.airl.model_copy(update=changes)
+        set_seed(7)
+        model, tokenizer = training.load_backbone(backbone)
+        if reward_model is None:
+            reward_model = HeadDiscriminator.new(backbone, r=2, alpha=4)
+        rows = training.question_dataset(experts).add_column("trace", [e.trace for e in experts])
+        if answers:
+            rows = rows.remove_columns("answer").add_column("answer", answers)
+        common = dict(
+            model=model,
+            processing_class=tokenizer,
+            train_dataset=rows,
+            eval_dataset=rows.select(range(2)) if evaluate else None,
+            peft_config=training.lora(SimpleNamespace(full_weights=full_weights, r=2, alpha=4)),
+            args=training.grpo_config(
+                airl, seed=7, output_dir=tmp_path, max_new_tokens=LENGTH, temperature=1.0,
+                per_device_eval_batch_size=2 * G,
+                **({} if grpo else {"reward_weights": [0.0]}),
+            ),
+        )  # fmt: skip
+        set_seed(8)
+        if grpo:
+            return GRPOTrainer(reward_funcs=grpo, **common)
+        return AIRLTrainer(reward_model=reward_model, settings=airl, reward_funcs=training.correct, **common)
+
+    return _make
+
+
+def weights(module):
+    return {name: p.detach().clone() for name, p in module.named_parameters()}
+
+
+def moved(before, module) -> set[str]:
+    """Names of the parameters that are no longer what they were."""
+    return {name for name, p in module.named_parameters() if not torch.equal(p, before[name])}
+
+
+def trainable(module) -> set[str]:
+    return {name for name, p in module.named_parameters() if p.requires_grad}
+
+
+# Advantages against GRPO's
+
+
+def assert_same(airl_outputs, grpo_outputs):
+    """The same completions, and on each of their tokens the same advantage."""
+    assert len(airl_outputs) == len(grpo_outputs) > 0
+    for airl, grpo in zip(airl_outputs, grpo_outputs, strict=True):
+        assert torch.equal(airl["completion_ids"], grpo["completion_ids"])
+        mask_BT = grpo["completion_mask"]
+        assert airl["advantages"].shape == mask_BT.shape
+        assert torch.allclose(airl["advantages"], grpo["advantages"][:, None] * mask_BT, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "boundaries, credit",
+    [("dense", "discounted"), ("interval", "discounted"), ("sparse", "discounted"), ("step", "group")],
+)
+def test_under_a_constant_discriminator_all_advantages_are_grpos_zero(make, boundaries, credit):
+    stub = Stub(lambda ids_BT, _: torch.full(ids_BT.shape, 2.7))
+    airl = make(
+        reward_model=stub, boundaries=boundaries, interval=3, credit=credit, frozen_discriminator=True
+    )
+    outputs, before = remember(airl), weights(airl.model)
+    airl.train()
+    grpo = make(grpo=lambda completions, **_: [2.7] * len(completions))
+    expected = remember(grpo)
+    grpo.train()
+    assert_same(outputs, expected)
+    assert all((output["advantages"] == 0).all() for output in outputs)
+    assert not moved(before, airl.model)
+
+
+def test_sparse_boundaries_are_grpo_on_a_scalar_reward(make):
+    airl = make(
+        reward_model=Stub(scalar_everywhere), boundaries="sparse", gamma=0.5, frozen_discriminator=True
+    )
+    outputs = remember(airl)
+    airl.train()
+    grpo = make(grpo=lambda completion_ids, **_: [scalar(ids) for ids in completion_ids])
+    expected = remember(grpo)
+    grpo.train()
+    assert len(outputs) == 2 and outputs[0]["advantages"].abs().max() > 0.5
+    assert_same(outputs, expected)
+    for (name, ours), theirs in zip(airl.model.named_parameters(), grpo.model.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6), name  # so the policy became the same too
+
+
+@pytest.mark.parametrize("boundaries", ["dense", "interval"])
+def test_advantages_match_a_loop_over_groups_and_tokens(make, boundaries):
+    gamma, clip, interval = 0.7, 1.0, 3
+    airl = make(
+        reward_model=Stub(by_token), boundaries=boundaries, interval=interval, gamma=gamma, reward_clip=clip,
+        frozen_discriminator=True, expert_in_group=True,
+    )  # fmt: skip
+    outputs = remember(airl)
+    airl.train()
+    for output in outputs:
+        lengths = output["completion_mask"].sum(1).tolist()
+        for first in range(0, len(lengths), G):
+            marked = {
+                b: [t for t in range(lengths[b])
+                    if boundaries == "dense" or (t + 1) % interval == 0 or t == lengths[b] - 1]
+                for b in range(first, first + G)
+            }  # fmt: skip
+            ids = output["completion_ids"].tolist()
+            reward = {(b, t): ids[b][t] * 31 % 101 / 10 - 4 for b in marked for t in marked[b]}
+            average = sum(reward.values()) / len(reward)
+            std = (sum((r - average) ** 2 for r in reward.values()) / (len(reward) - 1)) ** 0.5
+            scaled = {key: max(-clip, min(clip, (r - average) / (std + 1e-4))) for key, r in reward.items()}
+            for b in marked:
+                for t in range(output["advantages"].shape[1]):
+                    ahead = [s for s in marked[b] if s >= t]
+                    expected = sum(gamma**k * scaled[b, s] for k, s in enumerate(ahead))
+                    assert output["advantages"][b, t].item() == pytest.approx(expected, abs=1e-4)
+
+
+# Who is trained by what
+
+
+def test_the_policys_step_leaves_the_discriminator_alone(make):
+    airl = make(frozen_discriminator=True)
+    policy, reward = weights(airl.model), weights(airl.reward_model)
+    airl.train()
+    assert moved(policy, airl.model) and moved(policy, airl.model) <= trainable(airl.model)
+    assert not moved(reward, airl.reward_model)
+    assert all(p.grad is None for p in airl.reward_model.parameters())
+
+
+def test_the_discriminators_step_leaves_the_policy_alone(make, experts):
+    airl = make()
+    policy, reward = weights(airl.model), weights(airl.reward_model)
+    airl._update_discriminator(*batch_of(airl, experts))
+    changed = moved(reward, airl.reward_model)
+    assert changed and changed <= trainable(airl.reward_model)
+    assert not moved(policy, airl.model)
+    assert all(p.grad is None for p in airl.model.parameters())
+
+
+def test_training_moves_both_adapters_and_neither_backbone(make):
+    airl = make()
+    policy, reward = weights(airl.model), weights(airl.reward_model)
+    airl.train()
+    for before, module in ((policy, airl.model), (reward, airl.reward_model)):
+        assert moved(before, module) and moved(before, module) <= trainable(module)
+        assert all(p.grad is None for p in module.parameters() if not p.requires_grad)
+
+
+def test_full_weights_train_everything(make):
+    airl = make(full_weights=True)
+    before = weights(airl.model)
+    airl.train()
+    assert moved(before, airl.model) == set(before)
+
+
+def test_the_policy_waits_while_the_discriminator_warms_up(make):
+    airl = make(warmup_steps=2)
+    outputs, policy, reward = remember(airl), weights(airl.model), weights(airl.reward_model)
+    airl.train()
+    assert len(outputs) == 2 and all((output["advantages"] == 0).all() for output in outputs)
+    assert not moved(policy, airl.model) and moved(reward, airl.reward_model)
+    longer = make(warmup_steps=1)
+    outputs, policy = remember(longer), weights(longer.model)
+    longer.train()
+    assert (outputs[0]["advantages"] == 0).all() and (outputs[1]["advantages"] != 0).any()
+    assert moved(policy, longer.model)
+
+
+def test_evaluation_only_looks(make):
+    airl = make(evaluate=True, expert_in_group=True, warmup_steps=5)
+    outputs, policy, reward = remember(airl), weights(airl.model), weights(airl.reward_model)
+    state = airl._random.getstate()
+    metrics = airl.evaluate()
+    assert not moved(policy, airl.model) and not moved(reward, airl.reward_model)
+    assert airl._random.getstate() == state and not airl._optimizer.state
+    assert 0 <= metrics["eval_pass_rate"] <= 1 and "eval_disc_loss" not in metrics
+    assert (outputs[0]["advantages"] != 0).any()  # what training would use, warm-up or not
+    experts = {tuple(airl._completion_ids(row["trace"])) for row in airl.eval_dataset}
+    assert not experts & set(map(tuple, written(outputs[0])))
+
+
+def written(output) -> list[list[int]]:
+    """The completions of a batch without their padding."""
+    return [
+        ids[mask.bool()].tolist()
+        for ids, mask in zip(output["completion_ids"], output["completion_mask"], strict=True)
+    ]
+
+
+def test_the_expert_is_the_last_of_each_group_in_training(make, tokenizer, experts):
+    traces_of = {sampling.prompt_text(tokenizer, e.question): e.trace for e in experts}
+    for expert_in_group in (True, False):
+        airl = make(expert_in_group=expert_in_group)
+        outputs = remember(airl)
+        airl.train()
+        for output in outputs:
+            for row, ids in enumerate(written(output)):
+                prompt = output["prompt_ids"][row][output["prompt_mask"][row].bool()]
+                expert = tokenizer(traces_of[tokenizer.decode(prompt)] + backbones.END).input_ids
+                assert (ids == expert) == (expert_in_group and row % G == G - 1)
+        assert all(log["completion_length"] <= LENGTH for log in airl.state.log_history if "pass_rate" in log)
+
+
+# The discriminator's batch and loss
+
+
+def batch_of(airl, experts, right=0):
+    """Inputs, prompts and completions of two groups, `right` samples of each with the right answer."""
+    rows = [
+        {"prompt": [{"role": "user", "content": e.question}], "trace": e.trace, "answer": e.answer}
+        for e in experts[:PROMPTS]
+        for _ in range(G)
+    ]
+    airl._experts = [airl._completion_ids(row["trace"]) for row in rows[::G]]
+    tokenizer = airl.processing_class
+    prompts = [tokenizer(row["prompt"][0]["content"] + backbones.SEPARATOR).input_ids for row in rows]
+    completions = [
+        airl._completion_ids(traces.render([f"sample {i % G}"], row["answer"] if i % G < right else "-1"))
+        for i, row in enumerate(rows)
+    ]
+    return rows, prompts, completions
+
+
+def test_every_row_of_the_batch_has_its_own_question(make, tokenizer, experts):
+    airl = make(perturbations=3, policy_per_prompt=2)
+    inputs, prompts, completions = batch_of(airl, experts)
+    rows, classes, labels = airl._discriminator_batch(inputs, prompts, completions)
+    assert len(rows) == len(classes) == len(labels) == PROMPTS * (1 + 2 + 3)
+    for e, own in zip(experts, (rows[:6], rows[6:]), strict=False):
+        assert {tokenizer.decode(prompt) for prompt, _ in own} == {e.question + backbones.SEPARATOR}
+    assert classes == [EXPERT, POLICY, POLICY, PERTURBED, PERTURBED, PERTURBED] * PROMPTS
+    assert labels == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0] * PROMPTS
+    for group, e in enumerate(experts[:PROMPTS]):
+        texts = [tokenizer.decode(c) for _, c in rows[6 * group : 6 * group + 6]]
+        assert texts[0] == e.trace + backbones.END
+        assert len(set(texts[1:3])) == 2
+        assert set(texts[1:3]) < set(map(tokenizer.decode, completions[G * group : G * group + G]))
+        for text in texts[3:]:  # a near miss of this question's expert, wrong for this question
+            assert text.endswith(backbones.END) and text != texts[0]
+            assert world.first_wrong_unit(text.removesuffix(backbones.END), e.trace) is not None
+
+
+def test_the_expert_in_the_group_is_no_policy_sample(make, experts):
+    airl = make(expert_in_group=True, policy_per_prompt=G)
+    inputs, prompts, completions = batch_of(airl, experts)
+    rows, classes, _ = airl._discriminator_batch(inputs, prompts, completions)
+    sampled = [completion for (_, completion), c in zip(rows, classes, strict=True) if c == POLICY]
+    assert sorted(sampled) == sorted(c for i, c in enumerate(completions) if i % G != G - 1)
+
+
+def test_right_samples_are_relabelled_only_when_asked(make, experts):
+    for relabel, expected in ((False, 0), (True, 2)):
+        airl = make(policy_per_prompt=G, perturbations=0, relabel_correct=relabel)
+        inputs, prompts, completions = batch_of(airl, experts, right=2)
+        rows, classes, labels = airl._discriminator_batch(inputs, prompts, completions)
+        positive = [
+            airl.processing_class.decode(completion)
+            for (_, completion), c, one in zip(rows, classes, labels, strict=True)
+            if c == POLICY and one == 1.0
+        ]
+        assert len(positive) == expected * PROMPTS
+        assert all("sample 0" in text or "sample 1" in text for text in positive)
+
+
+def test_answers_reach_neither_rewards_nor_weights(make, experts):
+    answers = [e.answer for e in experts]
+    random.Random(0).shuffle(answers)
+    ends = []
+    for given in (None, answers):
+        airl = make(answers=given)
+        outputs = remember(airl)
+        airl.train()
+        ends.append((outputs, weights(airl.model), weights(airl.reward_model)))
+    (outputs, policy, reward), (other_outputs, other_policy, other_reward) = ends
+    for output, other in zip(outputs, other_outputs, strict=True):
+        assert torch.equal(output["advantages"], other["advantages"])
+    assert all(torch.equal(policy[name], other_policy[name]) for name in policy)
+    assert all(torch.equal(reward[name], other_reward[name]) for name in reward)
+
+
+@pytest.mark.parametrize("loss", ["bce", "wgan"])
+@pytest.mark.parametrize("boundaries", ["sparse", "dense"])
+def test_three_steps_on_a_fixed_batch_lower_the_loss(make, experts, loss, boundaries):
+    airl = make(loss=loss, boundaries=boundaries, discriminator_lr=0.01)
+    inputs, prompts, completions = batch_of(airl, experts)
+    batch = airl._discriminator_batch(inputs, prompts, completions)
+    airl._discriminator_batch = lambda *_: batch
+    for module in airl.reward_model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # its noise is larger than three steps' gain
+    for _ in range(4):
+        airl._update_discriminator(inputs, prompts, completions)
+    losses = airl._metrics["train"]["disc_loss"]
+    assert losses[0] > losses[1] > losses[2] > losses[3]
+
+
+def test_the_batch_is_as_wide_as_its_own_longest_row(make, experts, monkeypatch):
+    airl = make()
+    inputs, prompts, completions = batch_of(airl, experts)
+    rows, _, _ = airl._discriminator_batch(inputs, prompts, completions)
+    airl._discriminator_batch = lambda *_: (rows, [EXPERT] * len(rows), [1.0] * len(rows))
+    seen, logits_BT = [], airl.reward_model.logits_BT
+    monkeypatch.setattr(
+        airl.reward_model, "logits_BT", lambda ids, *rest: seen.append(ids.shape) or logits_BT(ids, *rest)
+    )
+    airl._update_discriminator(inputs, prompts, completions)
+    assert seen == [(len(rows), max(len(p) for p, _ in rows) + max(len(c) for _, c in rows))]
+
+
+# What is logged
+
+
+def test_every_step_logs_the_monitors(make):
+    airl = make(perturbations=1, policy_per_prompt=2)
+    airl.train()
+    steps = [log for log in airl.state.log_history if "disc_loss" in log]
+    assert len(steps) == 2
+    for log in steps:
+        for name in ("expert", "policy", "perturbed"):
+            assert 0 <= log[f"disc_accuracy_{name}"] <= 1 and f"reward_{name}" in log
+        assert 0 <= log["pass_rate"] <= 1 and 1 <= log["completion_length"] <= LENGTH
+    assert steps[0]["kl"] == pytest.approx(0, abs=1e-5)  # the policy has not moved yet
+
+
+def test_the_completions_table_shows_our_advantages(make):
+    airl = make(steps=1)
+    outputs = remember(airl)
+    airl.train()
+    mask = outputs[0]["completion_mask"]
+    expected = (outputs[0]["advantages"].sum(1) / mask.sum(1)).tolist()
+    assert list(airl._logs["advantages"]) == pytest.approx(expected)
+
+
+def test_the_logged_auroc_and_pass_rate_are_of_the_policys_own_samples(make, experts):
+    airl = make(expert_in_group=True)
+    inputs, _, completions = batch_of(airl, experts, right=2)
+    mask = torch.ones(len(completions), 1)
+    airl.state.global_step = 1  # no KL on this step
+    scores = torch.tensor([5.0, 1.0, 2.0, 99.0] * PROMPTS)  # right, right, wrong, the expert's place
+    airl.model.train()
+    airl._record(inputs, completions, scores, {"completion_mask": mask})
+    assert airl._metrics["train"]["pass_rate"] == [pytest.approx(2 / 3)]
+    assert airl._metrics["train"]["reward_auroc"] == [pytest.approx(0.5)]
+
+
+def test_the_same_seed_trains_the_same_reward(make):
+    ends = []
+    for _ in range(2):
+        airl = make(expert_in_group=True)
+        airl.train()
+        ends.append(weights(airl.reward_model))
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

@@ -1,0 +1,227 @@
+import math
+
+import pytest
+import torch
+from transformers import AutoModelForTokenClassification
+
+from lib import backbones, discriminator, sampling, traces
+from lib.discriminator import EXPERT, PERTURBED, POLICY, HeadDiscriminator
+
+
+def new(backbone, seed=0):
+    """A discriminator whose adapter and head are both random, so that either shows in its logits."""
+    torch.manual_seed(seed)
+    result = HeadDiscriminator.new(backbone, r=2, alpha=4).eval()
+    with torch.no_grad():
+        for name, parameter in result.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.2)
+    return result
+
+
+@pytest.fixture(scope="module", params=list(backbones.CONFIGS))
+def reward_model(backbone_dirs, request):
+    return new(backbone_dirs[request.param])
+
+
+@pytest.fixture(scope="module")
+def rows(tokenizer, experts):
+    """Prompt and completion ids of some demonstrations, of different lengths."""
+    prompts = [tokenizer(sampling.prompt_text(tokenizer, e.question)).input_ids for e in experts[:6]]
+    return prompts, [tokenizer(e.trace + backbones.END).input_ids for e in experts[:6]]
+
+
+@torch.no_grad()
+def logits_of(reward_model, prompt, completion):
+    """f at each token of one completion, computed without any padding."""
+    ids = torch.tensor([prompt + completion])
+    return reward_model.logits_BT(ids, torch.ones_like(ids), len(completion))[0]
+
+
+# The model
+
+
+def test_only_the_adapter_and_the_head_are_trained(backbone):
+    trained = {name for name, p in new(backbone).named_parameters() if p.requires_grad}
+    assert any("modules_to_save" in name and "score" in name for name in trained)
+    assert all("lora_" in name or "score" in name for name in trained)
+    for part in ("q_proj.lora_A", "o_proj.lora_B", "gate_proj.lora_A", "down_proj.lora_B"):
+        assert any(part in name for name in trained), part
+
+
+def test_a_saved_discriminator_gives_the_same_logits(backbone_dirs, tokenizer, rows, tmp_path):
+    for architecture, directory in backbone_dirs.items():
+        saved = new(directory)
+        saved.save(tmp_path / architecture)
+        torch.manual_seed(99)  # what is not loaded would now differ
+        loaded = HeadDiscriminator.load(directory, tmp_path / architecture).eval()
+        for prompt, completion in zip(*rows, strict=True):
+            assert torch.equal(logits_of(loaded, prompt, completion), logits_of(saved, prompt, completion))
+        assert not list((tmp_path / architecture).glob("*.bin"))
+
+
+def test_a_missing_discriminator_is_one_clear_line(backbone, tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        HeadDiscriminator.load(backbone, tmp_path / "none")
+    message = str(error.value)
+    assert message.startswith(f"{tmp_path / 'none'}: no discriminator here") and "04_irl_training" in message
+    assert "\n" not in message
+
+
+def test_the_batch_around_a_row_does_not_change_its_logits(reward_model, tokenizer, rows):
+    prompts, completions = rows
+    prompts, completions = [*prompts, [5]], [*completions, [6] * 60]  # a very short prompt, a very long row
+    ids, attention, width = sampling.pad_completions(tokenizer, prompts, completions)
+    with torch.no_grad():
+        logits = reward_model.logits_BT(ids, attention, width)
+    assert logits.shape == (len(prompts), width)
+    for row, prompt, completion in zip(logits, prompts, completions, strict=True):
+        alone = logits_of(reward_model, prompt, completion)
+        assert torch.allclose(row[: len(completion)], alone, atol=1e-4)
+
+
+def test_the_logit_at_a_token_has_read_it_and_nothing_later(reward_model, rows):
+    prompt, completion = rows[0][0], rows[1][0]
+    before = logits_of(reward_model, prompt, completion)
+    for t in range(len(completion)):
+        changed = [*completion[:t], (completion[t] + 1) % 300, *completion[t + 1 :]]
+        after = logits_of(reward_model, prompt, changed)
+        assert torch.allclose(after[:t], before[:t], atol=1e-6)
+        assert abs(after[t] - before[t]) > 1e-4
+    assert (logits_of(reward_model, prompt[1:], completion) - before).abs().max() > 1e-4  # the question too
+
+
+# The loss
+
+
+def bce(logit, target):
+    p = 1 / (1 + math.exp(-logit))
+    return -target * math.log(p) - (1 - target) * math.log(1 - p)
+
+
+# two experts, one policy sample, two perturbed experts; None is not a boundary
+LOGITS = [[2.0, None, -1.0], [0.5, 1.5, None], [-0.3, None, None], [1.0, 0.2, -2.0], [None, 3.0, None]]
+CLASSES = [EXPERT, EXPERT, POLICY, PERTURBED, PERTURBED]
+
+
+def loss_of(labels, **options):
+    logits = torch.tensor([[0.0 if v is None else v for v in row] for row in LOGITS])
+    boundaries = torch.tensor([[v is not None for v in row] for row in LOGITS])
+    logits = logits.masked_fill(~boundaries, 77.0)  # whatever stands there must not matter
+    return discriminator.loss(
+        logits, boundaries, torch.tensor(labels), torch.tensor(CLASSES), **options
+    ).item()
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_bce_by_hand(smoothing):
+    def sequence(row, target):
+        return mean(bce(v, abs(target - smoothing)) for v in row if v is not None)
+
+    positive = mean([sequence(LOGITS[0], 1), sequence(LOGITS[1], 1)])
+    policy, perturbed = sequence(LOGITS[2], 0), mean([sequence(LOGITS[3], 0), sequence(LOGITS[4], 0)])
+    expected = mean([positive, mean([policy, perturbed])])
+    found = loss_of([1.0, 1.0, 0.0, 0.0, 0.0], kind="bce", label_smoothing=smoothing)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+    positive = mean([positive, sequence(LOGITS[2], 1)])  # the policy's sample was relabelled
+    found = loss_of([1.0, 1.0, 1.0, 0.0, 0.0], kind="bce", label_smoothing=smoothing)
+    assert found == pytest.approx(mean([positive, perturbed]), abs=1e-6)
+
+
+def test_wgan_by_hand():
+    def sequence(row, sign):
+        return mean(sign * v + 0.01 * v**2 for v in row if v is not None)
+
+    experts = mean([sequence(LOGITS[0], -1), sequence(LOGITS[1], -1)])
+    perturbed = mean([sequence(LOGITS[3], 1), sequence(LOGITS[4], 1)])
+    expected = mean([experts, mean([sequence(LOGITS[2], 1), perturbed])])
+    found = loss_of([1.0, 1.0, 0.0, 0.0, 0.0], kind="wgan", label_smoothing=0.1)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_more_rows_of_a_class_do_not_weigh_more():
+    logits, labels = torch.tensor([[1.0], [-1.0], [0.5]]), torch.tensor([1.0, 0.0, 0.0])
+    classes = torch.tensor([EXPERT, POLICY, PERTURBED])
+
+    def loss(rows):
+        marked, options = torch.ones(len(rows), 1).bool(), {"kind": "bce", "label_smoothing": 0.1}
+        return discriminator.loss(logits[rows], marked, labels[rows], classes[rows], **options).item()
+
+    assert loss([0, 1, 2]) == pytest.approx(loss([0, 1, 2, 2, 2, 1, 1]), abs=1e-6)
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match="'hinge' is none of bce, wgan"):
+        loss_of([1.0, 1.0, 0.0, 0.0, 0.0], kind="hinge", label_smoothing=0.1)
+
+
+# Scores
+
+
+def test_unit_masks_by_hand():
+    mask, answer, step_ends = discriminator.unit_masks([[0, 0, 1, 1, 2], [0, 1], [0, 0, 0]], 5)
+    assert mask.int().tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]]
+    assert answer.int().tolist() == [[0, 0, 0, 0, 1], [0, 1, 0, 0, 0], [1, 1, 1, 0, 0]]
+    assert step_ends.int().tolist() == [[0, 1, 0, 1, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
+
+
+def test_trace_score_by_hand():
+    logits = torch.tensor([[1.0, 2.0, 4.0, 8.0], [1.0, 3.0, 9.0, 9.0], [5.0, 1.0, 1.0, 1.0]])
+    boundaries = torch.tensor([[1, 1, 1, 1], [0, 1, 0, 0], [1, 0, 0, 0]]).bool()
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]]).bool()
+    answer = torch.tensor([[0, 0, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]]).bool()
+    scores = discriminator.trace_score(logits, boundaries, mask, answer, gamma=0.5)
+    assert scores.tolist() == [((4 + 0.5 * 8) + 8) / 2, 3.0, 5.0]
+
+
+def test_at_unit_ends_by_hand():
+    values, units = [1.0, 2.0, 3.0, 4.0, 5.0], [0, 0, 1, 1, 2]
+    everywhere, at_unit_ends = [True] * 5, discriminator.at_unit_ends
+    assert at_unit_ends(values, everywhere, units, 3) == [1.0, 2.0, 4.0, 5.0]
+    assert at_unit_ends(values, [True, False, False, False, True], units, 3) == [1.0, 1.0, 1.0, 5.0]
+    assert at_unit_ends(values, [False] * 4 + [True], units, 3) == [1.0, 1.0, 1.0, 5.0]
+    assert at_unit_ends(values[:2], everywhere[:2], [0, 0], 2) == [1.0, 2.0, 2.0]  # cut off before its answer
+
+
+@pytest.mark.parametrize("boundaries", ["dense", "step", "sparse"])
+def test_traces_are_scored_in_their_order_and_as_if_alone(reward_model, tokenizer, experts, rows, boundaries):
+    texts = [e.trace for e in experts[:5]] + ["no idea"]
+    options = {"boundaries": boundaries, "interval": 3, "gamma": 0.9}
+    prompts = [sampling.prompt_text(tokenizer, e.question) for e in experts[:6]]
+    scored = discriminator.score(reward_model, tokenizer, prompts, texts, **options, batch_size=4)
+    for prompt, text, found in zip(rows[0], texts, scored, strict=True):
+        ids = tokenizer(text + backbones.END).input_ids
+        logits = logits_of(reward_model, prompt, ids).tolist()
+        assert found["rewards"] == pytest.approx(logits, abs=0.006)  # they are rounded to 2 places
+        units = sampling.units_of_tokens(tokenizer, ids)
+        n_units = len(traces.unit_spans(text))
+        last_of_unit = [max(t for t, u in enumerate(units) if u == unit) for unit in range(n_units)]
+        end = logits[-1]
+        if boundaries == "sparse":
+            assert found["unit_reward"] == pytest.approx([logits[0]] * n_units + [end], abs=1e-3)
+            assert found["reward"] == pytest.approx(end, abs=1e-3)
+        else:
+            expected = [logits[0], *(logits[t] for t in last_of_unit)]
+            assert found["unit_reward"] == pytest.approx(expected, abs=1e-3)
+        if boundaries == "dense":
+            answer = [t for t, u in enumerate(units) if u == units[-1]]
+            returns = [sum(0.9 ** (s - t) * logits[s] for s in range(t, len(ids))) for t in answer]
+            assert found["reward"] == pytest.approx(mean(returns), abs=2e-3)
+
+
+def test_the_head_alone_sets_a_fresh_discriminators_logits(backbone, rows):
+    """A fresh adapter changes nothing: its logits are those of the backbone under the same head."""
+    torch.manual_seed(3)
+    fresh = HeadDiscriminator.new(backbone, r=2, alpha=4).eval()
+    torch.manual_seed(3)
+    plain = AutoModelForTokenClassification.from_pretrained(backbone, num_labels=1).eval()
+    ids = torch.tensor([rows[0][0] + rows[1][0]])
+    with torch.no_grad():
+        expected = plain(ids).logits[0, -len(rows[1][0]) :, 0]
+    assert torch.allclose(logits_of(fresh, rows[0][0], rows[1][0]), expected, atol=1e-6)
