@@ -1,0 +1,135 @@
+import pytest
+import torch
+
+from lib import discriminator, sampling, scoring, study, traces, training, world
+
+
+@pytest.fixture(scope="module")
+def reward_model(backbone):
+    torch.manual_seed(0)
+    return discriminator.HeadDiscriminator.new(backbone, r=2, alpha=4)
+
+
+def sample_rows(experts):
+    """Two samples a problem: the expert's own trace, and one that is wrong in its first step."""
+    rows = []
+    for problem, expert in enumerate(experts):
+        for sample, text in enumerate([expert.trace, traces.render(["1+1=3 beads"], "3")]):
+            wrong = world.first_wrong_unit(text, expert.trace)
+            rows.append({"problem": problem, "sample": sample, "text": text, "first_wrong_unit": wrong})
+    return rows
+
+
+def test_a_missing_discriminator_is_one_clear_line(settings, backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "RESULTS", tmp_path)
+    with pytest.raises(FileNotFoundError) as error:
+        scoring.load_discriminator("qwen2", "airl_dense", 1, settings)
+    missing = tmp_path / "runs" / "qwen2" / "airl_dense" / "seed1" / "discriminator"
+    assert str(error.value).startswith(f"{missing}: no discriminator here") and "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="unknown variant or ablation 'airl_dens'"):
+        scoring.load_discriminator("qwen2", "airl_dens", 1, settings)
+
+
+def test_a_saved_discriminator_is_found_by_its_run(settings, reward_model, backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "RESULTS", tmp_path)
+    (tmp_path / "backbones").mkdir()
+    (tmp_path / "backbones" / "qwen2").symlink_to(backbone)
+    reward_model.save(study.run_dir("qwen2", "airl_dense", 0) / "discriminator")
+    loaded = scoring.load_discriminator("qwen2", "airl_dense", 0, settings)
+    ids = torch.arange(9)[None]
+    with torch.no_grad():
+        expected = reward_model.eval().logits_BT(ids, torch.ones_like(ids), 9)
+        assert torch.equal(loaded.eval().logits_BT(ids, torch.ones_like(ids), 9), expected)
+
+
+def test_the_discriminators_backbone(settings):
+    assert scoring.discriminator_backbone(settings.airl, "llama") == "llama"
+    other = settings.airl.model_copy(update={"discriminator": "qwen2_small"})
+    assert scoring.discriminator_backbone(other, "llama") == "qwen2_small"
+
+
+def test_samples_are_scored_in_order_and_few_keep_their_tokens(reward_model, tokenizer, experts, settings):
+    rows = sample_rows(experts)
+    scored = scoring.score_samples(reward_model, tokenizer, experts, rows, settings.airl, settings)
+    kept = settings.evaluation.token_records
+    assert 0 < kept < len(experts)
+    for row, result in zip(rows, scored, strict=True):
+        assert (result["problem"], result["sample"]) == (row["problem"], row["sample"])
+        assert ("rewards" in result) == (row["problem"] < kept)
+        assert len(result["unit_reward"]) == len(traces.unit_spans(row["text"])) + 1
+    backwards = scoring.score_samples(reward_model, tokenizer, experts, rows[::-1], settings.airl, settings)
+    assert [s["reward"] for s in backwards[::-1]] == pytest.approx([s["reward"] for s in scored], abs=2e-3)
+
+
+def test_wrong_traces_point_at_the_unit_the_worlds_checker_finds(experts):
+    rows = sample_rows(experts)
+    wrong = scoring.wrong_traces(experts, rows, seed=0)
+    perturbed = [w for w in wrong if w["source"] == "perturbed"]
+    assert [w["problem"] for w in perturbed] == list(range(len(experts)))
+    for w in wrong:
+        found = world.first_wrong_unit(w["text"], experts[w["problem"]].trace)
+        assert w["first_wrong_unit"] == found is not None
+    assert len({w["kind"] for w in perturbed}) > 1
+    policy = [w for w in wrong if w["source"] == "policy"]
+    assert [(w["problem"], w["text"]) for w in policy] == [(r["problem"], r["text"]) for r in rows[1::2]]
+    assert scoring.wrong_traces(experts, rows, seed=0) == wrong != scoring.wrong_traces(experts, rows, seed=1)
+
+
+def test_every_detector_scores_each_unit(reward_model, backbone, tokenizer, experts, settings):
+    text = experts[0].trace.split("\n</think>")[0]  # cut off before its answer
+    unit = world.first_wrong_unit(text, experts[0].trace)
+    cut_off = {"problem": 0, "sample": 0, "text": text, "first_wrong_unit": unit}
+    wrong = scoring.wrong_traces(experts[:4], [cut_off], seed=0)
+    model, _ = training.load_backbone(backbone)
+    by_reward = scoring.detect_by_reward(reward_model, tokenizer, experts, wrong, settings.airl, settings)
+    by_likelihood = scoring.detect_by_likelihood(model, tokenizer, experts, wrong, settings)
+    assert [row["detector"] for row in by_reward] == ["reward"] * len(wrong)
+    assert [row["detector"] for row in by_likelihood] == ["logprob", "entropy"] * len(wrong)
+    for i, trace in enumerate(wrong):
+        for row in (by_reward[i], *by_likelihood[2 * i : 2 * i + 2]):
+            assert trace.items() <= row.items()
+            assert len(row["unit_scores"]) == len(traces.unit_spans(trace["text"])), row["detector"]
+
+
+def test_a_reward_that_falls_points_at_the_unit_it_falls_over(monkeypatch, tokenizer, experts, settings):
+    """f is 1 before the first wrong unit and -1 from there on: the detector cannot miss."""
+    wrong = scoring.wrong_traces(experts, [], seed=0)
+
+    def score(_, tokenizer, prompts, texts, **__):
+        return [
+            {"unit_reward": [1.0] * (w["first_wrong_unit"] + 1) + [-1.0] * (n - w["first_wrong_unit"])}
+            for w, n in zip(wrong, [len(traces.unit_spans(text)) for text in texts], strict=True)
+        ]
+
+    monkeypatch.setattr(discriminator, "score", score)
+    for row in scoring.detect_by_reward(None, tokenizer, experts, wrong, settings.airl, settings):
+        scores = row["unit_scores"]
+        assert scores.index(max(scores)) == row["first_wrong_unit"]
+
+
+def test_an_unlikely_token_points_at_its_unit(monkeypatch, tokenizer, experts, settings):
+    wrong = scoring.wrong_traces(experts, [], seed=0)
+
+    def values(_, tokenizer, prompts, completions, **__):
+        """Every token is certain but the last of the wrong unit."""
+        result = []
+        for trace, ids in zip(wrong, completions, strict=True):
+            struck = [u == trace["first_wrong_unit"] for u in sampling.units_of_tokens(tokenizer, ids)]
+            last = len(ids) - 1 - struck[::-1].index(True)
+            unlikely = [float(t == last) for t in range(len(ids))]
+            result.append(([-9 * v for v in unlikely], [3 * v for v in unlikely]))
+        return result
+
+    monkeypatch.setattr(sampling, "logprobs_and_entropies", values)
+    for row in scoring.detect_by_likelihood(None, tokenizer, experts, wrong, settings):
+        assert max(row["unit_scores"]) == {"logprob": 9.0, "entropy": 3.0}[row["detector"]]
+        assert row["unit_scores"].index(max(row["unit_scores"])) == row["first_wrong_unit"]
+
+
+def test_written_rows_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "RESULTS", tmp_path)
+    rows = [{"problem": 0, "sample": 1, "reward": -0.5, "unit_reward": [0.0, 1.0]}]
+    scoring.write_scores("qwen2", rows)
+    scoring.write_localisation("qwen2", rows)
+    for folder in ("scores", "localisation"):
+        assert scoring.runs.read_rows(tmp_path / folder / "qwen2.jsonl.gz") == rows

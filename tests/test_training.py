@@ -1,0 +1,129 @@
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from lib import backbones, sampling, traces, training
+
+
+@pytest.fixture
+def start(backbone):
+    """The weights of the untrained backbone."""
+    return load_file(backbone / "model.safetensors")
+
+
+def few_steps(settings):
+    """The SFT section for three steps on the dozen experts; the first has learning rate 0."""
+    return settings.sft.model_copy(update={"batch_size": 4, "epochs": 1})
+
+
+def common(settings, tmp_path, full_weights=False):
+    adapter = settings.lora.model_copy(update={"full_weights": full_weights})
+    return {"adapter": adapter, "seed": 0, "output_dir": tmp_path}
+
+
+def base_weights(model):
+    """Weights of the backbone inside a policy, under the names they have in its directory."""
+    return {
+        name.removeprefix("base_model.model.").replace(".base_layer", ""): p.detach()
+        for name, p in model.named_parameters()
+        if "lora_" not in name
+    }
+
+
+def changed(model, start) -> set[str]:
+    return {name for name, p in base_weights(model).items() if not torch.equal(p, start[name])}
+
+
+@pytest.mark.parametrize("needs", ["sft", "grpo", "airl"])
+def test_an_unknown_backbone_is_one_clear_line(needs, experts, settings, tmp_path):
+    nowhere, given = tmp_path / "qwen3", common(settings, tmp_path)
+    sampled = {"max_new_tokens": 4, "temperature": 1.0}
+    with pytest.raises(FileNotFoundError) as error:
+        if needs == "sft":
+            training.train_sft(nowhere, experts, settings=settings.sft, **given)
+        elif needs == "grpo":
+            training.train_grpo(nowhere, experts, settings=settings.grpo, **given, **sampled)
+        else:
+            training.train_airl(nowhere, nowhere, experts, settings=settings.airl, **given, **sampled)
+    assert str(error.value).startswith(f"{nowhere}: no backbone here; `dvc repro` makes it")
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def sft(backbone, experts, settings, tmp_path_factory):
+    """A policy after one epoch of SFT."""
+    directory = tmp_path_factory.mktemp("sft")
+    return training.train_sft(backbone, experts, settings=few_steps(settings), **common(settings, directory))
+
+
+def test_sft_is_on_the_trace_alone(sft, experts):
+    tokenizer = sft.processing_class
+    left = {e.trace + backbones.END: e.question + backbones.SEPARATOR for e in experts}
+    for batch in sft.get_train_dataloader():
+        for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
+            on = labels != -100
+            assert torch.equal(ids[on], labels[on])
+            first = int(on.int().argmax())
+            assert tokenizer.decode(ids[:first]) == left.pop(tokenizer.decode(labels[on]))
+    assert not left
+
+
+def test_an_adapter_leaves_the_backbone_as_it_was(sft, start):
+    assert not changed(sft.model, start)
+    assert set(base_weights(sft.model)) == set(start)
+    lora = {name: p for name, p in sft.model.named_parameters() if "lora_B" in name}
+    assert lora and all(p.requires_grad and p.abs().max() > 0 for p in lora.values())
+
+
+def test_full_weights_train_the_whole_policy(backbone, experts, settings, start, tmp_path):
+    trainer = training.train_sft(
+        backbone, experts, settings=few_steps(settings), **common(settings, tmp_path, full_weights=True)
+    )
+    assert changed(trainer.model, start) == set(start)
+    assert training.lora(settings.lora.model_copy(update={"full_weights": True})) is None
+
+
+def test_the_trained_policy_is_saved_as_an_adapter(sft, backbone, tmp_path):
+    sft.model.save_pretrained(tmp_path)
+    model, tokenizer = training.load_backbone(backbone)
+    loaded = PeftModel.from_pretrained(model, tmp_path).eval()
+    ids = tokenizer("How many now?", return_tensors="pt").input_ids
+    with torch.no_grad():
+        assert torch.allclose(loaded(ids).logits, sft.model.eval()(ids).logits, atol=1e-6)
+
+
+def test_the_verifiable_reward_by_hand():
+    right, wrong = traces.render(["7+2=9 beads"], "9"), traces.render(["7+2=9 beads"], "8")
+    completions = [[{"role": "assistant", "content": text}] for text in (right, wrong, "9", right)]
+    assert training.correct(completions, ["9", "9", "9", "10"]) == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_grpo_and_airl_take_the_same_number_of_groups_and_steps(backbone, experts, settings, start, tmp_path):
+    sampled = {"max_new_tokens": 4, "temperature": 1.0}
+    grpo = training.train_grpo(
+        backbone, experts, settings=settings.grpo, **common(settings, tmp_path), **sampled
+    )
+    airl = training.train_airl(
+        backbone, backbone, experts, settings=settings.airl, **common(settings, tmp_path), **sampled
+    )
+    for trainer, section in ((grpo, settings.grpo), (airl, settings.airl)):
+        assert trainer.state.global_step == section.steps
+        assert trainer.args.per_device_train_batch_size == section.prompts_per_step * section.group_size
+        assert trainer.num_generations == section.group_size
+        assert trainer.args.gradient_accumulation_steps == 1
+        assert not changed(trainer.model, start)
+    assert "rewards/correct/mean" in grpo.state.log_history[0]
+    assert airl.state.log_history[0]["reward"] == 0.0  # the answer's reward weighs nothing
+    assert hasattr(airl.reward_model, "save") and not hasattr(grpo, "reward_model")
+
+
+def test_training_and_sampling_show_the_policy_the_same_prompt(sft, experts):
+    tokenizer = sft.processing_class
+    row = training.question_dataset(experts[:1])[0]
+    rendered = tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
+    assert rendered == sampling.prompt_text(tokenizer, experts[0].question)
+    assert row["answer"] == experts[0].answer and "trace" not in row
+    with_system = training.question_dataset(experts[:1], "Think.")[0]["prompt"]
+    rendered = tokenizer.apply_chat_template(with_system, tokenize=False, add_generation_prompt=True)
+    assert rendered == sampling.prompt_text(tokenizer, experts[0].question, "Think.")
