@@ -160,8 +160,14 @@ def sample(monkeypatch, tokenizer, problems, texts, n, token_records):
     values = [([-float(t) for t in range(len(c))], [float(t) for t in range(len(c))]) for c in completions]
     monkeypatch.setattr(sampling, "logprobs_and_entropies", lambda *_, **__: values)
     return sampling.sample_rows(
-        SimpleNamespace(), tokenizer, problems, n=n, **GENERATION, batch_size=4,
-        token_records=token_records, first_wrong_unit=world.first_wrong_unit,
+        SimpleNamespace(),
+        tokenizer,
+        problems,
+        n=n,
+        **GENERATION,
+        batch_size=4,
+        token_records=token_records,
+        first_wrong_unit=world.first_wrong_unit,
     )
 
 
