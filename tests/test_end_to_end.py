@@ -1,0 +1,131 @@
+"""The whole study at the profile `tiny`: every notebook through DVC and papermill, from nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from lib import params, records, runs
+
+ROOT = Path(__file__).parent.parent
+CI = ["ci_low", "ci_high", "n_seeds"]
+COLUMNS = {
+    "main": ["backbone", "method", "k", "pass_at_k", *CI],
+    "rerank": ["backbone", "policy", "selector", "n", "accuracy", *CI],
+    "localisation": ["backbone", "detector", "error_source", "hit_at_1", "chance", "n", *CI],
+    "reward_quality": ["backbone", "variant", "auroc", "ece", "corr_correct", "corr_format", *CI],
+    "ablations": ["ablation", "value", "backbone", "pass_at_1", "auroc", "hit_at_1", *CI],
+    "published": [],
+}
+
+
+def make(target: str, studies: Path) -> subprocess.CompletedProcess:
+    """`make` with the python that runs the tests."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL")}
+    command = ["make", "-o", f"{sys.prefix}/.installed", target, f"VENV={sys.prefix}", f"STUDIES={studies}"]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """The directory of a tiny study that has just run."""
+    studies = tmp_path_factory.mktemp("studies")
+    result = make("tiny", studies)
+    assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
+    assert "airl_dense" in result.stdout and "results/report.html" in result.stdout
+    return studies / "tiny"
+
+
+@pytest.fixture(scope="module")
+def settings(study) -> params.Params:
+    return params.load(study / "params.yaml")
+
+
+def test_every_notebook_was_executed_to_its_end(study, settings):
+    executed = list((study / "results" / "notebooks").rglob("*.ipynb"))
+    stems = {path.stem.split("_")[0] for path in executed}
+    assert stems == {path.stem.split("_")[0] for path in (ROOT / "notebooks").glob("*.py")}
+    for path in executed:
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in cells if cell.source), path
+    policies, seeds = len(settings.policies), len(settings.seeds)
+    of_seeds = policies * seeds * (2 + len(settings.variants))
+    of_ablations = (
+        len(settings.ablations) * len(settings.ablation_runs.backbones) * len(settings.ablation_runs.seeds)
+    )
+    assert len(executed) == 2 + len(settings.backbones) + of_seeds + of_ablations + 2 * policies
+
+
+def test_every_run_is_recorded(study, settings):
+    for backbone in settings.policies:
+        for method in ("base", "sft", "grpo", *settings.variants):
+            for seed in settings.seeds:
+                directory = study / "results" / "runs" / backbone / method / f"seed{seed}"
+                run = runs.read(directory)
+                assert (run.backbone, run.method, run.seed, run.profile) == (backbone, method, seed, "tiny")
+                rows = runs.read_rows(directory / "samples.jsonl.gz")
+                assert len(rows) == settings.data.test * settings.sampling.n
+                assert (directory / "discriminator").exists() == (method in settings.variants)
+                assert (directory / "adapter").exists() == (method != "base")
+    assert len(records.load(study / "results").runs)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_tables_keep_the_contract(study, name):
+    table = pd.read_csv(study / "results" / "tables" / f"{name}.csv")
+    assert len(table)
+    assert set(COLUMNS[name]) <= set(table.columns)
+
+
+def test_main_table_has_every_method_of_every_policy_and_fractions(study, settings):
+    table = pd.read_csv(study / "results" / "tables" / "main.csv")
+    of_policies = table[table["backbone"].isin(settings.policies)]
+    keys = set(of_policies[["backbone", "method", "k"]].itertuples(index=False, name=None))
+    methods = ("base", "sft", "grpo", *settings.variants)
+    assert keys >= {(b, m, k) for b in settings.policies for m in methods for k in settings.evaluation.ks}
+    for column in ("pass_at_k", "ci_low", "ci_high"):
+        assert table[column].between(0, 1).all()
+    assert (table["ci_low"] <= table["pass_at_k"]).all() and (table["pass_at_k"] <= table["ci_high"]).all()
+
+
+def test_the_report_opens_offline_and_shows_every_figure(study):
+    results = study / "results"
+    page = (results / "report.html").read_text()
+    assert 'src="http' not in page and "<script src" not in page and "@import" not in page
+    figures = {path.stem for path in (results / "figures").glob("*.png")}
+    assert figures == {path.stem for path in (results / "figures").glob("*.svg")}
+    assert page.count("<img") >= len(figures) > 5
+
+
+def test_the_analysis_runs_again_to_the_same_bytes(study):
+    def content() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in (study / "results").rglob("*") if path.is_file()}
+
+    before = content()
+    result = make("study", study.parent)
+    assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
+    # the analysis alone: nothing is trained twice
+    assert [line for line in result.stdout.splitlines() if "Running stage" in line] == [
+        "Running stage 'results':"
+    ]
+    after = content()
+    assert [path for path in before | after if before.get(path) != after.get(path)] == []
+
+
+def test_an_unknown_profile_is_refused_in_one_line_and_leaves_no_parameters(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL")}
+    command = ["make", "-s", "-o", f"{sys.prefix}/.installed", "study", "PROFILE=tinny"]
+    result = subprocess.run(
+        [*command, f"VENV={sys.prefix}", f"STUDIES={tmp_path}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 0
+    assert "unknown profile 'tinny'; there are default, tiny" in result.stderr
+    assert not (tmp_path / "tinny" / "params.yaml").exists()

@@ -1,0 +1,146 @@
+"""The parts fit together: notebooks, stages, commands, and nothing of one machine."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lib import pairs, params
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+MODULES = {path.stem for path in (ROOT / "lib").glob("*.py")} - {"__init__"}
+DVC = params.parse_value((ROOT / "dvc.yaml").read_text())
+STAGES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
+
+# What these do is shown or kept, and decides nothing that is trained, sampled or scored.
+NOT_DECISIVE = {"execute", "metrics", "params", "plots", "runs", "viewer"}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of lib that a file names in its imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "lib":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lib."):
+            names.add(node.module.removeprefix("lib."))
+    return names
+
+
+def reached(path: Path) -> set[str]:
+    """The modules of lib that a file imports, directly or not."""
+    found, new = set(), imported(path)
+    while new:
+        found |= new
+        new = {name for module in new for name in imported(ROOT / "lib" / f"{module}.py")} - found
+    return found
+
+
+def library_of(stage: dict) -> set[str]:
+    return {Path(dep).stem for dep in stage["deps"] if dep.startswith("lib/")}
+
+
+def test_pairs_are_in_step_and_free_of_outputs():
+    assert pairs.faults() == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_its_notebook_and_the_modules_that_decide(name):
+    stage = STAGES[name]
+    notebook = stage["cmd"].split()[3]
+    assert stage["deps"][0] == notebook
+    used = library_of(stage)
+    assert used <= MODULES
+    assert imported(ROOT / notebook) - NOT_DECISIVE <= used <= reached(ROOT / notebook)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_passes_parameters_that_its_notebook_has_and_writes_what_git_keeps(name):
+    stage = STAGES[name]
+    words = stage["cmd"].split()
+    cell = re.search(r'tags=\["parameters"\]\n(.*?)\n\n', (ROOT / words[3]).read_text(), re.DOTALL)[1]
+    has = {line.split(" = ")[0] for line in cell.splitlines()}
+    assert {words[i + 1] for i, word in enumerate(words) if word == "-p"} <= has
+    outs = [(path, options) for out in stage["outs"] for path, options in out.items()]
+    assert words[words.index("--out") + 1] == outs[-1][0]
+    assert all(options == {"cache": False} for _, options in outs)
+
+
+def test_every_notebook_is_a_stage():
+    assert sorted(stage["cmd"].split()[3] for stage in STAGES.values()) == [
+        str(path.relative_to(ROOT)) for path in NOTEBOOKS
+    ]
+
+
+def test_training_stages_do_not_depend_on_how_results_are_shown():
+    for name in ("backbone", "sft", "irl", "grpo", "ablation", "reranking"):
+        assert not library_of(STAGES[name]) & {"plots", "tables", "report", "findings", "viewer", "execute"}
+
+
+def test_parameters_named_by_stages_exist():
+    settings = params.load(ROOT / "params.yaml").model_dump()
+    for name, stage in STAGES.items():
+        for key in stage["params"]:
+            at = settings
+            for part in key.split("."):
+                if part.startswith("${"):
+                    break
+                assert part in at, f"stage {name}: {key}"
+                at = at[part]
+
+
+def test_commands_of_the_readme_exist():
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    readme = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"\bmake ([a-z-]+)", readme))
+    assert {"repro", "test", "tiny"} <= named <= targets
+
+
+def test_paths_of_the_readme_exist():
+    readme = (ROOT / "README.md").read_text()
+    linked = re.findall(r"\]\(([^)#:]+)\)", readme)
+    assert linked
+    assert not [path for path in linked if not (ROOT / path).exists()]
+    tree = readme.split("## What is where")[1].split("```")[1]
+    modules = re.search(r"^lib/\n((?:  .*\n)*)", tree, re.MULTILINE)[1]
+    assert {line.split()[0] for line in modules.splitlines()} == {f"{module}.py" for module in MODULES}
+
+
+def test_every_version_is_pinned():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    packages = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+", line) for line in packages)
+    assert "torch==2.13.0" in packages
+
+
+def test_importing_the_library_opens_no_connection_and_loads_no_model():
+    code = """
+import importlib, socket, sys
+def refuse(*_, **__): raise SystemExit("a connection at import")
+socket.socket.connect = socket.create_connection = refuse
+for name in sys.argv[1:]:
+    importlib.import_module("lib." + name)
+"""
+    subprocess.run([sys.executable, "-c", code, *sorted(MODULES)], cwd=ROOT, check=True)
+
+
+def test_no_tracked_text_names_a_place_on_one_machine():
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    texts = (".py", ".md", ".yaml", ".yml", ".toml", ".ipynb", ".json", ".csv", ".html", ".svg", ".lock")
+    place = re.compile(r"(?<![\w.])/(home|root|Users|tmp|work|opt)/\w")
+    named = [
+        name
+        for name in tracked.stdout.split("\0")
+        if name.endswith(texts) and (ROOT / name).exists() and place.search((ROOT / name).read_text())
+    ]
+    assert named in ([], ["tests/test_repository.py"])
+
+
+def test_committed_results_are_of_the_default_profile():
+    for path in (ROOT / "results" / "runs").glob("*/*/seed*/run.json"):
+        assert json.loads(path.read_text())["profile"] == "default", path
