@@ -29,9 +29,9 @@ def tokens(text: str, ends: list[int]) -> list[str]:
 def examples(scores: pd.DataFrame, count: int) -> list[dict]:
     """The first `count` right and `count` wrong traces with token rewards, in turn; fewer if need be.
 
-    Well-formed ones come before others, and each is of another problem. `scores` are rows of one reward on one
-    policy (see `lib.records`). Each example has title, tokens, values (the rewards) and wrong, the
-    character span of the first wrong unit or None.
+    Well-formed ones come before others, and each is of another problem. `scores` are rows of one
+    reward on one policy (see `lib.records`). Each example has title, tokens, values (the rewards) and
+    wrong, the character span of the first wrong unit or None.
     """
     pairs = zip(scores["rewards"], scores["ends"], strict=True)
     scores = scores[[isinstance(r, list) and len(r) - len(e) in (0, 1) for r, e in pairs]]
