@@ -1,0 +1,231 @@
+"""Speed and memory of the default study's steps, against its limits: `python -m tests.bench`.
+
+The backbone is untrained and of the default shape. Every sample is as long as the longest expert trace:
+the end token is suppressed, and an expert in a group never widens AIRL's batch beyond GRPO's. What is
+compared takes turns, so that other load on the machine falls on both sides.
+"""
+
+import random
+import statistics
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback
+from transformers.utils import logging
+from trl import GRPOTrainer
+
+from lib import airl, backbones, credit, discriminator, params, runs, sampling, study, training
+
+ROUNDS, STEPS = 2, 6  # each trainer's turns, and the steps of one; the first of a turn is not counted
+
+
+class Clock:
+    """Seconds spent in the watched functions, each without the others that it calls."""
+
+    def __init__(self):
+        self.seconds, self.results = Counter(), {}
+        self._inside = [0.0]
+
+    def watch(self, owner, name: str, label: str) -> None:
+        """Time every call of `owner.name` from now on under a label; keep its last result."""
+        function = getattr(owner, name)
+
+        def timed(*args, **kwargs):
+            self._inside.append(0.0)
+            start = time.perf_counter()
+            self.results[label] = function(*args, **kwargs)
+            spent = time.perf_counter() - start
+            self.seconds[label] += spent - self._inside.pop()
+            self._inside[-1] += spent
+            return self.results[label]
+
+        setattr(owner, name, timed)
+
+
+class StepTimes(TrainerCallback):
+    """Seconds of each step but the first, and what `clock` counted during each."""
+
+    def __init__(self, clock: Clock):
+        self.clock, self.steps, self.parts = clock, [], []
+
+    def on_step_begin(self, args, state, control, **_):
+        self.clock.seconds.clear()
+        self._start = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step > 1:
+            self.steps.append(time.perf_counter() - self._start)
+            self.parts.append(dict(self.clock.seconds))
+
+
+def make_trainer(kind: str, backbone: Path, problems, length: int, settings: params.Params, output_dir):
+    """A trainer of `STEPS` steps on the settings of AIRL; GRPO differs in the reward alone."""
+    section = settings.airl.model_copy(update={"steps": STEPS, "warmup_steps": 0})
+    model, tokenizer = training.load_backbone(backbone)
+    common = dict(
+        model=model,
+        processing_class=tokenizer,
+        reward_funcs=training.correct,
+        peft_config=training.lora(settings.lora),
+        args=training.grpo_config(
+            section,
+            seed=0,
+            output_dir=output_dir,
+            max_new_tokens=length,
+            temperature=settings.sampling.temperature,
+            generation_kwargs={"suppress_tokens": [tokenizer.eos_token_id]},
+        ),
+    )
+    questions = training.question_dataset(problems)
+    if kind == "grpo":
+        return GRPOTrainer(train_dataset=questions, **common)
+    r = section.discriminator_r
+    return airl.AIRLTrainer(
+        train_dataset=questions.add_column("trace", [p.trace for p in problems]),
+        reward_model=discriminator.HeadDiscriminator.new(backbone, r=r, alpha=2 * r),
+        settings=section,
+        **common,
+    )
+
+
+def watch_airl(clock: Clock, trainer) -> None:
+    """Divide the time of an AIRL step into its parts."""
+    clock.watch(trainer, "_generate", "sampling")
+    clock.watch(trainer, "_update_discriminator", "discriminator: its step")
+    clock.watch(trainer.reward_model, "logits_BT", "discriminator: forward")
+    clock.watch(trainer, "_discriminator_batch", "bookkeeping: the discriminator's batch")
+    clock.watch(trainer, "_record", "bookkeeping: pass rate and AUROC")
+    clock.watch(trainer, "_kl_to_start", "KL to the start")
+
+
+def watch_functions(clock: Clock) -> None:
+    """The parts of an AIRL step that are functions of modules."""
+    clock.watch(sampling, "units_of_tokens", "bookkeeping: the tokens' units")
+    clock.watch(sampling, "pad_completions", "bookkeeping: padding")
+    clock.watch(discriminator, "unit_masks", "bookkeeping: unit masks")
+    clock.watch(discriminator, "trace_score", "bookkeeping: trace scores")
+    clock.watch(credit, "advantages", "credit")
+
+
+def time_steps(backbone, problems, length, settings, scratch) -> tuple[dict[str, StepTimes], float]:
+    """Step times of both trainers in turns, and the padded over the real tokens of AIRL's batches."""
+    clock = Clock()
+    watch_functions(clock)
+    times = {"grpo": StepTimes(clock), "airl": StepTimes(clock)}
+    padded = real = 0
+    for _ in range(ROUNDS):
+        for kind, callback in times.items():
+            trainer = make_trainer(kind, backbone, problems, length, settings, scratch)
+            trainer.add_callback(callback)
+            if kind == "airl":
+                watch_airl(clock, trainer)
+            trainer.remove_callback(PrinterCallback)
+            trainer.train()
+        attention_BL = clock.results["bookkeeping: padding"][1]  # the last discriminator batch of the turn
+        padded += int((attention_BL == 0).sum())
+        real += int(attention_BL.sum())
+    return times, padded / real
+
+
+def time_sampling(model, tokenizer, problems, settings) -> tuple[float, float]:
+    """Median seconds of `sampling.generate` and of plain `generate`, 128 prompts in one batch."""
+    prompts = [sampling.prompt_text(tokenizer, p.question) for p in problems[:128]]
+    options = {
+        "temperature": settings.sampling.temperature,
+        "max_new_tokens": settings.sampling.max_new_tokens,
+    }
+    model.generation_config.suppress_tokens = [tokenizer.eos_token_id]
+
+    def plain():
+        batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+        with torch.no_grad():
+            model.generate(**batch, do_sample=True, top_k=0, **options)
+
+    def ours():
+        sampling.generate(model, tokenizer, prompts, batch_size=128, **options)
+
+    seconds = {ours: [], plain: []}
+    for _ in range(6):
+        for function, spent in seconds.items():
+            start = time.perf_counter()
+            function()
+            spent.append(time.perf_counter() - start)
+    return statistics.median(seconds[ours][1:]), statistics.median(seconds[plain][1:])
+
+
+def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
+    """What else takes memory in the default study: pretraining the largest backbone, scoring samples."""
+    largest = max(settings.backbones.values(), key=lambda shape: shape.hidden * shape.layers)
+    corpus = settings.pretraining
+    batches = backbones.corpus(
+        tokenizer, random.Random(0), corpus.batch_size, settings.data.steps, corpus.malformed
+    )
+    big = backbones.build(**largest.model_dump(), tokenizer=tokenizer)
+    backbones.pretrain(big, batches, 3, corpus.lr_matrices, corpus.lr_rest)
+    rows = [problems[i % len(problems)] for i in range(settings.sampling.batch_size)]
+    prompts = [sampling.prompt_text(tokenizer, p.question) for p in rows]
+    completions = [[5] * settings.sampling.max_new_tokens for _ in rows]
+    sampling.logprobs_and_entropies(model, tokenizer, prompts, completions, batch_size=len(rows))
+    reward_model = discriminator.HeadDiscriminator.new(backbone, r=settings.airl.discriminator_r, alpha=2)
+    discriminator.score(
+        reward_model,
+        tokenizer,
+        prompts,
+        [p.trace for p in rows],
+        boundaries=settings.airl.boundaries,
+        interval=settings.airl.interval,
+        gamma=settings.airl.gamma,
+        batch_size=len(rows),
+    )
+
+
+def main() -> None:
+    logging.set_verbosity_error()
+    settings = params.load()
+    tokenizer = study.world_tokenizer(settings)
+    problems = study.make_splits(settings)["train"][:256]
+    length = max(len(tokenizer(p.trace).input_ids) + 1 for p in problems)
+    shape = settings.backbone(settings.policies[0])
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as scratch:
+        backbone = Path(scratch) / "backbone"
+        backbones.build(**shape.model_dump(), tokenizer=tokenizer).save_pretrained(backbone)
+        tokenizer.save_pretrained(backbone)
+        times, padding = time_steps(backbone, problems, length, settings, Path(scratch))
+        model = AutoModelForCausalLM.from_pretrained(backbone)
+        ours, plain = time_sampling(model, tokenizer, problems, settings)
+        largest_batches(model, tokenizer, backbone, problems, settings)
+
+    grpo, airl_ = (statistics.median(times[kind].steps) for kind in ("grpo", "airl"))
+    print(f"\n{shape}, {torch.get_num_threads()} thread(s)")
+    print(f"{settings.airl.prompts_per_step} x {settings.airl.group_size} samples of {length} tokens a step")
+    print(f"medians over {len(times['airl'].steps)} steps of each trainer\n")
+    rows = [
+        ("GRPO step, seconds", grpo, ""),
+        ("AIRL step, seconds", airl_, ""),
+        ("AIRL step / GRPO step", airl_ / grpo, "1.8"),
+        ("discriminator batch, padded / real tokens", padding, ""),
+        ("sampling at batch 128, seconds", ours, ""),
+        ("sampling / plain generate", ours / plain, "1.2"),
+        ("peak memory, MiB", runs.peak_memory_mib(), "4096"),
+    ]
+    print(f"{'':44}{'measured':>10}{'limit':>8}")
+    for name, value, limit in rows:
+        print(f"{name:44}{value:10.2f}{limit:>8}{'  OVER' if limit and value > float(limit) else ''}")
+
+    print("\nmean share of an AIRL step")
+    total, parts = sum(times["airl"].steps), Counter()
+    for step in times["airl"].parts:
+        parts.update(step)
+    parts["policy's step and the rest of GRPO"] = total - sum(parts.values())
+    for name, seconds in parts.most_common():
+        print(f"{name:44}{seconds / total:10.1%}")
+    bookkeeping = sum(seconds for name, seconds in parts.items() if name.startswith("bookkeeping"))
+    print(f"{'bookkeeping in all':44}{bookkeeping / total:10.1%}")
+
+
+if __name__ == "__main__":
+    main()
