@@ -51,7 +51,8 @@ class AIRLTrainer(GRPOTrainer):
         return tuple(result)
 
     def _generate_and_score_completions(self, inputs):
-        training, G = self.model.training, self.num_generations
+        training = self.model.training
+        G = self.num_generations if training else self.num_generations_eval
         self._experts = [self._completion_ids(row["trace"]) for row in inputs[::G]]
         output = super()._generate_and_score_completions(inputs)
         mask_BT = output["completion_mask"].bool()
@@ -149,7 +150,7 @@ class AIRLTrainer(GRPOTrainer):
     def _record(self, inputs, completions, scores_B, output) -> None:
         """Log what only monitors: pass rate, length, reward AUROC against the truth, KL to the start."""
         logged = self._metrics["train" if self.model.training else "eval"]
-        G = self.num_generations
+        G = len(scores_B) // len(self._experts)
         expert_row = self.settings.expert_in_group and self.model.training
         own = [i for i in range(len(completions)) if not (expert_row and i % G == G - 1)]
         right = [self._is_correct(completions[i], inputs[i]["answer"]) for i in own]
@@ -158,7 +159,7 @@ class AIRLTrainer(GRPOTrainer):
         if 0 < sum(right) < len(right):
             logged["reward_auroc"].append(auroc(scores_B[own].tolist(), right))
         if isinstance(self.model, PeftModel) and self.state.global_step % KL_EVERY == 0:
-            logged["kl"].append(self._kl_to_start(output))
+            logged["kl_to_start"].append(self._kl_to_start(output))
 
     @torch.no_grad()
     def _kl_to_start(self, output) -> float:

@@ -1,6 +1,5 @@
 """Demonstrations: any dataset as lines of question, trace and answer; the world's splits."""
 
-import hashlib
 import json
 import os
 import random
@@ -71,11 +70,6 @@ def write_jsonl(path: str | Path, rows: Iterable[Demonstration]) -> None:
     lines = (json.dumps(row.model_dump(), ensure_ascii=False) + "\n" for row in rows)
     temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
     os.replace(temporary, path)
-
-
-def sha256(path: str | Path) -> str:
-    """The file's SHA-256, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def make_world_splits(

@@ -121,6 +121,7 @@ def score(
     unit's end (the nearest boundary at or before it); `rewards`, f at every token.
     """
     discriminator.eval()
+    device = next(discriminator.parameters()).device
     prompt_ids = tokenizer(prompts, add_special_tokens=False).input_ids
     completion_ids = [
         ids + [tokenizer.eos_token_id] for ids in tokenizer(texts, add_special_tokens=False).input_ids
@@ -135,7 +136,7 @@ def score(
         units = [sampling.units_of_tokens(tokenizer, completion_ids[i]) for i in rows]
         mask_BT, answer_BT, step_ends_BT = unit_masks(units, width_t)
         boundaries_BT = credit.boundaries(boundaries, mask_BT, interval, step_ends_BT)
-        logits_BT = discriminator.logits_BT(ids_BL, attention_BL, width_t).cpu()
+        logits_BT = discriminator.logits_BT(ids_BL.to(device), attention_BL.to(device), width_t).cpu()
         scores_B = trace_score(logits_BT, boundaries_BT, mask_BT, answer_BT, gamma)
         for b, i in enumerate(rows):
             n = len(units[b])

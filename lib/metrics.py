@@ -3,6 +3,7 @@
 Shapes: `_S` seeds, `_P` problems, `_N` samples of a problem.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -124,6 +125,7 @@ def cell_means(values: Sequence[float], seeds: Sequence, problems: Sequence) -> 
     return np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
 
 
+@functools.lru_cache(maxsize=16)
 def _resamples(n_seeds: int, n_problems: int, n_resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """How often each seed (R, S) and each problem (R, P) is in each resample."""
     rng = np.random.default_rng(seed)

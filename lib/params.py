@@ -64,6 +64,7 @@ class Lora(Section):
 
 
 class Sft(Section):
+    demonstrations: Count
     epochs: Count
     batch_size: Count
     lr: Positive
@@ -78,6 +79,7 @@ class Grpo(Section):
 
 
 class Airl(Grpo):
+    demonstrations: Count
     discriminator: str
     discriminator_r: Count
     discriminator_lr: Positive
@@ -257,6 +259,8 @@ def _overlay_faults(params: Params, section: str, name: str, overlay: dict, know
         for line in _describe(error, Airl):
             yield f"{section}.{name}.{line}"
         return
+    if airl.demonstrations > params.data.demonstrations:
+        yield f"{section}.{name}.demonstrations: data.demonstrations makes {params.data.demonstrations} of them"
     if airl.discriminator not in ("same", *params.backbones):
         yield f"{section}.{name}.discriminator: {airl.discriminator!r} is neither `same` nor one of {known}"
 

@@ -14,7 +14,7 @@ RESULTS = Path("results")
 DATA = RESULTS / "data"
 SCRATCH = Path(".scratch")  # where trainers may write; nothing reads it
 LOGGED = (
-    "step loss grad_norm learning_rate pass_rate completion_length entropy kl reward_auroc disc_loss "
+    "step loss grad_norm learning_rate pass_rate completion_length entropy kl_to_start reward_auroc disc_loss "
     "disc_accuracy_expert disc_accuracy_policy disc_accuracy_perturbed "
     "reward_expert reward_policy reward_perturbed step_time"
 ).split()
@@ -159,7 +159,7 @@ def _write(backbone, method, seed, settings, section, validation, seconds, rows,
         parameters=section.model_dump(mode="json") | {"lora": settings.lora.model_dump(mode="json")},
         metrics={f"validation_{name}": value for name, value in validation.items()},
         seconds=seconds,
-        data_sha256=demonstrations.sha256(DATA / "demonstrations.jsonl"),
+        data_sha256=runs.sha256(sorted(DATA.glob("*.jsonl"))),
         **runs.provenance(),
     )
     with runs.record(run_dir(backbone, method, seed)) as directory:

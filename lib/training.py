@@ -4,10 +4,10 @@ All three start from the same backbone, train the same adapter (or the full weig
 these few arguments, so that what differs between methods is the signal alone.
 """
 
-import logging
 from pathlib import Path
 
 import torch
+import transformers
 from datasets import Dataset
 from peft import LoraConfig
 from tqdm.auto import tqdm
@@ -18,7 +18,7 @@ from lib import discriminator, traces
 from lib.airl import AIRLTrainer
 from lib.demonstrations import Demonstration
 
-logging.getLogger("httpx").setLevel(logging.WARNING)
+transformers.logging.set_verbosity_error()  # quiet about the fresh head of each discriminator
 
 
 def load_backbone(directory: str | Path):

@@ -102,12 +102,13 @@ for name, rows in splits.items():
     print(f"{name:15s} {len(rows):5d} questions", dict(Counter(row.family for row in rows)))
 
 # %% [markdown]
-# How much do the demonstrations show of each operation? Rare operations appear a few times or not
-# at all: that is what makes learning from few experts hard.
+# How much do the demonstrations that SFT and AIRL read show of each operation? Rare operations appear
+# a few times or not at all: that is what makes learning from few experts hard.
 
 # %%
+used = splits["demonstrations"][: settings.sft.demonstrations]
 operations = {
-    operation.sentence: sum(world.mentions(row.question, operation) for row in splits["demonstrations"])
+    operation.sentence: sum(world.mentions(row.question, operation) for row in used)
     for family in world.FAMILIES.values()
     for operation in family.operations
 }

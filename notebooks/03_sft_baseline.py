@@ -39,7 +39,7 @@ params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-demonstrations = study.split("demonstrations")
+demonstrations = study.split("demonstrations")[: settings.sft.demonstrations]
 print(f"{len(demonstrations)} demonstrations, for example:\n")
 print(demonstrations[0].question, demonstrations[0].trace, sep="\n\n")
 

@@ -58,7 +58,7 @@ airl
 # it struck, and never leaves a trace unchanged.
 
 # %%
-demonstrations = study.split("demonstrations")
+demonstrations = study.split("demonstrations")[: airl.demonstrations]
 for near_miss in perturb.perturb(demonstrations[0].trace, random.Random(seed), 3):
     print(f"{near_miss.kind} at character {near_miss.start}:\n{near_miss.text}\n")
 

@@ -50,7 +50,7 @@ watch = runs.Stopwatch()
 trainer = training.train_airl(
     study.backbone_dir(backbone),
     study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
-    study.split("demonstrations"),
+    study.split("demonstrations")[: airl.demonstrations],
     settings=airl,
     adapter=settings.lora,
     seed=seed,

@@ -82,7 +82,7 @@ def score_row(rng: random.Random, variant: str, seed: int, policy: str, sample: 
 
 
 def log_csv(rng: random.Random, adversarial: bool, steps: int) -> str:
-    columns = ["step", "pass_rate", "completion_length", "kl"]
+    columns = ["step", "pass_rate", "completion_length", "kl_to_start"]
     columns += ["disc_loss", "reward_auroc", "reward_expert", "reward_policy"] if adversarial else []
     lines = [",".join(columns)]
     for step in range(0, steps + 1, 10):

@@ -380,7 +380,7 @@ def test_every_step_logs_the_monitors(make):
         for name in ("expert", "policy", "perturbed"):
             assert 0 <= log[f"disc_accuracy_{name}"] <= 1 and f"reward_{name}" in log
         assert 0 <= log["pass_rate"] <= 1 and 1 <= log["completion_length"] <= LENGTH
-    assert steps[0]["kl"] == pytest.approx(0, abs=1e-5)  # the policy has not moved yet
+    assert steps[0]["kl_to_start"] == pytest.approx(0, abs=1e-5)  # the policy has not moved yet
 
 
 def test_the_completions_table_shows_our_advantages(make):

@@ -1,4 +1,3 @@
-import hashlib
 import itertools
 import json
 
@@ -44,7 +43,6 @@ def test_a_file_comes_back_as_it_was_written(tmp_path, splits):
     rows = [*splits["test"], splits["test"][0].model_copy(update={"question": "Für wen, 多少?\nHow many?"})]
     demonstrations.write_jsonl(path, rows)
     assert demonstrations.read_jsonl(path) == rows
-    assert demonstrations.sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
     assert [p.name for p in path.parent.iterdir()] == ["rows.jsonl"]
 
 
