@@ -260,7 +260,7 @@ def _overlay_faults(params: Params, section: str, name: str, overlay: dict, know
             yield f"{section}.{name}.{line}"
         return
     if airl.demonstrations > params.data.demonstrations:
-        yield f"{section}.{name}.demonstrations: data.demonstrations makes {params.data.demonstrations} of them"
+        yield f"{section}.{name}.demonstrations: data.demonstrations is {params.data.demonstrations}"
     if airl.discriminator not in ("same", *params.backbones):
         yield f"{section}.{name}.discriminator: {airl.discriminator!r} is neither `same` nor one of {known}"
 

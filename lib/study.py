@@ -14,8 +14,8 @@ RESULTS = Path("results")
 DATA = RESULTS / "data"
 SCRATCH = Path(".scratch")  # where trainers may write; nothing reads it
 LOGGED = (
-    "step loss grad_norm learning_rate pass_rate completion_length entropy kl_to_start reward_auroc disc_loss "
-    "disc_accuracy_expert disc_accuracy_policy disc_accuracy_perturbed "
+    "step loss grad_norm learning_rate pass_rate completion_length entropy kl_to_start "
+    "reward_auroc disc_loss disc_accuracy_expert disc_accuracy_policy disc_accuracy_perturbed "
     "reward_expert reward_policy reward_perturbed step_time"
 ).split()
 
