@@ -119,7 +119,7 @@ def record_base(
     for seed in settings.seeds:
         set_seed(seed)
         rows = sample(model, tokenizer, split("test"), settings)
-        log = [{"step": i + 1, "loss": round(loss, 5)} for i, loss in enumerate(losses)]
+        log = [{"step": i + 1, "loss": round(loss, 5)} for i, loss in enumerate(losses) if i % 10 == 0]
         _write(
             backbone,
             "base",

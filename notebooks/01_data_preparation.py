@@ -87,7 +87,9 @@ for n_steps in settings.data.steps:
 
 figure, axes = plt.subplots(figsize=(5, 3))
 axes.bar([str(n) for n in rates], list(rates.values()), color="0.5")
-axes.set(xlabel="steps of the problem", ylabel="fraction of corpus traces with the right answer", ylim=(0, 1))
+_ = axes.set(
+    xlabel="steps of the problem", ylabel="fraction of corpus traces with the right answer", ylim=(0, 1)
+)
 # %% [markdown]
 # ## The splits
 #
@@ -115,7 +117,7 @@ operations = {
 counts = sorted(operations.values(), reverse=True)
 figure, axes = plt.subplots(figsize=(7, 3))
 axes.bar(range(len(counts)), counts, color="0.5")
-axes.set(xlabel="operation, by rank", ylabel="demonstrations that show it")
+_ = axes.set(xlabel="operation, by rank", ylabel="demonstrations that show it")
 print(f"{sum(c == 0 for c in counts)} of {len(counts)} operations are shown by no demonstration")
 
 # %% [markdown]

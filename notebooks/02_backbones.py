@@ -81,7 +81,7 @@ losses = backbones.pretrain(
 )
 
 # %%
-plots.training_curves([{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)], ["loss"])
+figure = plots.training_curves([{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)], ["loss"])
 # %% [markdown]
 # ## Is it a fair start?
 #

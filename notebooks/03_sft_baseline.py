@@ -61,7 +61,7 @@ trainer = training.train_sft(
 
 # %%
 log = study.training_log(trainer)
-plots.training_curves(log, ["loss"])
+figure = plots.training_curves(log, ["loss"])
 # %% [markdown]
 # ## On validation
 #

@@ -91,8 +91,8 @@ trainer = training.train_airl(
 
 # %%
 log = study.training_log(trainer)
-plots.training_curves(log, ["pass_rate", "reward_auroc"])
-plots.training_curves(
+figure = plots.training_curves(log, ["pass_rate", "reward_auroc"])
+figure = plots.training_curves(
     log, ["disc_loss", "disc_accuracy_expert", "disc_accuracy_policy", "disc_accuracy_perturbed"]
 )
 # %%

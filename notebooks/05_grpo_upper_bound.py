@@ -59,7 +59,7 @@ trainer = training.train_grpo(
 
 # %%
 log = study.training_log(trainer)
-plots.training_curves(log, ["pass_rate"])
+figure = plots.training_curves(log, ["pass_rate"])
 # %%
 model, tokenizer = trainer.model, trainer.processing_class
 validation = study.summary(study.sample(model, tokenizer, study.split("validation"), settings), settings)

@@ -61,7 +61,7 @@ trainer = training.train_airl(
 
 # %%
 log = study.training_log(trainer)
-plots.training_curves(log, ["pass_rate", "reward_auroc"])
+figure = plots.training_curves(log, ["pass_rate", "reward_auroc"])
 # %% [markdown]
 # ## The policy, and the reward as ranker and pointer
 #
