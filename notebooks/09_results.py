@@ -73,6 +73,7 @@ Markdown(f"{runs} runs, {sampled:,} sampled traces, {scored:,} scores.")
 
 # %%
 main = tables.main(recorded, trained, ks, resamples)
+main = main[main["backbone"].isin(settings.policies)]  # the others only serve discriminators
 keep(main, "main")
 
 # %%
