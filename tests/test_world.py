@@ -25,7 +25,7 @@ def test_expert_traces_are_right_and_within_range(seed):
     assert world.first_wrong_unit(trace, trace) is None
     previous = problem.start
     for step in read.steps:
-        expression, result = step.split(" = ")
+        expression, result = step.split("=")
         value = int(result.split()[0])
         assert eval(expression) == value  # an independent calculator
         assert 2 <= value <= world.LARGEST and expression.lstrip("(").startswith(str(previous))
@@ -44,9 +44,9 @@ def test_a_changed_result_is_located_at_its_unit(seed, which, change):
     trace, answer = world.expert(draw(seed)[0])
     steps = traces.parse(trace).steps
     i = which % len(steps)
-    left, right = steps[i].split(" = ")
+    left, right = steps[i].split("=")
     value, unit = right.split(" ")
-    steps[i] = f"{left} = {int(value) + change} {unit}"
+    steps[i] = f"{left}={int(value) + change} {unit}"
     assert world.first_wrong_unit(traces.render(steps, answer), trace) == i
 
 
