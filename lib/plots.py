@@ -15,6 +15,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 
 STYLE = {
@@ -230,14 +231,14 @@ def correlations(matrices: dict[str, pd.DataFrame]) -> Figure:
     """Correlation matrices, one panel a backbone; an undefined correlation is written n/a."""
     figure, axes = _panels(list(matrices), height=3.8, sharey=False)
     for axis, matrix in zip(axes[0], matrices.values(), strict=True):
-        image = axis.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu")
         names = [label(c) for c in matrix.columns]
-        axis.set_xticks(range(len(names)), names, rotation=40, ha="right")
-        axis.set_yticks(range(len(names)), names)
-        axis.grid(visible=False)
-        for (i, j), value in np.ndenumerate(matrix.to_numpy()):
-            text = "n/a" if np.isnan(value) else f"{value:.2f}"
-            axis.text(j, i, text, ha="center", va="center", color="white" if abs(value) > 0.6 else BLACK)
+        written = matrix.map(lambda value: "n/a" if np.isnan(value) else f"{value:.2f}")
+        seaborn.heatmap(
+            matrix.fillna(0.0), vmin=-1, vmax=1, cmap="RdBu", annot=written, fmt="", ax=axis,
+            square=True, cbar=False, xticklabels=names, yticklabels=names,
+        )  # fmt: skip
+        axis.set_xticklabels(names, rotation=40, ha="right")
+    image = axes[0, -1].collections[0]
     figure.colorbar(image, ax=axes[0].tolist(), label="Pearson correlation over traces", shrink=0.8)
     return figure
 
