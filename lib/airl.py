@@ -14,9 +14,11 @@ import random
 
 import torch
 from peft import PeftModel
+from transformers import set_seed
 from trl import GRPOTrainer
 
-from lib import credit, discriminator, perturb, sampling, traces
+from lib import credit, discriminator, perturb, sampling, traces, training
+from lib.demonstrations import Demonstration
 from lib.discriminator import EXPERT, PERTURBED, POLICY
 from lib.metrics import auroc
 
@@ -198,3 +200,44 @@ class AIRLTrainer(GRPOTrainer):
 def _unpad(ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> list[list[int]]:
     """The token ids of each row without its padding."""
     return [ids[mask.bool()].tolist() for ids, mask in zip(ids_BT, mask_BT, strict=True)]
+
+
+def train_airl(
+    backbone,
+    discriminator_backbone,
+    demonstrations: list[Demonstration],
+    *,
+    settings,
+    adapter,
+    seed,
+    output_dir,
+    max_new_tokens,
+    temperature,
+) -> AIRLTrainer:
+    """AIRL on the demonstrations; returns the trained trainer, its discriminator in `reward_model`."""
+    set_seed(seed)
+    model, tokenizer = training.load_backbone(backbone)
+    reward_model = discriminator.HeadDiscriminator.new(
+        discriminator_backbone, r=settings.discriminator_r, alpha=2 * settings.discriminator_r
+    )
+    questions = training.question_dataset(demonstrations).add_column(
+        "trace", [d.trace for d in demonstrations]
+    )
+    trainer = AIRLTrainer(
+        reward_model=reward_model,
+        settings=settings,
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=questions,
+        reward_funcs=training.correct,
+        peft_config=training.lora(adapter),
+        args=training.grpo_config(
+            settings,
+            seed=seed,
+            output_dir=output_dir,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            reward_weights=[0.0],  # the answer is logged and has no influence
+        ),
+    )
+    return training.train(trainer)

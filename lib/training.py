@@ -1,7 +1,7 @@
-"""Trains one policy: SFT on demonstrations, GRPO on verifiable answers, AIRL on a learned reward.
+"""Trains one policy: SFT on demonstrations, or GRPO on verifiable answers (`lib.airl` has AIRL).
 
-All three start from the same backbone, train the same adapter (or the full weights), and share
-these few arguments, so that what differs between methods is the signal alone.
+All methods start from the same backbone, train the same adapter (or the full weights), and share
+these few arguments, so that what differs between them is the signal alone.
 """
 
 from pathlib import Path
@@ -14,8 +14,7 @@ from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-from lib import discriminator, traces
-from lib.airl import AIRLTrainer
+from lib import traces
 from lib.demonstrations import Demonstration
 
 transformers.logging.set_verbosity_error()  # quiet about the fresh head of each discriminator
@@ -81,7 +80,8 @@ class Progress(TrainerCallback):
         self._bar.close()
 
 
-def _train(trainer):
+def train(trainer):
+    """Train with a progress bar; returns the trainer."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress())
     trainer.train()
@@ -124,7 +124,7 @@ def train_sft(
             max_length=None,
         ),
     )
-    return _train(trainer)
+    return train(trainer)
 
 
 def grpo_config(settings, *, seed, output_dir, max_new_tokens, temperature, **overrides) -> GRPOConfig:
@@ -169,43 +169,4 @@ def train_grpo(
             settings, seed=seed, output_dir=output_dir, max_new_tokens=max_new_tokens, temperature=temperature
         ),
     )
-    return _train(trainer)
-
-
-def train_airl(
-    backbone,
-    discriminator_backbone,
-    demonstrations: list[Demonstration],
-    *,
-    settings,
-    adapter,
-    seed,
-    output_dir,
-    max_new_tokens,
-    temperature,
-) -> AIRLTrainer:
-    """AIRL on the demonstrations; returns the trained trainer, its discriminator in `reward_model`."""
-    set_seed(seed)
-    model, tokenizer = load_backbone(backbone)
-    reward_model = discriminator.HeadDiscriminator.new(
-        discriminator_backbone, r=settings.discriminator_r, alpha=2 * settings.discriminator_r
-    )
-    questions = question_dataset(demonstrations).add_column("trace", [d.trace for d in demonstrations])
-    trainer = AIRLTrainer(
-        reward_model=reward_model,
-        settings=settings,
-        model=model,
-        processing_class=tokenizer,
-        train_dataset=questions,
-        reward_funcs=correct,
-        peft_config=lora(adapter),
-        args=grpo_config(
-            settings,
-            seed=seed,
-            output_dir=output_dir,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            reward_weights=[0.0],  # the answer is logged and has no influence
-        ),
-    )
-    return _train(trainer)
+    return train(trainer)

@@ -35,7 +35,8 @@ import random
 
 from IPython.display import HTML
 
-from lib import params, perturb, plots, runs, sampling, scoring, study, training, viewer
+from lib import params, perturb, plots, runs, sampling, scoring, study, viewer
+from lib.airl import train_airl
 
 # %% [markdown]
 # `variant` names an entry of `variants` in `params.yaml`: what differs from the section `airl`.
@@ -70,7 +71,7 @@ for near_miss in perturb.perturb(demonstrations[0].trace, random.Random(seed), 3
 
 # %%
 watch = runs.Stopwatch()
-trainer = training.train_airl(
+trainer = train_airl(
     study.backbone_dir(backbone),
     study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
     demonstrations,

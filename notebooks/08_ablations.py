@@ -29,7 +29,8 @@ ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
-from lib import params, plots, runs, scoring, study, training
+from lib import params, plots, runs, scoring, study
+from lib.airl import train_airl
 
 # %% [markdown]
 # `ablation` names an entry of `ablations` in `params.yaml`.
@@ -47,7 +48,7 @@ print("changed:", settings.ablations[ablation])
 
 # %%
 watch = runs.Stopwatch()
-trainer = training.train_airl(
+trainer = train_airl(
     study.backbone_dir(backbone),
     study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
     study.split("demonstrations")[: airl.demonstrations],

@@ -59,8 +59,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, splits):
     assert demonstrations.read_jsonl(path) == splits["test"]
 
 
-GOOD = {"id": "a", "question": "2 and 2?", "trace": "<think>\n2 + 2 = 4\n</think>\n<answer>4</answer>",
-        "answer": "4", "family": "f", "n_steps": 1}
+GOOD = {
+    "id": "a",
+    "question": "2 and 2?",
+    "trace": "<think>\n2 + 2 = 4\n</think>\n<answer>4</answer>",
+    "answer": "4",
+    "family": "f",
+    "n_steps": 1,
+}
 
 
 @pytest.mark.parametrize(

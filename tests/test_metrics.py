@@ -62,8 +62,13 @@ def test_auroc_counts_pairs():
     rng = random.Random(0)
     scores = [rng.randint(0, 5) for _ in range(40)]
     positive = [rng.random() < 0.4 for _ in range(40)]
-    pairs = [(s > r) + 0.5 * (s == r) for s, p in zip(scores, positive, strict=True) if p
-             for r, q in zip(scores, positive, strict=True) if not q]
+    pairs = [
+        (s > r) + 0.5 * (s == r)
+        for s, p in zip(scores, positive, strict=True)
+        if p
+        for r, q in zip(scores, positive, strict=True)
+        if not q
+    ]
     assert metrics.auroc(scores, positive) == pytest.approx(sum(pairs) / len(pairs))
     assert math.isnan(metrics.auroc([1.0, 2.0], [True, True]))
 
@@ -75,8 +80,9 @@ def test_fast_bootstrap_of_auroc_agrees_with_the_plain_one():
     fast = metrics.bootstrap_auroc(scores, positive, n_resamples=60, seed=3)
     plain = metrics.bootstrap_statistic(metrics.auroc, scores, positive, n_resamples=60, seed=3)
     assert fast == pytest.approx(plain, abs=1e-12)
-    assert fast[0] == pytest.approx(np.mean([metrics.auroc(s.ravel(), p.ravel())
-                                             for s, p in zip(scores, positive, strict=True)]))
+    assert fast[0] == pytest.approx(
+        np.mean([metrics.auroc(s.ravel(), p.ravel()) for s, p in zip(scores, positive, strict=True)])
+    )
 
 
 # --- reranking ---
@@ -105,8 +111,14 @@ def select(selector, answers, correct, logprobs, rewards):
 
 def rerank(selector, n, answers, correct, logprobs, rewards, n_subsets):
     return metrics.rerank_accuracy(
-        selector, n, metrics.answer_codes(answers), np.array(correct), np.array(logprobs),
-        np.array(rewards), n_subsets=n_subsets, seed=0,
+        selector,
+        n,
+        metrics.answer_codes(answers),
+        np.array(correct),
+        np.array(logprobs),
+        np.array(rewards),
+        n_subsets=n_subsets,
+        seed=0,
     )
 
 
@@ -121,8 +133,10 @@ def test_selectors_match_the_enumeration_of_subsets(selector, n):
     result = rerank(selector, n, answers, correct, logprobs, rewards, n_subsets=4000)
     sampled = "majority" in selector and 1 < n < 5
     for p, row in enumerate(zip(answers, correct, logprobs, rewards, strict=True)):
-        outcomes = [select(selector, *([column[i] for i in subset] for column in row))
-                    for subset in itertools.combinations(range(5), n)]
+        outcomes = [
+            select(selector, *([column[i] for i in subset] for column in row))
+            for subset in itertools.combinations(range(5), n)
+        ]
         assert result[p] == pytest.approx(sum(outcomes) / len(outcomes), abs=0.04 if sampled else 1e-9)
 
 

@@ -63,8 +63,12 @@ def test_a_true_equation_is_never_the_result():
 
 def test_numbers_keep_their_notation():
     answers = {traces.parse(text).answer for text in reachable("nearby_answer", GSM8K)}
-    assert answers == {"2,400.90", *(f"2,400.9{n}" for n in (7, 8, 9)),
-                       *(f"2,401.0{n}" for n in (1, 2, 3)), "2,401.10"}
+    assert answers == {
+        "2,400.90",
+        *(f"2,400.9{n}" for n in (7, 8, 9)),
+        *(f"2,401.0{n}" for n in (1, 2, 3)),
+        "2,401.10",
+    }
     assert reachable("nearby_answer", "<answer>2</answer>") == {
         f"<answer>{n}</answer>" for n in (1, 3, 4, 5, 12)
     }

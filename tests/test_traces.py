@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from lib import traces
 
 TAGS = [traces.THINK_OPEN, traces.THINK_CLOSE, traces.ANSWER_OPEN, traces.ANSWER_CLOSE]
-texts = st.lists(st.one_of(st.sampled_from([*TAGS, "\n", "\r\n", " ", "1 + 1 = 2"]), st.text(max_size=8)),
-                 max_size=14).map("".join)
+texts = st.lists(
+    st.one_of(st.sampled_from([*TAGS, "\n", "\r\n", " ", "1 + 1 = 2"]), st.text(max_size=8)), max_size=14
+).map("".join)
 
 
 @settings(max_examples=300, deadline=None)

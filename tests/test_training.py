@@ -4,6 +4,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from lib import backbones, sampling, traces, training
+from lib.airl import train_airl
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_an_unknown_backbone_is_one_clear_line(needs, experts, settings, tmp_pat
         elif needs == "grpo":
             training.train_grpo(nowhere, experts, settings=settings.grpo, **given, **sampled)
         else:
-            training.train_airl(nowhere, nowhere, experts, settings=settings.airl, **given, **sampled)
+            train_airl(nowhere, nowhere, experts, settings=settings.airl, **given, **sampled)
     assert str(error.value).startswith(f"{nowhere}: no backbone here; `dvc repro` makes it")
     assert "\n" not in str(error.value)
 
@@ -104,7 +105,7 @@ def test_grpo_and_airl_take_the_same_number_of_groups_and_steps(backbone, expert
     grpo = training.train_grpo(
         backbone, experts, settings=settings.grpo, **common(settings, tmp_path), **sampled
     )
-    airl = training.train_airl(
+    airl = train_airl(
         backbone, backbone, experts, settings=settings.airl, **common(settings, tmp_path), **sampled
     )
     for trainer, section in ((grpo, settings.grpo), (airl, settings.airl)):

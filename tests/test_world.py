@@ -105,7 +105,6 @@ expressions = st.recursive(
 )
 
 
-
 @settings(max_examples=200, deadline=None)
 @given(expressions)
 def test_evaluation_agrees_with_python(expression):
@@ -114,13 +113,30 @@ def test_evaluation_agrees_with_python(expression):
     except ValueError:
         assert "/" in expression  # only a division can fail
         return
-    numbers = "".join(f"Fraction({w})" if w.isdigit() else w
-                      for w in expression.replace("(", " ( ").replace(")", " ) ").split())
+    numbers = "".join(
+        f"Fraction({w})" if w.isdigit() else w
+        for w in expression.replace("(", " ( ").replace(")", " ) ").split()
+    )
     assert value == eval(numbers, {"Fraction": Fraction})
 
 
-@pytest.mark.parametrize("expression", ["7 / 2", "1 / 0", "", "1 +", "2 ** 9", "True + 1", "1.5 + 1", "a + 1",
-                                        "__import__('os').getcwd()", "(1, 2)", "1 if 2 else 3", "[1]"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "7 / 2",
+        "1 / 0",
+        "",
+        "1 +",
+        "2 ** 9",
+        "True + 1",
+        "1.5 + 1",
+        "a + 1",
+        "__import__('os').getcwd()",
+        "(1, 2)",
+        "1 if 2 else 3",
+        "[1]",
+    ],
+)
 def test_anything_but_whole_number_arithmetic_is_refused(expression):
     with pytest.raises(ValueError, match="not (whole-number arithmetic|an expression)"):
         world.evaluate(expression)
