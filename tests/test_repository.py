@@ -82,6 +82,12 @@ def test_training_stages_do_not_depend_on_how_results_are_shown():
         assert not library_of(STAGES[name]) & {"plots", "tables", "report", "findings", "viewer", "execute"}
 
 
+def test_rewards_are_scored_again_when_a_variant_changes():
+    variants = params.load(ROOT / "params.yaml").variants
+    for name in ("reranking", "localisation"):
+        assert {f"results/runs/${{item}}/{variant}" for variant in variants} <= set(STAGES[name]["deps"])
+
+
 def test_parameters_named_by_stages_exist():
     settings = params.load(ROOT / "params.yaml").model_dump()
     for name, stage in STAGES.items():
