@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lib.plots import label
+from lib.style import label
 
 
 def number(value: float, digits: int = 2) -> str:

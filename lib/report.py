@@ -15,8 +15,8 @@ import pandas as pd
 
 from lib import findings, runs
 from lib.params import Params
-from lib.plots import label
 from lib.records import Records
+from lib.style import label
 
 TABLES = "main published rerank localisation reward_quality ablations costs".split()
 STYLE = """

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lib import traces
-from lib.plots import BLACK, BLUE, RED, styled
+from lib.style import BLACK, BLUE, RED, styled
 
 POSITIVE, NEGATIVE = (
     "0, 114, 178",

@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 import torch
 from IPython.display import HTML, Image, Markdown, display
 
-from lib import credit, findings, params, plots, published, records, report, tables, viewer
+from lib import credit, findings, params, plots, published, records, report, style, tables, viewer
 
 # %% tags=["parameters"]
 params_file = "params.yaml"
@@ -53,7 +53,7 @@ def keep(table, name):
 
 def show(figure, name):
     """Write a figure of the study and show it."""
-    return Image(filename=plots.save(figure, name, RESULTS / "figures"))
+    return Image(filename=style.save(figure, name, RESULTS / "figures"))
 
 
 def say(sentences):

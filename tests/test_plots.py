@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from lib import plots, viewer
+from lib import plots, style, viewer
 
 MAIN = pd.DataFrame(
     [
@@ -20,7 +20,7 @@ MAIN = pd.DataFrame(
 
 def test_the_same_table_gives_the_same_bytes(tmp_path):
     for name in ("a", "b"):
-        path = plots.save(plots.pass_at_k(MAIN), "figure", tmp_path / name)
+        path = style.save(plots.pass_at_k(MAIN), "figure", tmp_path / name)
         assert path == tmp_path / name / "figure.png"
     for suffix in ("svg", "png"):
         first, second = ((tmp_path / name / f"figure.{suffix}").read_bytes() for name in ("a", "b"))
@@ -30,9 +30,9 @@ def test_the_same_table_gives_the_same_bytes(tmp_path):
 
 
 def test_a_callers_style_changes_nothing(tmp_path):
-    plots.save(plots.pass_at_k(MAIN), "plain", tmp_path)
+    style.save(plots.pass_at_k(MAIN), "plain", tmp_path)
     with matplotlib.rc_context({"font.size": 30, "axes.grid": False, "svg.hashsalt": "other"}):
-        plots.save(plots.pass_at_k(MAIN), "styled", tmp_path)
+        style.save(plots.pass_at_k(MAIN), "styled", tmp_path)
     assert (tmp_path / "plain.svg").read_bytes() == (tmp_path / "styled.svg").read_bytes()
 
 
@@ -46,8 +46,8 @@ def test_error_bars_are_the_intervals():
 
 def test_known_names_differ_in_colour_and_unknown_ones_keep_theirs():
     methods = ["base", "sft", "grpo", "airl_dense", "airl_no_perturbation", "airl"]
-    assert len({plots.colour(name) for name in methods}) == len(methods)
-    assert plots.colour("a_new_variant") == plots.colour("a_new_variant")
+    assert len({style.colour(name) for name in methods}) == len(methods)
+    assert style.colour("a_new_variant") == style.colour("a_new_variant")
 
 
 def test_an_undefined_correlation_is_written_so():
@@ -66,7 +66,7 @@ def test_learning_curves_cope_with_a_metric_never_logged():
 
 def test_one_class_of_traces_can_be_drawn(tmp_path):
     scores = pd.DataFrame({"backbone": "qwen2", "correct": [True, True], "reward": [1.0, 1.0]})
-    plots.save(plots.reward_distributions(scores), "one", tmp_path)
+    style.save(plots.reward_distributions(scores), "one", tmp_path)
 
 
 @pytest.mark.parametrize("text", ["$x_1$ \\frac", "\x00\u202e\u4e2d", "<b>&amp;"])
@@ -80,4 +80,4 @@ def test_token_figures_draw_any_text(tmp_path, text):
     }
     for figure in (viewer.token_heatmaps([example]), viewer.reward_along_trace([example], 0.9)):
         assert isinstance(figure, Figure)
-        plots.save(figure, "any", tmp_path)
+        style.save(figure, "any", tmp_path)

@@ -18,7 +18,7 @@ DVC = params.parse_value((ROOT / "dvc.yaml").read_text())
 STAGES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
 
 # What these do is shown or kept, and decides nothing that is trained, sampled or scored.
-NOT_DECISIVE = {"execute", "metrics", "params", "plots", "runs", "viewer"}
+NOT_DECISIVE = {"execute", "metrics", "params", "plots", "runs", "style", "viewer"}
 
 
 def imported(path: Path) -> set[str]:
@@ -79,7 +79,15 @@ def test_every_notebook_is_a_stage():
 
 def test_training_stages_do_not_depend_on_how_results_are_shown():
     for name in ("backbone", "sft", "irl", "grpo", "ablation", "reranking"):
-        assert not library_of(STAGES[name]) & {"plots", "tables", "report", "findings", "viewer", "execute"}
+        assert not library_of(STAGES[name]) & {
+            "plots",
+            "style",
+            "tables",
+            "report",
+            "findings",
+            "viewer",
+            "execute",
+        }
 
 
 def test_rewards_are_scored_again_when_a_variant_changes():
