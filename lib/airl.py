@@ -11,6 +11,8 @@ to its own longest row and holds `policy_per_prompt` samples of a group, not all
 """
 
 import random
+from collections import deque
+from typing import NamedTuple
 
 import torch
 from peft import PeftModel
@@ -25,11 +27,25 @@ from lib.metrics import auroc
 KL_EVERY = 5  # steps between two estimates of the KL to the start; each costs two small forwards
 
 
+REPLAYED_STEPS = 50  # how many steps back a replayed policy sample may come from
+
+
+class Row(NamedTuple):
+    """A row of the discriminator's batch; its label counts from token `labelled_from` on."""
+
+    prompt: list[int]
+    completion: list[int]
+    kind: int  # EXPERT, POLICY or PERTURBED
+    expert_is_one: float
+    labelled_from: int = 0
+
+
 class AIRLTrainer(GRPOTrainer):
     """GRPO whose advantages come from a discriminator that is trained alongside.
 
     The dataset has the columns `prompt`, `answer` (logged as pass rate; it reaches the reward only
-    under `relabel_correct`) and `trace`, the expert's completion. `settings` is the AIRL section of
+    under `relabel_correct`) and `trace`, the expert's completion, empty where a question has none: there
+    the discriminator is shown the demonstration of another question. `settings` is the AIRL section of
     the parameters; `reward_model` a discriminator of `lib.discriminator`, sharing the tokenizer.
     """
 
@@ -40,17 +56,27 @@ class AIRLTrainer(GRPOTrainer):
         self._random = random.Random(self.args.seed)
         self._parameters = [p for p in reward_model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=settings.discriminator_lr, weight_decay=0.0)
-        self._experts: list[list[int]] = []
+        self._experts: list[list[int]] = []  # of the batch's questions; empty where there is none
+        self._demonstrations = [row for row in self.train_dataset if row["trace"]]
+        self._replay: deque[Row] = deque(
+            maxlen=REPLAYED_STEPS * settings.prompts_per_step * settings.policy_per_prompt
+        )
 
     def _generate(self, prompts):
         """GRPO's sampling; with `expert_in_group` the expert takes the place of each group's last sample."""
         result = list(super()._generate(prompts))
-        if self.settings.expert_in_group and self.model.training:
-            for row in range(self.num_generations - 1, len(prompts), self.num_generations):
-                result[1][row] = self._experts[row // self.num_generations]
-                text = self.processing_class.decode(result[1][row], skip_special_tokens=True)
-                result[3][row] = [{"role": "assistant", "content": text}]
+        for row in self._expert_rows(len(prompts)):
+            result[1][row] = self._experts[row // self.num_generations]
+            text = self.processing_class.decode(result[1][row], skip_special_tokens=True)
+            result[3][row] = [{"role": "assistant", "content": text}]
         return tuple(result)
+
+    def _expert_rows(self, size: int) -> list[int]:
+        """The rows of a batch that hold an expert."""
+        if not (self.settings.expert_in_group and self.model.training):
+            return []
+        last_rows = range(self.num_generations - 1, size, self.num_generations)
+        return [row for row in last_rows if self._experts[row // self.num_generations]]
 
     def _generate_and_score_completions(self, inputs):
         training = self.model.training
@@ -93,15 +119,17 @@ class AIRLTrainer(GRPOTrainer):
 
     def _update_discriminator(self, inputs, prompts, completions) -> None:
         """One step of the discriminator; logs its loss, and accuracy and reward per class."""
-        rows, classes, labels = self._discriminator_batch(inputs, prompts, completions)
+        rows = self._discriminator_batch(inputs, prompts, completions)
         ids_BL, attention_BL, width_t = sampling.pad_completions(
-            self.processing_class, [prompt for prompt, _ in rows], [completion for _, completion in rows]
+            self.processing_class, [row.prompt for row in rows], [row.completion for row in rows]
         )
-        units = [sampling.units_of_tokens(self.processing_class, ids) for _, ids in rows]
+        units = [sampling.units_of_tokens(self.processing_class, row.completion) for row in rows]
         mask_BT, _, step_ends_BT = discriminator.unit_masks(units, width_t)
+        labelled_BT = torch.arange(width_t) >= torch.tensor([row.labelled_from for row in rows])[:, None]
         device = self.accelerator.device
-        boundaries_BT = self._boundaries(mask_BT, step_ends_BT).to(device)
-        class_B, expert_is_one_B = torch.tensor(classes, device=device), torch.tensor(labels, device=device)
+        boundaries_BT = (self._boundaries(mask_BT, step_ends_BT) & labelled_BT).to(device)
+        class_B = torch.tensor([row.kind for row in rows], device=device)
+        expert_is_one_B = torch.tensor([row.expert_is_one for row in rows], device=device)
 
         self.reward_model.train()
         logits_BT = self.reward_model.logits_BT(ids_BL.to(device), attention_BL.to(device), width_t)
@@ -127,34 +155,47 @@ class AIRLTrainer(GRPOTrainer):
                 logged[f"disc_accuracy_{name}"].append(right_BT[marked].float().mean().item())
                 logged[f"reward_{name}"].append(logits_BT.detach()[marked].mean().item())
 
-    def _discriminator_batch(self, inputs, prompts, completions):
-        """Rows (prompt ids, completion ids), their classes, and the labels `expert_is_one`."""
+    def _discriminator_batch(self, inputs, prompts, completions) -> list[Row]:
+        """Of each group an expert, some policy samples and the expert's near misses; replayed samples."""
         G, settings = self.num_generations, self.settings
-        rows, classes, labels = [], [], []
-        for group, expert in enumerate(self._experts):
-            prompt, row = prompts[group * G], inputs[group * G]
-            rows.append((prompt, expert))
-            classes.append(EXPERT)
-            labels.append(1.0)
-            own = G - 1 if settings.expert_in_group else G
-            for i in self._random.sample(range(own), min(settings.policy_per_prompt, own)):
-                completion = completions[group * G + i]
-                rows.append((prompt, completion))
-                classes.append(POLICY)
-                labels.append(float(settings.relabel_correct and self._is_correct(completion, row["answer"])))
+        expert_rows = set(self._expert_rows(len(completions)))
+        rows: list[Row] = []
+        for first in range(0, len(completions), G):
+            shown = inputs[first] if inputs[first]["trace"] else self._random.choice(self._demonstrations)
+            prompt = self._prompt_ids(shown["prompt"])
+            rows.append(Row(prompt, self._completion_ids(shown["trace"]), EXPERT, 1.0))
+            own = [i for i in range(first, first + G) if i not in expert_rows]
+            for i in self._random.sample(own, min(settings.policy_per_prompt, len(own))):
+                relabelled = settings.relabel_correct and self._is_correct(
+                    completions[i], inputs[i]["answer"]
+                )
+                rows.append(Row(prompts[i], completions[i], POLICY, float(relabelled)))
             if settings.perturbations:
-                for wrong in perturb.perturb(row["trace"], self._random, settings.perturbations):
-                    rows.append((prompt, self._completion_ids(wrong.text)))
-                    classes.append(PERTURBED)
-                    labels.append(0.0)
-        return rows, classes, labels
+                for wrong in perturb.perturb(shown["trace"], self._random, settings.perturbations):
+                    ids = self._completion_ids(wrong.text)
+                    rows.append(Row(prompt, ids, PERTURBED, 0.0, self._labelled_from(wrong, ids)))
+        count = min(settings.replay * len(self._experts), len(self._replay))
+        replayed = [self._replay[i] for i in self._random.sample(range(len(self._replay)), count)]
+        self._replay.extend(row for row in rows if row.kind == POLICY)
+        return rows + replayed
+
+    def _labelled_from(self, wrong: perturb.Perturbed, ids: list[int]) -> int:
+        """The first token of a near miss that is called wrong: under "sequence" labels every one is."""
+        if self.settings.labels == "sequence":
+            return 0
+        ends = sampling.token_ends(self.processing_class, ids)
+        return next((t for t, end in enumerate(ends) if end > wrong.start), len(ids) - 1)
+
+    def _prompt_ids(self, messages) -> list[int]:
+        return self.processing_class.apply_chat_template(
+            messages, add_generation_prompt=True, return_dict=False
+        )
 
     def _record(self, inputs, completions, scores_B, output) -> None:
         """Log what only monitors: pass rate, length, reward AUROC against the truth, KL to the start."""
         logged = self._metrics["train" if self.model.training else "eval"]
-        G = len(scores_B) // len(self._experts)
-        expert_row = self.settings.expert_in_group and self.model.training
-        own = [i for i in range(len(completions)) if not (expert_row and i % G == G - 1)]
+        expert_rows = set(self._expert_rows(len(completions)))
+        own = [i for i in range(len(completions)) if i not in expert_rows]
         right = [self._is_correct(completions[i], inputs[i]["answer"]) for i in own]
         logged["pass_rate"].append(sum(right) / len(right))
         logged["completion_length"].append(sum(len(completions[i]) for i in own) / len(own))
@@ -181,6 +222,9 @@ class AIRLTrainer(GRPOTrainer):
         return credit.boundaries(self.settings.boundaries, mask_BT, self.settings.interval, step_ends_BT)
 
     def _completion_ids(self, text: str) -> list[int]:
+        """The tokens of a trace with its end; none for no trace."""
+        if not text:
+            return []
         ids = self.processing_class(text, add_special_tokens=False).input_ids
         return [*ids, self.processing_class.eos_token_id]
 
@@ -206,6 +250,7 @@ def train_airl(
     backbone,
     discriminator_backbone,
     demonstrations: list[Demonstration],
+    unlabelled: list[Demonstration],
     *,
     settings,
     adapter,
@@ -214,21 +259,23 @@ def train_airl(
     max_new_tokens,
     temperature,
 ) -> AIRLTrainer:
-    """AIRL on the demonstrations; returns the trained trainer, its discriminator in `reward_model`."""
+    """AIRL on the demonstrations, practising on their questions and on the unlabelled ones.
+
+    Returns the trained trainer, its discriminator in `reward_model`.
+    """
     set_seed(seed)
     model, tokenizer = training.load_backbone(backbone)
-    reward_model = discriminator.HeadDiscriminator.new(
+    reward_model = discriminator.PARAMETERISATIONS[settings.parameterisation].new(
         discriminator_backbone, r=settings.discriminator_r, alpha=2 * settings.discriminator_r
     )
-    questions = training.question_dataset(demonstrations).add_column(
-        "trace", [d.trace for d in demonstrations]
-    )
+    questions = training.question_dataset([*demonstrations, *unlabelled])
+    traces_ = [d.trace for d in demonstrations] + [""] * len(unlabelled)
     trainer = AIRLTrainer(
         reward_model=reward_model,
         settings=settings,
         model=model,
         processing_class=tokenizer,
-        train_dataset=questions,
+        train_dataset=questions.add_column("trace", traces_),
         reward_funcs=training.correct,
         peft_config=training.lora(adapter),
         args=training.grpo_config(

@@ -64,6 +64,31 @@ def discounted(
     return returns_BT.masked_fill(~mask_BT.bool(), 0.0)
 
 
+def telescoped(
+    logits_BT: torch.Tensor, boundaries_BT: torch.Tensor, mask_BT: torch.Tensor, group_size: int
+) -> torch.Tensor:
+    """Each token's return when a boundary's reward is its increment of f: f_K - f_prev(t).
+
+    f_t is a cumulative log ratio already, so the reward of boundary k is f_k - f_(k-1), a
+    potential-based shaping (Ng et al. 1999), and the sum of the rewards to come telescopes: K is
+    the completion's last boundary, prev(t) the last one before t. Before the first boundary
+    the baseline is the group's mean of f_K. Divided by the group's std of f_K + 1e-4.
+    """
+    B, T = logits_BT.shape
+    positions_BT = torch.arange(T, device=logits_BT.device).expand(B, T)
+    latest_BT = positions_BT.masked_fill(~boundaries_BT, -1).cummax(1).values
+    logits_BT = logits_BT.double()
+    final_B = logits_BT.gather(1, latest_BT[:, -1:])[:, 0]
+    groups = final_B.reshape(-1, group_size)
+    mean_B = groups.mean(1).repeat_interleave(group_size)
+    std_B = groups.std(1).repeat_interleave(group_size)
+    previous_BT = torch.nn.functional.pad(latest_BT[:, :-1], (1, 0), value=-1)
+    before_BT = logits_BT.gather(1, previous_BT.clamp(min=0))
+    before_BT = torch.where(previous_BT >= 0, before_BT, mean_B[:, None])
+    returns_BT = (final_B[:, None] - before_BT) / (std_B[:, None] + EPSILON)
+    return returns_BT.masked_fill(~mask_BT.bool(), 0.0).float()
+
+
 def group(scores_B: torch.Tensor, group_size: int, scale: bool = True) -> torch.Tensor:
     """GRPO's advantage of a scalar score: (x - mean) / (std + 1e-4) within the group."""
     one_BT = scores_B[:, None]
@@ -84,7 +109,8 @@ def advantages(
 
     "discounted" (the paper): rewards normalised within the group, clipped to [-clip, clip], then
     discounted. "group": every token gets GRPO's advantage of the completion's mean reward over its
-    boundaries, unclipped. With sparse boundaries the two agree wherever the clip does not bite.
+    boundaries, unclipped. "telescoped": see there; each token's return is clipped. With sparse
+    boundaries all three agree wherever the clip does not bite.
     """
     if credit == "discounted":
         normalised_BT = normalise(rewards_BT, boundaries_BT, group_size).clamp(-clip, clip)
@@ -93,4 +119,6 @@ def advantages(
         count_B = boundaries_BT.sum(1).clamp(min=1)
         scores_B = rewards_BT.masked_fill(~boundaries_BT, 0.0).sum(1) / count_B
         return group(scores_B, group_size)[:, None] * mask_BT.to(rewards_BT.dtype)
-    raise ValueError(f"credit: {credit!r} is none of discounted, group")
+    if credit == "telescoped":
+        return telescoped(rewards_BT, boundaries_BT, mask_BT, group_size).clamp(-clip, clip)
+    raise ValueError(f"credit: {credit!r} is none of discounted, group, telescoped")

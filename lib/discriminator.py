@@ -1,7 +1,8 @@
 """The discriminator: a logit f per token, high for the expert; its loss, its scores, save and load.
 
-f_t = f(x, y_<=t) is the output of a token-classification head on a causal LM, so it has read the
-prompt and the completion up to and including token t.
+f_t = f(x, y_<=t) has read the prompt and the completion up to and including token t. Two forms:
+"head" is the output of a token-classification head on a causal LM (the paper's); "log_ratio" is
+f_t = b + beta * sum over s <= t of [log p_phi(y_s) - log p_ref(y_s)], the form of the optimal AIRL logit.
 """
 
 from pathlib import Path
@@ -9,11 +10,14 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForTokenClassification
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
+from trl.trainer.utils import selective_log_softmax
 
 from lib import credit, sampling, traces
 
 EXPERT, POLICY, PERTURBED = 0, 1, 2
+SCALARS = "log_ratio.safetensors"
 
 
 class HeadDiscriminator(torch.nn.Module):
@@ -53,6 +57,58 @@ class HeadDiscriminator(torch.nn.Module):
     def logits_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """f at the last `width_t` positions, the completion tokens; arbitrary on padding."""
         return self.model(ids_BL, attention_mask=attention_BL).logits[:, -width_t:, 0].float()
+
+
+class LogRatioDiscriminator(torch.nn.Module):
+    """A causal LM with LoRA on its linear layers (p_phi) against itself without (p_ref); b, beta learned.
+
+    f starts at b everywhere."""
+
+    def __init__(self, model: PeftModel, bias: torch.Tensor, beta: torch.Tensor):
+        super().__init__()
+        self.model = model
+        self.bias, self.beta = torch.nn.Parameter(bias), torch.nn.Parameter(beta)
+
+    @classmethod
+    def new(cls, backbone: str | Path, *, r: int, alpha: int) -> "LogRatioDiscriminator":
+        """A fresh adapter on a backbone directory, b = 0, beta = 1."""
+        model = AutoModelForCausalLM.from_pretrained(backbone)
+        config = LoraConfig(r=r, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+        return cls(get_peft_model(model, config), torch.zeros(()), torch.ones(()))
+
+    @classmethod
+    def load(cls, backbone: str | Path, directory: str | Path) -> "LogRatioDiscriminator":
+        """A saved adapter with its b and beta. Raises FileNotFoundError if the directory holds none."""
+        if not (Path(directory) / SCALARS).exists():
+            raise FileNotFoundError(
+                f"{directory}: no log-ratio discriminator here; train it with notebooks/04_irl_training"
+            )
+        model = AutoModelForCausalLM.from_pretrained(backbone)
+        return cls(PeftModel.from_pretrained(model, directory), **load_file(Path(directory) / SCALARS))
+
+    def save(self, directory: str | Path) -> None:
+        """Write the adapter, b and beta as safetensors."""
+        self.model.save_pretrained(directory)
+        scalars = {"bias": self.bias.detach().cpu(), "beta": self.beta.detach().cpu()}
+        save_file(scalars, Path(directory) / SCALARS)
+
+    def logits_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
+        """f at the last `width_t` positions, the completion tokens; arbitrary on padding."""
+        with torch.no_grad(), self.model.disable_adapter():
+            reference_BT = self._logprobs_BT(ids_BL, attention_BL, width_t)
+        ratio_BT = (self._logprobs_BT(ids_BL, attention_BL, width_t) - reference_BT) * attention_BL[
+            :, -width_t:
+        ]
+        return self.bias + self.beta * ratio_BT.cumsum(1)
+
+    def _logprobs_BT(self, ids_BL, attention_BL, width_t) -> torch.Tensor:
+        logits_BTV = self.model(ids_BL, attention_mask=attention_BL, logits_to_keep=width_t + 1).logits[
+            :, :-1
+        ]
+        return selective_log_softmax(logits_BTV.float(), ids_BL[:, -width_t:])
+
+
+PARAMETERISATIONS = {"head": HeadDiscriminator, "log_ratio": LogRatioDiscriminator}
 
 
 def loss(

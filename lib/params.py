@@ -80,7 +80,9 @@ class Grpo(Section):
 
 class Airl(Grpo):
     demonstrations: Count
+    unlabelled_questions: Natural
     discriminator: str
+    parameterisation: Literal["head", "log_ratio"]
     discriminator_r: Count
     discriminator_lr: Positive
     frozen_discriminator: bool
@@ -89,9 +91,11 @@ class Airl(Grpo):
     loss: Literal["bce", "wgan"]
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
     policy_per_prompt: Count
+    replay: Natural
     perturbations: Natural
+    labels: Literal["sequence", "from_first_error"]
     relabel_correct: bool
-    credit: Literal["discounted", "group"]
+    credit: Literal["discounted", "telescoped", "group"]
     gamma: Fraction
     reward_clip: Positive
     expert_in_group: bool

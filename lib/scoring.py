@@ -12,7 +12,7 @@ def load_discriminator(backbone: str, method: str, seed: int, settings: Params):
     """The discriminator of an AIRL run."""
     airl = settings.airl_variant(method)
     start = study.backbone_dir(discriminator_backbone(airl, backbone))
-    return discriminator.HeadDiscriminator.load(
+    return discriminator.PARAMETERISATIONS[airl.parameterisation].load(
         start, study.run_dir(backbone, method, seed) / "discriminator"
     )
 

@@ -75,6 +75,7 @@ trainer = train_airl(
     study.backbone_dir(backbone),
     study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
     demonstrations,
+    study.split("train")[: airl.unlabelled_questions],  # further questions to practise on
     settings=airl,
     adapter=settings.lora,
     seed=seed,

@@ -52,6 +52,7 @@ trainer = train_airl(
     study.backbone_dir(backbone),
     study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
     study.split("demonstrations")[: airl.demonstrations],
+    study.split("train")[: airl.unlabelled_questions],
     settings=airl,
     adapter=settings.lora,
     seed=seed,

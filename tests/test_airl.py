@@ -273,6 +273,7 @@ def batch_of(airl, experts, right=0):
         for _ in range(G)
     ]
     airl._experts = [airl._completion_ids(row["trace"]) for row in rows[::G]]
+    airl.model.train()
     tokenizer = airl.processing_class
     prompts = [tokenizer(row["prompt"][0]["content"] + backbones.SEPARATOR).input_ids for row in rows]
     completions = [
@@ -285,14 +286,15 @@ def batch_of(airl, experts, right=0):
 def test_every_row_of_the_batch_has_its_own_question(make, tokenizer, experts):
     airl = make(perturbations=3, policy_per_prompt=2)
     inputs, prompts, completions = batch_of(airl, experts)
-    rows, classes, labels = airl._discriminator_batch(inputs, prompts, completions)
-    assert len(rows) == len(classes) == len(labels) == PROMPTS * (1 + 2 + 3)
+    rows = airl._discriminator_batch(inputs, prompts, completions)
+    assert len(rows) == PROMPTS * (1 + 2 + 3)
     for e, own in zip(experts, (rows[:6], rows[6:]), strict=False):
-        assert {tokenizer.decode(prompt) for prompt, _ in own} == {e.question + backbones.SEPARATOR}
-    assert classes == [EXPERT, POLICY, POLICY, PERTURBED, PERTURBED, PERTURBED] * PROMPTS
-    assert labels == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0] * PROMPTS
+        assert {tokenizer.decode(row.prompt) for row in own} == {e.question + backbones.SEPARATOR}
+    assert [row.kind for row in rows] == [EXPERT, POLICY, POLICY, PERTURBED, PERTURBED, PERTURBED] * PROMPTS
+    assert [row.expert_is_one for row in rows] == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0] * PROMPTS
+    assert {row.labelled_from for row in rows} == {0}
     for group, e in enumerate(experts[:PROMPTS]):
-        texts = [tokenizer.decode(c) for _, c in rows[6 * group : 6 * group + 6]]
+        texts = [tokenizer.decode(row.completion) for row in rows[6 * group : 6 * group + 6]]
         assert texts[0] == e.trace + backbones.END
         assert len(set(texts[1:3])) == 2
         assert set(texts[1:3]) < set(map(tokenizer.decode, completions[G * group : G * group + G]))
@@ -304,8 +306,8 @@ def test_every_row_of_the_batch_has_its_own_question(make, tokenizer, experts):
 def test_the_expert_in_the_group_is_no_policy_sample(make, experts):
     airl = make(expert_in_group=True, policy_per_prompt=G)
     inputs, prompts, completions = batch_of(airl, experts)
-    rows, classes, _ = airl._discriminator_batch(inputs, prompts, completions)
-    sampled = [completion for (_, completion), c in zip(rows, classes, strict=True) if c == POLICY]
+    rows = airl._discriminator_batch(inputs, prompts, completions)
+    sampled = [row.completion for row in rows if row.kind == POLICY]
     assert sorted(sampled) == sorted(c for i, c in enumerate(completions) if i % G != G - 1)
 
 
@@ -313,11 +315,10 @@ def test_right_samples_are_relabelled_only_when_asked(make, experts):
     for relabel, expected in ((False, 0), (True, 2)):
         airl = make(policy_per_prompt=G, perturbations=0, relabel_correct=relabel)
         inputs, prompts, completions = batch_of(airl, experts, right=2)
-        rows, classes, labels = airl._discriminator_batch(inputs, prompts, completions)
         positive = [
-            airl.processing_class.decode(completion)
-            for (_, completion), c, one in zip(rows, classes, labels, strict=True)
-            if c == POLICY and one == 1.0
+            airl.processing_class.decode(row.completion)
+            for row in airl._discriminator_batch(inputs, prompts, completions)
+            if row.kind == POLICY and row.expert_is_one == 1.0
         ]
         assert len(positive) == expected * PROMPTS
         assert all("sample 0" in text or "sample 1" in text for text in positive)
@@ -339,6 +340,43 @@ def test_answers_reach_neither_rewards_nor_weights(make, experts):
     assert all(torch.equal(reward[name], other_reward[name]) for name in reward)
 
 
+def test_only_the_tokens_from_the_first_error_on_are_called_wrong(make, tokenizer, experts):
+    airl = make(labels="from_first_error", perturbations=8)
+    expert_of = {e.question: airl._completion_ids(e.trace) for e in experts}
+    rows = [row for row in airl._discriminator_batch(*batch_of(airl, experts)) if row.kind == PERTURBED]
+    for row in rows:
+        expert = expert_of[tokenizer.decode(row.prompt).removesuffix(backbones.SEPARATOR)]
+        differing = [t for t, (a, b) in enumerate(zip(row.completion, expert, strict=False)) if a != b]
+        assert row.labelled_from == differing[0]  # on this world a token is a word or a number
+    assert len({row.labelled_from for row in rows}) > 2
+
+
+def test_a_question_without_a_trace_brings_another_questions_expert(make, tokenizer, experts):
+    airl = make(policy_per_prompt=2, perturbations=1, expert_in_group=True)
+    inputs, prompts, completions = batch_of(airl, experts)
+    for row in inputs[:G]:
+        row["trace"] = ""
+    airl._experts[0] = []
+    rows = airl._discriminator_batch(inputs, prompts, completions)
+    assert [row.kind for row in rows] == [EXPERT, POLICY, POLICY, PERTURBED] * PROMPTS
+    shown = {e.question: e.trace + backbones.END for e in experts}
+    question = tokenizer.decode(rows[0].prompt).removesuffix(backbones.SEPARATOR)
+    assert tokenizer.decode(rows[0].completion) == shown[question]
+    assert rows[3].prompt == rows[0].prompt
+    assert all(row.prompt == prompts[0] for row in rows[1:3])
+    assert airl._expert_rows(len(inputs)) == [2 * G - 1]
+
+
+def test_replayed_samples_are_of_earlier_steps(make, experts):
+    airl = make(replay=3, policy_per_prompt=2, perturbations=0)
+    first = airl._discriminator_batch(*batch_of(airl, experts))
+    assert len(first) == PROMPTS * 3  # nothing to replay yet
+    second = airl._discriminator_batch(*batch_of(airl, experts, right=G))
+    replayed = second[PROMPTS * 3 :]
+    assert len(replayed) == 2 * PROMPTS  # fewer than three a group were seen
+    assert sorted(r.completion for r in replayed) == sorted(r.completion for r in first if r.kind == POLICY)
+
+
 @pytest.mark.parametrize("loss", ["bce", "wgan"])
 @pytest.mark.parametrize("boundaries", ["sparse", "dense"])
 def test_three_steps_on_a_fixed_batch_lower_the_loss(make, experts, loss, boundaries):
@@ -358,14 +396,16 @@ def test_three_steps_on_a_fixed_batch_lower_the_loss(make, experts, loss, bounda
 def test_the_batch_is_as_wide_as_its_own_longest_row(make, experts, monkeypatch):
     airl = make()
     inputs, prompts, completions = batch_of(airl, experts)
-    rows, _, _ = airl._discriminator_batch(inputs, prompts, completions)
-    airl._discriminator_batch = lambda *_: (rows, [EXPERT] * len(rows), [1.0] * len(rows))
+    rows = airl._discriminator_batch(inputs, prompts, completions)
+    airl._discriminator_batch = lambda *_: rows
     seen, logits_BT = [], airl.reward_model.logits_BT
     monkeypatch.setattr(
         airl.reward_model, "logits_BT", lambda ids, *rest: seen.append(ids.shape) or logits_BT(ids, *rest)
     )
     airl._update_discriminator(inputs, prompts, completions)
-    assert seen == [(len(rows), max(len(p) for p, _ in rows) + max(len(c) for _, c in rows))]
+    assert seen == [
+        (len(rows), max(len(row.prompt) for row in rows) + max(len(row.completion) for row in rows))
+    ]
 
 
 # What is logged

@@ -88,9 +88,10 @@ def test_sparse_boundaries_give_every_token_the_group_advantage(gamma):
     assert torch.allclose(result, grpo[:, None] * mask, atol=1e-6)
     same = credit.advantages(rewards, last, mask, credit="group", gamma=gamma, group_size=4, clip=10.0)
     assert torch.allclose(result, same, atol=1e-6)
+    assert torch.allclose(result, credit.telescoped(rewards, last, mask, 4), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["discounted", "group"])
+@pytest.mark.parametrize("kind", ["discounted", "group", "telescoped"])
 @pytest.mark.parametrize("value", [0.1, -37.3])
 def test_a_constant_reward_moves_nothing(kind, value):
     _, mask, marked = random_batch(4)
@@ -99,7 +100,7 @@ def test_a_constant_reward_moves_nothing(kind, value):
     assert result.abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["discounted", "group"])
+@pytest.mark.parametrize("kind", ["discounted", "group", "telescoped"])
 def test_advantages_are_finite_and_zero_on_padding(kind):
     rewards, mask, marked = random_batch(5)
     result = credit.advantages(rewards, marked, mask, credit=kind, gamma=0.9, group_size=4, clip=5.0)
@@ -114,3 +115,40 @@ def test_clipping_bounds_every_reward_before_discounting():
     result = credit.advantages(rewards, mask, mask, credit="discounted", gamma=0.9, group_size=8, clip=2.0)
     assert result[0].item() == 2.0
     assert result[1:].flatten().tolist() == pytest.approx([-1 / math.sqrt(8)] * 7, abs=1e-3)
+
+
+def test_telescoped_returns_are_the_sum_of_the_increments_to_come():
+    logits, mask, marked = random_batch(6)
+    result = credit.telescoped(logits, marked, mask, 4)
+    finals = [row[m][-1].item() for row, m in zip(logits, mask, strict=True)]
+    for b, row in enumerate(logits):
+        group = finals[b // 4 * 4 : b // 4 * 4 + 4]
+        mean = sum(group) / 4
+        std = math.sqrt(sum((v - mean) ** 2 for v in group) / 3)
+        ends = [t for t in range(len(row)) if marked[b, t]]
+        for t in range(int(mask[b].sum())):
+            values = [mean, *(row[e].item() for e in ends)]  # f before the first boundary is the baseline
+            increments = [after - before for before, after in zip(values, values[1:], strict=False)]
+            to_come = sum(step for e, step in zip(ends, increments, strict=True) if e >= t)
+            assert result[b, t].item() == pytest.approx(to_come / (std + 1e-4), abs=1e-4)
+
+
+def test_telescoped_credit_ignores_a_constant_added_to_f():
+    logits, mask, marked = random_batch(7)
+    result = credit.telescoped(logits, marked, mask, 4)
+    assert torch.allclose(result, credit.telescoped(logits + 3.7, marked, mask, 4), atol=1e-4)
+
+
+def test_a_neutral_step_changes_no_telescoped_advantage():
+    """A step whose f stays what it was before it: no advantage changes, and its own is the next token's."""
+    generator = torch.Generator().manual_seed(8)
+    logits = torch.randn(4, 6, generator=generator)
+    mask = torch.ones(4, 6).bool()
+    plain = credit.telescoped(logits, mask, mask, 4)
+    at = 3  # the step of two tokens goes in before token 3
+    neutral = logits[:, at - 1 : at].expand(4, 2)
+    longer = torch.cat([logits[:, :at], neutral, logits[:, at:]], 1)
+    wide = torch.ones(4, 8).bool()
+    result = credit.telescoped(longer, wide, wide, 4)
+    assert torch.allclose(torch.cat([result[:, :at], result[:, at + 2 :]], 1), plain, atol=1e-6)
+    assert torch.allclose(result[:, at : at + 2], plain[:, at : at + 1].expand(4, 2), atol=1e-6)

@@ -2,16 +2,25 @@ import math
 
 import pytest
 import torch
-from transformers import AutoModelForTokenClassification
+from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
 from lib import backbones, discriminator, sampling, traces
-from lib.discriminator import EXPERT, PERTURBED, POLICY, HeadDiscriminator
+from lib.discriminator import (
+    EXPERT,
+    PARAMETERISATIONS,
+    PERTURBED,
+    POLICY,
+    HeadDiscriminator,
+    LogRatioDiscriminator,
+)
+
+KINDS = list(PARAMETERISATIONS)
 
 
-def new(backbone, seed=0):
+def new(backbone, kind="head", seed=0):
     """A discriminator whose adapter and head are both random, so that either shows in its logits."""
     torch.manual_seed(seed)
-    result = HeadDiscriminator.new(backbone, r=2, alpha=4).eval()
+    result = PARAMETERISATIONS[kind].new(backbone, r=2, alpha=4).eval()
     with torch.no_grad():
         for name, parameter in result.named_parameters():
             if "lora_B" in name:
@@ -19,9 +28,10 @@ def new(backbone, seed=0):
     return result
 
 
-@pytest.fixture(scope="module", params=list(backbones.CONFIGS))
+@pytest.fixture(scope="module", params=[(a, kind) for a in backbones.CONFIGS for kind in KINDS], ids=str)
 def reward_model(backbone_dirs, request):
-    return new(backbone_dirs[request.param])
+    architecture, kind = request.param
+    return new(backbone_dirs[architecture], kind)
 
 
 @pytest.fixture(scope="module")
@@ -49,23 +59,55 @@ def test_only_the_adapter_and_the_head_are_trained(backbone):
         assert any(part in name for name in trained), part
 
 
-def test_a_saved_discriminator_gives_the_same_logits(backbone_dirs, tokenizer, rows, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_discriminator_gives_the_same_logits(backbone_dirs, rows, tmp_path, kind):
     for architecture, directory in backbone_dirs.items():
-        saved = new(directory)
+        saved = new(directory, kind)
+        if kind == "log_ratio":
+            saved.bias.data.fill_(0.3)
+            saved.beta.data.fill_(0.7)
         saved.save(tmp_path / architecture)
         torch.manual_seed(99)  # what is not loaded would now differ
-        loaded = HeadDiscriminator.load(directory, tmp_path / architecture).eval()
+        loaded = PARAMETERISATIONS[kind].load(directory, tmp_path / architecture).eval()
         for prompt, completion in zip(*rows, strict=True):
             assert torch.equal(logits_of(loaded, prompt, completion), logits_of(saved, prompt, completion))
         assert not list((tmp_path / architecture).glob("*.bin"))
 
 
-def test_a_missing_discriminator_is_one_clear_line(backbone, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_discriminator_is_one_clear_line(backbone, tmp_path, kind):
     with pytest.raises(FileNotFoundError) as error:
-        HeadDiscriminator.load(backbone, tmp_path / "none")
+        PARAMETERISATIONS[kind].load(backbone, tmp_path / "none")
     message = str(error.value)
-    assert message.startswith(f"{tmp_path / 'none'}: no discriminator here") and "04_irl_training" in message
-    assert "\n" not in message
+    assert message.startswith(f"{tmp_path / 'none'}: no ") and "04_irl_training" in message
+    assert "discriminator" in message and "\n" not in message
+
+
+def test_log_ratio_is_the_cumulative_difference_of_log_probabilities(backbone, rows):
+    """Against the models themselves: the adapter merged into the weights, and the plain backbone."""
+    reward_model = new(backbone, "log_ratio")
+    reward_model.bias.data.fill_(0.3)
+    reward_model.beta.data.fill_(0.7)
+    plain = AutoModelForCausalLM.from_pretrained(backbone).eval()
+    for prompt, completion in zip(*rows, strict=True):
+        found = logits_of(reward_model, prompt, completion)
+        ids, first = torch.tensor([prompt + completion]), len(prompt)
+        with torch.no_grad():
+            trained = reward_model.model(ids).logits[0].log_softmax(-1)
+            reference = plain(ids).logits[0].log_softmax(-1)
+        total = 0.0
+        for t, token in enumerate(completion):
+            total += (trained[first + t - 1, token] - reference[first + t - 1, token]).item()
+            assert found[t].item() == pytest.approx(0.3 + 0.7 * total, abs=1e-4)
+
+
+def test_a_fresh_log_ratio_is_nought_everywhere_and_trains_its_adapter_and_scalars(backbone, rows):
+    fresh = LogRatioDiscriminator.new(backbone, r=2, alpha=4).eval()
+    for prompt, completion in zip(*rows, strict=True):
+        assert logits_of(fresh, prompt, completion).abs().max() < 1e-5
+    trained = {name for name, p in fresh.named_parameters() if p.requires_grad}
+    assert {"bias", "beta"} < trained
+    assert all("lora_" in name for name in trained - {"bias", "beta"})
 
 
 def test_the_batch_around_a_row_does_not_change_its_logits(reward_model, tokenizer, rows):

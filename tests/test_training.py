@@ -46,7 +46,7 @@ def test_an_unknown_backbone_is_one_clear_line(needs, experts, settings, tmp_pat
         elif needs == "grpo":
             training.train_grpo(nowhere, experts, settings=settings.grpo, **given, **sampled)
         else:
-            train_airl(nowhere, nowhere, experts, settings=settings.airl, **given, **sampled)
+            train_airl(nowhere, nowhere, experts, [], settings=settings.airl, **given, **sampled)
     assert str(error.value).startswith(f"{nowhere}: no backbone here; `dvc repro` makes it")
     assert "\n" not in str(error.value)
 
@@ -106,7 +106,7 @@ def test_grpo_and_airl_take_the_same_number_of_groups_and_steps(backbone, expert
         backbone, experts, settings=settings.grpo, **common(settings, tmp_path), **sampled
     )
     airl = train_airl(
-        backbone, backbone, experts, settings=settings.airl, **common(settings, tmp_path), **sampled
+        backbone, backbone, experts, [], settings=settings.airl, **common(settings, tmp_path), **sampled
     )
     for trainer, section in ((grpo, settings.grpo), (airl, settings.airl)):
         assert trainer.state.global_step == section.steps
