@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 import torch
 from IPython.display import HTML, Image, Markdown, display
 
-from lib import credit, findings, params, plots, published, records, report, style, tables, viewer
+from lib import credit, findings, params, plots, published, records, report, runs, style, tables, viewer
 
 # %% tags=["parameters"]
 params_file = "params.yaml"
@@ -61,8 +61,8 @@ def say(sentences):
     return Markdown(findings.markdown(sentences))
 
 
-runs, sampled, scored = len(recorded.runs), len(recorded.samples), len(recorded.scores)
-Markdown(f"{runs} runs, {sampled:,} sampled traces, {scored:,} scores.")
+sampled, scored = len(recorded.samples), len(recorded.scores)
+Markdown(f"{len(recorded.runs)} runs, {sampled:,} sampled traces, {scored:,} scores.")
 
 # %% [markdown]
 # ## The policies
@@ -78,6 +78,13 @@ keep(main, "main")
 
 # %%
 show(plots.pass_at_k(main), "pass_at_k")
+
+# %% [markdown]
+# Pass@1 goes to a file of its own too, for `dvc metrics diff` and `dvc exp show`.
+
+# %%
+pass_at_1 = main[main["k"] == 1].pivot(index="backbone", columns="method", values="pass_at_k")
+runs.write_json(RESULTS / "metrics.json", {"pass@1": pass_at_1.to_dict("index")})
 
 # %%
 say(findings.main(main))
