@@ -286,16 +286,19 @@ def _provenance(facts: dict) -> str:
     )
 
 
-def summary(results: str | Path) -> str:
-    """The main table as text, and where the report is. Raises ValueError if there is none yet."""
-    results = Path(results)
-    header, rows = _main_rows(pd.read_csv(runs.require(results / "tables" / "main.csv")))
+def main_table_text(results: str | Path) -> str:
+    """The main table as text. Raises ValueError if there is none yet."""
+    header, rows = _main_rows(pd.read_csv(runs.require(Path(results) / "tables" / "main.csv")))
     widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
-    lines = [
+    return "\n".join(
         "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
         for line in [header, *rows]
-    ]
-    return "\n".join([*lines, "", f"report: {runs.require(results / 'report.html')}"])
+    )
+
+
+def summary(results: str | Path) -> str:
+    """The main table, and where the report is. Raises ValueError if there is none yet."""
+    return f"{main_table_text(results)}\n\nreport: {runs.require(Path(results) / 'report.html')}"
 
 
 def command() -> None:

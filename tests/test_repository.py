@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import pairs, params
+from lib import pairs, params, report
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -123,6 +123,11 @@ def test_paths_of_the_readme_exist():
     tree = readme.split("## What is where")[1].split("```")[1]
     modules = re.search(r"^lib/\n((?:  .*\n)*)", tree, re.MULTILINE)[1]
     assert {line.split()[0] for line in modules.splitlines()} == {f"{module}.py" for module in MODULES}
+
+
+def test_the_readme_shows_the_main_table_as_it_is():
+    table = report.main_table_text(ROOT / "results")
+    assert table in (ROOT / "README.md").read_text(), f"put this table into README.md:\n{table}"
 
 
 def test_every_version_is_pinned():
