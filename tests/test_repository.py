@@ -5,9 +5,11 @@ import json
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from lib import pairs, params, report
 
@@ -135,6 +137,12 @@ def test_every_version_is_pinned():
     packages = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+", line) for line in packages)
     assert "torch==2.13.0" in packages
+
+
+def test_every_package_runs_on_any_python_3_11():
+    packages = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line]
+    needs = {p: metadata.metadata(p.split("==")[0])["Requires-Python"] or "" for p in packages}
+    assert not {p for p, versions in needs.items() if not SpecifierSet(versions).contains("3.11.0")}
 
 
 def test_importing_the_library_opens_no_connection_and_loads_no_model():
