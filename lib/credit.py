@@ -69,24 +69,62 @@ def telescoped(
 ) -> torch.Tensor:
     """Each token's return when a boundary's reward is its increment of f: f_K - f_prev(t).
 
-    f_t is a cumulative log ratio already, so the reward of boundary k is f_k - f_(k-1), a
-    potential-based shaping (Ng et al. 1999), and the sum of the rewards to come telescopes: K is
-    the completion's last boundary, prev(t) the last one before t. Before the first boundary
-    the baseline is the group's mean of f_K. Divided by the group's std of f_K + 1e-4.
+    f_t is cumulative already, so the reward of boundary k is f_k - f_(k-1), a potential-based shaping
+    (Ng et al. 1999), and the sum of the rewards to come telescopes: K is the completion's last boundary,
+    prev(t) the last one before t. Before the first boundary the baseline is the group's mean of f_K.
+    Divided by the group's std of f_K + 1e-4.
     """
+    final_B, before_BT, segment_BT = _potentials(logits_BT, boundaries_BT)
+    mean_B = final_B.reshape(-1, group_size).mean(1).repeat_interleave(group_size)
+    before_BT = torch.where(segment_BT > 0, before_BT, mean_B[:, None])
+    return _scaled(final_B[:, None] - before_BT, final_B, mask_BT, group_size)
+
+
+def stepwise(
+    logits_BT: torch.Tensor, boundaries_BT: torch.Tensor, mask_BT: torch.Tensor, group_size: int
+) -> torch.Tensor:
+    """`telescoped` with a baseline at every boundary: the group's mean return after as many boundaries.
+
+    For an f whose increments are not zero on average, such as a log-density, whose are never positive:
+    there `telescoped` would punish whatever follows the first boundary. The mean is over the
+    completions that get that far. Divided by the group's std of f_K + 1e-4.
+    """
+    final_B, before_BT, segment_BT = _potentials(logits_BT, boundaries_BT)
+    returns_BT = final_B[:, None] - before_BT
+    advantages_BT = torch.zeros_like(returns_BT)
+    for segment in range(int(segment_BT.max()) + 1):
+        inside_BT = mask_BT.bool() & (segment_BT == segment)
+        length_B = inside_BT.sum(1)  # every token of a segment has the same return
+        return_B = (returns_BT * inside_BT).sum(1) / length_B.clamp(min=1)
+        reached = (length_B > 0).reshape(-1, group_size)
+        mean = return_B.reshape(-1, group_size).sum(1) / reached.sum(1).clamp(min=1)
+        baseline_BT = mean.repeat_interleave(group_size)[:, None]
+        advantages_BT = torch.where(inside_BT, returns_BT - baseline_BT, advantages_BT)
+    return _scaled(advantages_BT, final_B, mask_BT, group_size)
+
+
+def _potentials(
+    logits_BT: torch.Tensor, boundaries_BT: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """f at the last boundary (B,); f at the last boundary before each token, 0 before the first; how many
+    boundaries precede each token. In double precision."""
     B, T = logits_BT.shape
     positions_BT = torch.arange(T, device=logits_BT.device).expand(B, T)
     latest_BT = positions_BT.masked_fill(~boundaries_BT, -1).cummax(1).values
     logits_BT = logits_BT.double()
     final_B = logits_BT.gather(1, latest_BT[:, -1:])[:, 0]
-    groups = final_B.reshape(-1, group_size)
-    mean_B = groups.mean(1).repeat_interleave(group_size)
-    std_B = groups.std(1).repeat_interleave(group_size)
     previous_BT = torch.nn.functional.pad(latest_BT[:, :-1], (1, 0), value=-1)
-    before_BT = logits_BT.gather(1, previous_BT.clamp(min=0))
-    before_BT = torch.where(previous_BT >= 0, before_BT, mean_B[:, None])
-    returns_BT = (final_B[:, None] - before_BT) / (std_B[:, None] + EPSILON)
-    return returns_BT.masked_fill(~mask_BT.bool(), 0.0).float()
+    before_BT = logits_BT.gather(1, previous_BT.clamp(min=0)).masked_fill(previous_BT < 0, 0.0)
+    segment_BT = torch.nn.functional.pad(boundaries_BT.long().cumsum(1)[:, :-1], (1, 0))
+    return final_B, before_BT, segment_BT
+
+
+def _scaled(
+    values_BT: torch.Tensor, final_B: torch.Tensor, mask_BT: torch.Tensor, group_size: int
+) -> torch.Tensor:
+    """The values over the group's std of f_K, 0 on padding."""
+    std_B = final_B.reshape(-1, group_size).std(1).repeat_interleave(group_size)
+    return (values_BT / (std_B[:, None] + EPSILON)).masked_fill(~mask_BT.bool(), 0.0).float()
 
 
 def group(scores_B: torch.Tensor, group_size: int, scale: bool = True) -> torch.Tensor:
@@ -109,8 +147,8 @@ def advantages(
 
     "discounted" (the paper): rewards normalised within the group, clipped to [-clip, clip], then
     discounted. "group": every token gets GRPO's advantage of the completion's mean reward over its
-    boundaries, unclipped. "telescoped": see there; each token's return is clipped. With sparse
-    boundaries all three agree wherever the clip does not bite.
+    boundaries, unclipped. "telescoped", "stepwise": see there; each token's value is clipped. With sparse
+    boundaries all four agree wherever the clip does not bite.
     """
     if credit == "discounted":
         normalised_BT = normalise(rewards_BT, boundaries_BT, group_size).clamp(-clip, clip)
@@ -119,6 +157,9 @@ def advantages(
         count_B = boundaries_BT.sum(1).clamp(min=1)
         scores_B = rewards_BT.masked_fill(~boundaries_BT, 0.0).sum(1) / count_B
         return group(scores_B, group_size)[:, None] * mask_BT.to(rewards_BT.dtype)
-    if credit == "telescoped":
-        return telescoped(rewards_BT, boundaries_BT, mask_BT, group_size).clamp(-clip, clip)
-    raise ValueError(f"credit: {credit!r} is none of discounted, group, telescoped")
+    if credit in ("telescoped", "stepwise"):
+        values_BT = {"telescoped": telescoped, "stepwise": stepwise}[credit](
+            rewards_BT, boundaries_BT, mask_BT, group_size
+        )
+        return values_BT.clamp(-clip, clip)
+    raise ValueError(f"credit: {credit!r} is none of discounted, group, telescoped, stepwise")

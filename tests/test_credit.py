@@ -89,9 +89,10 @@ def test_sparse_boundaries_give_every_token_the_group_advantage(gamma):
     same = credit.advantages(rewards, last, mask, credit="group", gamma=gamma, group_size=4, clip=10.0)
     assert torch.allclose(result, same, atol=1e-6)
     assert torch.allclose(result, credit.telescoped(rewards, last, mask, 4), atol=1e-6)
+    assert torch.allclose(result, credit.stepwise(rewards, last, mask, 4), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["discounted", "group", "telescoped"])
+@pytest.mark.parametrize("kind", ["discounted", "group", "telescoped", "stepwise"])
 @pytest.mark.parametrize("value", [0.1, -37.3])
 def test_a_constant_reward_moves_nothing(kind, value):
     _, mask, marked = random_batch(4)
@@ -100,7 +101,7 @@ def test_a_constant_reward_moves_nothing(kind, value):
     assert result.abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["discounted", "group", "telescoped"])
+@pytest.mark.parametrize("kind", ["discounted", "group", "telescoped", "stepwise"])
 def test_advantages_are_finite_and_zero_on_padding(kind):
     rewards, mask, marked = random_batch(5)
     result = credit.advantages(rewards, marked, mask, credit=kind, gamma=0.9, group_size=4, clip=5.0)
@@ -137,6 +138,40 @@ def test_telescoped_credit_ignores_a_constant_added_to_f():
     logits, mask, marked = random_batch(7)
     result = credit.telescoped(logits, marked, mask, 4)
     assert torch.allclose(result, credit.telescoped(logits + 3.7, marked, mask, 4), atol=1e-4)
+
+
+def test_stepwise_advantages_by_brute_force():
+    logits, mask, marked = random_batch(9)
+    result = credit.stepwise(logits, marked, mask, 4)
+    returns = []  # of each completion, by how many boundaries came before
+    for row, ends in zip(logits, marked, strict=True):
+        values = [0.0, *row[ends].tolist()]
+        returns.append([values[-1] - v for v in values[:-1]])
+    for b in range(len(logits)):
+        group = [returns[o] for o in range(b // 4 * 4, b // 4 * 4 + 4)]
+        mean = sum(r[0] for r in group) / 4
+        std = math.sqrt(sum((r[0] - mean) ** 2 for r in group) / 3)
+        for t in range(int(mask[b].sum())):
+            k = int(marked[b, :t].sum())
+            reached = [r[k] for r in group if len(r) > k]
+            expected = (returns[b][k] - sum(reached) / len(reached)) / (std + 1e-4)
+            assert result[b, t].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_stepwise_credit_ignores_a_constant_and_a_cost_for_every_step():
+    logits, mask, marked = random_batch(10)
+    plain = credit.stepwise(logits, marked, mask, 4)
+    assert torch.allclose(plain, credit.stepwise(logits + 3.7, marked, mask, 4), atol=1e-4)
+    everywhere = torch.ones(4, 6).bool()
+    logits = logits[:4, :1].expand(4, 6) + torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    cost = torch.arange(6.0)  # the same for every completion of the group: nothing to learn from
+    plain = credit.stepwise(logits, everywhere, everywhere, 4)
+    assert torch.allclose(plain, credit.stepwise(logits - cost, everywhere, everywhere, 4), atol=1e-4)
+    assert not torch.allclose(
+        credit.telescoped(logits, everywhere, everywhere, 4),
+        credit.telescoped(logits - cost, everywhere, everywhere, 4),
+        atol=1e-1,
+    )
 
 
 def test_a_neutral_step_changes_no_telescoped_advantage():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import perturb, traces, world
+from lib import equations, perturb, traces, world
 
 GSM8K = (
     "<think>\nStep 1: In May she sold 48/2 = <<48/2=24>>24 clips.\n"
@@ -12,20 +12,30 @@ GSM8K = (
 )
 
 
+PAPER = ("flip_operator", "nearby_answer", "corrupt_number")
+CARRIED = sorted(set(perturb.KINDS) - set(PAPER))
+
+
 @st.composite
-def expert_traces(draw):
+def experts(draw):
+    """A question and its expert's trace."""
     rng = random.Random(draw(st.integers(0, 10**6)))
-    return world.expert(world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, 4)))[0]
+    problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, 4))
+    return problem.question, world.expert(problem)[0]
 
 
-any_text = st.one_of(st.text(), st.text(alphabet="0123456789.,+-*/x=<>answer thik\n()$%"), expert_traces())
+any_text = st.one_of(
+    st.text(),
+    st.text(alphabet="0123456789.,+-*/x=<>answer thik\n()$%"),
+    experts().map(lambda expert: expert[1]),
+)
 
 
 @settings(max_examples=150, deadline=None)
-@given(any_text, st.sampled_from(sorted(perturb.KINDS)), st.integers(0, 99))
-def test_a_near_miss_differs_from_start_on(text, kind, seed):
-    result = perturb.KINDS[kind](text, random.Random(seed))
-    assert result == perturb.KINDS[kind](text, random.Random(seed))
+@given(any_text, any_text, st.sampled_from(sorted(perturb.KINDS)), st.integers(0, 99))
+def test_a_near_miss_differs_from_start_on(question, text, kind, seed):
+    result = perturb.KINDS[kind](question, text, random.Random(seed))
+    assert result == perturb.KINDS[kind](question, text, random.Random(seed))
     if result is not None:
         assert result.kind == kind
         assert result.text != text
@@ -34,18 +44,79 @@ def test_a_near_miss_differs_from_start_on(text, kind, seed):
 
 
 @settings(max_examples=100, deadline=None)
-@given(expert_traces(), st.sampled_from(sorted(perturb.KINDS)), st.integers(0, 99))
-def test_the_worlds_checker_finds_the_error_in_the_perturbed_unit(trace, kind, seed):
-    result = perturb.KINDS[kind](trace, random.Random(seed))
+@given(experts(), st.sampled_from(sorted(perturb.KINDS)), st.integers(0, 99))
+def test_the_worlds_checker_finds_the_error_in_the_perturbed_unit(expert, kind, seed):
+    question, trace = expert
+    result = perturb.KINDS[kind](question, trace, random.Random(seed))
+    if result is None:
+        assert kind in CARRIED  # one step cannot be skipped, equal numbers cannot be swapped
+        return
     units = traces.unit_spans(result.text)
     struck = next(i for i, (a, b) in enumerate(units) if a <= result.start < b)
     assert world.first_wrong_unit(result.text, trace) == struck
-    assert struck == len(units) - 1 if kind == "nearby_answer" else struck < len(units) - 1
+    if kind != "skipped_step":  # the last step may be the one left out
+        assert (struck == len(units) - 1) == (kind == "nearby_answer")
     assert traces.parse(result.text).well_formed
 
 
-def reachable(kind, text):
-    return {p.text for s in range(300) if (p := perturb.KINDS[kind](text, random.Random(s))) is not None}
+@settings(max_examples=100, deadline=None)
+@given(experts(), st.sampled_from(CARRIED), st.integers(0, 99))
+def test_a_carried_error_is_consistent_to_the_end(expert, kind, seed):
+    result = perturb.KINDS[kind](*expert, random.Random(seed))
+    if result is None:
+        return
+    stated = [(equations.value(e.expression), equations.value(e.result)) for e in equations.find(result.text)]
+    false = [i for i, (left, right) in enumerate(stated) if left != right]
+    assert len(false) == (1 if kind == "wrong_result" else 0)
+    if stated:  # else the only step was skipped
+        assert traces.parse(result.text).answer == str(stated[-1][1])
+
+
+def reachable(kind, text, question=""):
+    drawn = (perturb.KINDS[kind](question, text, random.Random(seed)) for seed in range(300))
+    return {p.text for p in drawn if p is not None}
+
+
+TWO_STEPS = "<think>\n10+4=14 shells\n14-2=12 shells\n</think>\n<answer>12</answer>"
+
+
+def two_steps(first, second, answer):
+    return f"<think>\n{first} shells\n{second} shells\n</think>\n<answer>{answer}</answer>"
+
+
+def test_carried_errors_by_hand():
+    assert reachable("wrong_operator", TWO_STEPS) == {
+        two_steps("10-4=6", "6-2=4", 4),
+        two_steps("10+4=14", "14+2=16", 16),
+        two_steps("10+4=14", "14*2=28", 28),
+        two_steps("10+4=14", "14/2=7", 7),
+    }  # 10*4 is more than twice the largest number, 10/4 not whole
+    assert reachable("copied_operand", TWO_STEPS, "10 shells, 4 come, 2 go") == {
+        two_steps("10+2=12", "12-2=10", 10),
+        two_steps("10+10=20", "20-2=18", 18),
+        two_steps("10+4=14", "14-4=10", 10),
+        two_steps("10+4=14", "14-10=4", 4),
+    }
+    assert reachable("miscounted_terms", TWO_STEPS) == {
+        two_steps("10+4+1=15", "15-2=13", 13),
+        two_steps("10+4-1=13", "13-2=11", 11),
+        two_steps("10+4=14", "14-2+1=13", 13),
+        two_steps("10+4=14", "14-2-1=11", 11),
+    }
+    assert two_steps("10+4=15", "15-2=13", 13) in reachable("wrong_result", TWO_STEPS)
+    assert two_steps("10+5=15", "15-2=13", 13) in reachable("nudged_operand", TWO_STEPS)
+    assert reachable("skipped_step", TWO_STEPS) == {
+        "<think>\n10-2=8 shells\n</think>\n<answer>8</answer>",
+        "<think>\n10+4=14 shells\n</think>\n<answer>14</answer>",
+    }
+    assert reachable("swapped_numbers", TWO_STEPS) == {two_steps("10+2=12", "12-4=8", 8)}
+
+
+def test_an_error_is_carried_through_annotations_and_notations():
+    carried = reachable("wrong_result", GSM8K)
+    assert GSM8K.replace("48/2=24>>24", "48/2=23>>23") in carried
+    assert GSM8K.replace("2,401.00", "2401.10") not in carried  # the number keeps its notation
+    assert GSM8K.replace("2,401.00", "2,401.10") in carried
 
 
 def test_flips_of_one_operator_by_hand():
@@ -82,15 +153,18 @@ def test_the_answer_and_the_list_markers_are_not_corrupted():
 
 def test_rules_that_do_not_apply_give_none():
     words = "<think>\nIt is measles.\n</think>\n<answer>C</answer>"
-    assert all(rule(words, random.Random(0)) is None for rule in perturb.KINDS.values())
+    assert all(rule("5 of 7", words, random.Random(0)) is None for rule in perturb.KINDS.values())
     with pytest.raises(ValueError, match="no rule of flip_operator, .* applies to the trace"):
-        perturb.perturb(words, random.Random(0), 1)
+        perturb.perturb("5 of 7", words, random.Random(0), 1, PAPER)
 
 
 def test_perturb_draws_among_the_applicable_kinds():
-    drawn = perturb.perturb(GSM8K, random.Random(0), 60)
-    assert len(drawn) == 60 and {p.kind for p in drawn} == set(perturb.KINDS)
-    assert drawn == perturb.perturb(GSM8K, random.Random(0), 60)
+    drawn = perturb.perturb("", GSM8K, random.Random(0), 60, PAPER)
+    assert len(drawn) == 60 and {p.kind for p in drawn} == set(PAPER)
+    assert drawn == perturb.perturb("", GSM8K, random.Random(0), 60, PAPER)
     prose = "<think>\nHe is sick.\n</think>\n<answer>3</answer>"
-    assert {p.kind for p in perturb.perturb(prose, random.Random(0), 20)} == {"nearby_answer"}
-    assert perturb.perturb(prose, random.Random(0), 0) == []
+    assert {p.kind for p in perturb.perturb("", prose, random.Random(0), 20, PAPER)} == {"nearby_answer"}
+    assert perturb.perturb("", prose, random.Random(0), 0, PAPER) == []
+    assert {p.kind for p in perturb.perturb("9", TWO_STEPS, random.Random(0), 99, perturb.KINDS)} == {
+        *perturb.KINDS
+    }
