@@ -12,32 +12,21 @@ to its own longest row and holds `policy_per_prompt` samples of a group, not all
 
 import random
 from collections import deque
-from typing import NamedTuple
 
 import torch
 from peft import PeftModel
 from transformers import set_seed
 from trl import GRPOTrainer
 
-from lib import credit, discriminator, perturb, sampling, traces, training
+from lib import credit, discriminator, perturb, rows, sampling, traces, training
 from lib.demonstrations import Demonstration
 from lib.discriminator import EXPERT, PERTURBED, POLICY
+from lib.health import Health
 from lib.metrics import auroc
+from lib.rows import Row
 
-KL_EVERY = 5  # steps between two estimates of the KL to the start; each costs two small forwards
-
-
+KL_EVERY = 5  # steps between two estimates of the KL to the backbone; each costs two small forwards
 REPLAYED_STEPS = 50  # how many steps back a replayed policy sample may come from
-
-
-class Row(NamedTuple):
-    """A row of the discriminator's batch; its label counts from token `labelled_from` on."""
-
-    prompt: list[int]
-    completion: list[int]
-    kind: int  # EXPERT, POLICY or PERTURBED
-    expert_is_one: float
-    labelled_from: int = 0
 
 
 class AIRLTrainer(GRPOTrainer):
@@ -47,6 +36,7 @@ class AIRLTrainer(GRPOTrainer):
     under `relabel_correct`) and `trace`, the expert's completion, empty where a question has none: there
     the discriminator is shown the demonstration of another question. `settings` is the AIRL section of
     the parameters; `reward_model` a discriminator of `lib.discriminator`, sharing the tokenizer.
+    A run that degenerates stops, and `fault` says why.
     """
 
     def __init__(self, *, reward_model, settings, **kwargs):
@@ -56,6 +46,11 @@ class AIRLTrainer(GRPOTrainer):
         self._random = random.Random(self.args.seed)
         self._parameters = [p for p in reward_model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=settings.discriminator_lr, weight_decay=0.0)
+        self._scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self._optimizer, max(settings.discriminator_steps, 1)
+        )
+        self.fault: str | None = None
+        self._health = Health()
         self._experts: list[list[int]] = []  # of the batch's questions; empty where there is none
         self._demonstrations = [row for row in self.train_dataset if row["trace"]]
         self._replay: deque[Row] = deque(
@@ -81,24 +76,31 @@ class AIRLTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs):
         training = self.model.training
         G = self.num_generations if training else self.num_generations_eval
-        self._experts = [self._completion_ids(row["trace"]) for row in inputs[::G]]
+        self._experts = [rows.completion_ids(self.processing_class, row["trace"]) for row in inputs[::G]]
         output = super()._generate_and_score_completions(inputs)
         mask_BT = output["completion_mask"].bool()
         prompts = _unpad(output["prompt_ids"], output["prompt_mask"])
         completions = _unpad(output["completion_ids"], mask_BT)
-        if training and not self.settings.frozen_discriminator:
-            self._update_discriminator(inputs, prompts, completions)
+        accuracies = []
+        if training and self.state.global_step < self.settings.discriminator_steps:
+            accuracies = self._update_discriminator(inputs, prompts, completions)
 
         units = [sampling.units_of_tokens(self.processing_class, ids) for ids in completions]
         _, answer_BT, step_ends_BT = discriminator.unit_masks(units, mask_BT.shape[1])
-        boundaries_BT = self._boundaries(mask_BT, step_ends_BT.to(mask_BT.device))
+        boundaries_BT = credit.boundaries(
+            self.settings.boundaries, mask_BT, self.settings.interval, step_ends_BT.to(mask_BT.device)
+        )
         self.reward_model.eval()
         with torch.no_grad():
-            rewards_BT = self.reward_model.logits_BT(
+            rewards_BT = discriminator.rewards_BT(
+                self.reward_model,
+                self.settings.reward,
                 torch.cat([output["prompt_ids"], output["completion_ids"]], 1),
                 torch.cat([output["prompt_mask"], output["completion_mask"]], 1),
                 mask_BT.shape[1],
             )
+        if training:
+            self._stop_if_degenerate(rewards_BT[mask_BT], accuracies, completions)
         output["advantages"] = credit.advantages(
             rewards_BT,
             boundaries_BT,
@@ -108,31 +110,35 @@ class AIRLTrainer(GRPOTrainer):
             group_size=G,
             clip=self.settings.reward_clip,
         )
-        if training and self.state.global_step < self.settings.warmup_steps:
+        if training and (self.fault or self.state.global_step < self.settings.warmup_steps):
             output["advantages"] = torch.zeros_like(output["advantages"])
         self._replace_logged_advantages(output["advantages"], mask_BT)
         scores_B = discriminator.trace_score(
-            rewards_BT, boundaries_BT, mask_BT, answer_BT.to(mask_BT.device), self.settings.gamma
+            rewards_BT, boundaries_BT, mask_BT, answer_BT.to(mask_BT.device), self.settings.score_gamma
         )
         self._record(inputs, completions, scores_B, output)
         return output
 
-    def _update_discriminator(self, inputs, prompts, completions) -> None:
-        """One step of the discriminator; logs its loss, and accuracy and reward per class."""
-        rows = self._discriminator_batch(inputs, prompts, completions)
-        ids_BL, attention_BL, width_t = sampling.pad_completions(
-            self.processing_class, [row.prompt for row in rows], [row.completion for row in rows]
+    def _stop_if_degenerate(self, rewards, accuracies, completions) -> None:
+        """Ask the trainer to stop after this step if the run has degenerated; `fault` then says why."""
+        ended = sum(self.processing_class.eos_token_id in ids for ids in completions)
+        self.fault = self.fault or self._health.fault(
+            finite=bool(rewards.isfinite().all()),
+            accuracies=accuracies,
+            truncated=1 - ended / len(completions),
         )
-        units = [sampling.units_of_tokens(self.processing_class, row.completion) for row in rows]
-        mask_BT, _, step_ends_BT = discriminator.unit_masks(units, width_t)
-        labelled_BT = torch.arange(width_t) >= torch.tensor([row.labelled_from for row in rows])[:, None]
-        device = self.accelerator.device
-        boundaries_BT = (self._boundaries(mask_BT, step_ends_BT) & labelled_BT).to(device)
-        class_B = torch.tensor([row.kind for row in rows], device=device)
-        expert_is_one_B = torch.tensor([row.expert_is_one for row in rows], device=device)
+        self.control.should_training_stop |= self.fault is not None
 
+    def _update_discriminator(self, inputs, prompts, completions) -> list[float]:
+        """One step of the discriminator, logged; returns its accuracy on each class."""
+        batch = rows.collate(
+            self.processing_class, self._discriminator_rows(inputs, prompts, completions), self.settings
+        )
+        ids_BL, attention_BL, boundaries_BT, class_B, expert_is_one_B = (
+            tensor.to(self.accelerator.device) for tensor in batch
+        )
         self.reward_model.train()
-        logits_BT = self.reward_model.logits_BT(ids_BL.to(device), attention_BL.to(device), width_t)
+        logits_BT = self.reward_model.logits_BT(ids_BL, attention_BL, boundaries_BT.shape[1])
         loss = discriminator.loss(
             logits_BT,
             boundaries_BT,
@@ -145,54 +151,61 @@ class AIRLTrainer(GRPOTrainer):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()
+        if self.settings.discriminator_schedule == "cosine":
+            self._scheduler.step()
 
         logged = self._metrics["train"]
         logged["disc_loss"].append(loss.item())
-        right_BT = (logits_BT.detach() > 0) == (class_B == EXPERT)[:, None]
+        right_BT, accuracies = (logits_BT.detach() > 0) == (class_B == EXPERT)[:, None], []
         for name, c in (("expert", EXPERT), ("policy", POLICY), ("perturbed", PERTURBED)):
             if (class_B == c).any():
                 marked = boundaries_BT & (class_B == c)[:, None]
-                logged[f"disc_accuracy_{name}"].append(right_BT[marked].float().mean().item())
+                accuracies.append(right_BT[marked].float().mean().item())
+                logged[f"disc_accuracy_{name}"].append(accuracies[-1])
                 logged[f"reward_{name}"].append(logits_BT.detach()[marked].mean().item())
+        return accuracies
 
-    def _discriminator_batch(self, inputs, prompts, completions) -> list[Row]:
+    def _discriminator_rows(self, inputs, prompts, completions) -> list[Row]:
         """Of each group an expert, some policy samples and the expert's near misses; replayed samples."""
-        G, settings = self.num_generations, self.settings
+        G, settings, tokenizer = self.num_generations, self.settings, self.processing_class
         expert_rows = set(self._expert_rows(len(completions)))
-        rows: list[Row] = []
-        for first in range(0, len(completions), G):
+        chosen: list[Row] = []
+        for first in range(0, len(completions), G)[: settings.discriminator_prompts]:
             shown = inputs[first] if inputs[first]["trace"] else self._random.choice(self._demonstrations)
-            prompt = self._prompt_ids(shown["prompt"])
-            rows.append(Row(prompt, self._completion_ids(shown["trace"]), EXPERT, 1.0))
+            prompt = rows.prompt_ids(tokenizer, shown["prompt"])
+            chosen.append(Row(prompt, rows.completion_ids(tokenizer, shown["trace"]), EXPERT, 1.0))
             own = [i for i in range(first, first + G) if i not in expert_rows]
             for i in self._random.sample(own, min(settings.policy_per_prompt, len(own))):
                 relabelled = settings.relabel_correct and self._is_correct(
                     completions[i], inputs[i]["answer"]
                 )
-                rows.append(Row(prompts[i], completions[i], POLICY, float(relabelled)))
-            if settings.perturbations:
-                for wrong in perturb.perturb(shown["trace"], self._random, settings.perturbations):
-                    ids = self._completion_ids(wrong.text)
-                    rows.append(Row(prompt, ids, PERTURBED, 0.0, self._labelled_from(wrong, ids)))
-        count = min(settings.replay * len(self._experts), len(self._replay))
+                label = 1.0 if relabelled else settings.policy_label
+                chosen.append(Row(prompts[i], completions[i], POLICY, label))
+            messages, kinds = shown["prompt"], perturb.SETS[settings.near_misses]
+            made = perturb.perturb(
+                messages[-1]["content"], shown["trace"], self._random, settings.perturbations, kinds
+            )
+            chosen += rows.near_misses(tokenizer, messages, made, settings.labels)
+            if settings.own_near_misses:
+                chosen += self._own_near_misses(inputs, completions, self._random.choice(own))
+        count = min(settings.replay * settings.discriminator_prompts, len(self._replay))
         replayed = [self._replay[i] for i in self._random.sample(range(len(self._replay)), count)]
-        self._replay.extend(row for row in rows if row.kind == POLICY)
-        return rows + replayed
+        self._replay.extend(row for row in chosen if row.kind == POLICY)
+        return chosen + replayed
 
-    def _labelled_from(self, wrong: perturb.Perturbed, ids: list[int]) -> int:
-        """The first token of a near miss that is called wrong: under "sequence" labels every one is."""
-        if self.settings.labels == "sequence":
-            return 0
-        ends = sampling.token_ends(self.processing_class, ids)
-        return next((t for t, end in enumerate(ends) if end > wrong.start), len(ids) - 1)
-
-    def _prompt_ids(self, messages) -> list[int]:
-        return self.processing_class.apply_chat_template(
-            messages, add_generation_prompt=True, return_dict=False
-        )
+    def _own_near_misses(self, inputs, completions, i: int) -> list[Row]:
+        """Near misses of a policy's sample: a false equation is wrong whether or not the sample was right."""
+        text = self.processing_class.decode(completions[i], skip_special_tokens=True)
+        messages = inputs[i]["prompt"]
+        made = [
+            perturb.wrong_result(messages[-1]["content"], text, self._random)
+            for _ in range(self.settings.own_near_misses)
+        ]
+        made = [wrong for wrong in made if wrong is not None]
+        return rows.near_misses(self.processing_class, messages, made, self.settings.labels)
 
     def _record(self, inputs, completions, scores_B, output) -> None:
-        """Log what only monitors: pass rate, length, reward AUROC against the truth, KL to the start."""
+        """Log what only monitors: pass rate, length, reward AUROC against the truth, KL to the backbone."""
         logged = self._metrics["train" if self.model.training else "eval"]
         expert_rows = set(self._expert_rows(len(completions)))
         own = [i for i in range(len(completions)) if i not in expert_rows]
@@ -206,7 +219,7 @@ class AIRLTrainer(GRPOTrainer):
 
     @torch.no_grad()
     def _kl_to_start(self, output) -> float:
-        """Monte Carlo estimate of KL(policy || start), nats a completion, on the first groups."""
+        """Monte Carlo estimate of KL(policy || backbone), nats a completion, on the first groups."""
         few = slice(0, 2 * self.num_generations)
         ids_BL = torch.cat([output["prompt_ids"], output["completion_ids"]], 1)[few]
         attention_BL = torch.cat([output["prompt_mask"], output["completion_mask"]], 1)[few]
@@ -217,16 +230,6 @@ class AIRLTrainer(GRPOTrainer):
                 self.model, ids_BL, attention_BL, width_t
             )
         return ((policy_BT - start_BT) * output["completion_mask"][few]).sum(1).mean().item()
-
-    def _boundaries(self, mask_BT, step_ends_BT):
-        return credit.boundaries(self.settings.boundaries, mask_BT, self.settings.interval, step_ends_BT)
-
-    def _completion_ids(self, text: str) -> list[int]:
-        """The tokens of a trace with its end; none for no trace."""
-        if not text:
-            return []
-        ids = self.processing_class(text, add_special_tokens=False).input_ids
-        return [*ids, self.processing_class.eos_token_id]
 
     def _is_correct(self, ids: list[int], answer: str) -> bool:
         text = self.processing_class.decode(ids, skip_special_tokens=True)
@@ -250,34 +253,40 @@ def train_airl(
     backbone,
     discriminator_backbone,
     demonstrations: list[Demonstration],
-    unlabelled: list[Demonstration],
+    train: list[Demonstration],
     *,
     settings,
     adapter,
+    sft_adapter,
     seed,
     output_dir,
     max_new_tokens,
     temperature,
 ) -> AIRLTrainer:
-    """AIRL on the demonstrations, practising on their questions and on the unlabelled ones.
+    """AIRL on demonstrations, practising on their questions and on unlabelled ones of `train`.
 
-    Returns the trained trainer, its discriminator in `reward_model`.
+    `settings` says how many of both (`rows.choose`), and whether the policy starts from the directory
+    `sft_adapter`. Returns the trained trainer, its discriminator in `reward_model`.
     """
     set_seed(seed)
     model, tokenizer = training.load_backbone(backbone)
     reward_model = discriminator.PARAMETERISATIONS[settings.parameterisation].new(
         discriminator_backbone, r=settings.discriminator_r, alpha=2 * settings.discriminator_r
     )
-    questions = training.question_dataset([*demonstrations, *unlabelled])
-    traces_ = [d.trace for d in demonstrations] + [""] * len(unlabelled)
+    new_adapter = training.lora(adapter)
+    if settings.start == "sft":
+        model = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True)
+        new_adapter = None
+    experts, unlabelled = rows.choose(demonstrations, train, settings, seed)
+    questions = training.question_dataset([*experts, *unlabelled])
     trainer = AIRLTrainer(
         reward_model=reward_model,
         settings=settings,
         model=model,
         processing_class=tokenizer,
-        train_dataset=questions.add_column("trace", traces_),
+        train_dataset=questions.add_column("trace", [d.trace for d in experts] + [""] * len(unlabelled)),
         reward_funcs=training.correct,
-        peft_config=training.lora(adapter),
+        peft_config=new_adapter,
         args=training.grpo_config(
             settings,
             seed=seed,

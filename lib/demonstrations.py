@@ -73,14 +73,29 @@ def write_jsonl(path: str | Path, rows: Iterable[Demonstration]) -> None:
 
 
 def make_world_splits(
-    *, train: int, demonstrations: int, validation: int, test: int, steps: Sequence[int], seed: int
+    *,
+    train: int,
+    demonstrations: int,
+    validation: int,
+    test: int,
+    steps: Sequence[int],
+    test_long: int,
+    long_steps: Sequence[int],
+    seed: int,
 ) -> dict[str, list[Demonstration]]:
     """The embedded world's splits, of the given sizes; no question is in two of them, or twice in one.
 
     Every split has its own random numbers, and the held-out ones are drawn first, so that a larger
-    training set leaves them as they are. Families and numbers of steps take turns.
+    training set leaves them as they are. Families and numbers of steps take turns; `test_long` has
+    `long_steps`, every other split `steps`.
     """
-    sizes = {"test": test, "validation": validation, "demonstrations": demonstrations, "train": train}
+    sizes = {
+        "test": test,
+        "validation": validation,
+        "demonstrations": demonstrations,
+        "train": train,
+        "test_long": test_long,
+    }
     families = list(world.FAMILIES)
     seen: set[str] = set()
     splits = {}
@@ -89,7 +104,8 @@ def make_world_splits(
         rows = splits[split] = []
         while len(rows) < size:
             i = len(rows)
-            n_steps = steps[i // len(families) % len(steps)]
+            lengths = long_steps if split == "test_long" else steps
+            n_steps = lengths[i // len(families) % len(lengths)]
             problem = world.generate(rng, families[i % len(families)], n_steps)
             if problem.question in seen:
                 continue

@@ -95,20 +95,30 @@ class LogRatioDiscriminator(torch.nn.Module):
     def logits_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """f at the last `width_t` positions, the completion tokens; arbitrary on padding."""
         with torch.no_grad(), self.model.disable_adapter():
-            reference_BT = self._logprobs_BT(ids_BL, attention_BL, width_t)
-        ratio_BT = (self._logprobs_BT(ids_BL, attention_BL, width_t) - reference_BT) * attention_BL[
-            :, -width_t:
-        ]
-        return self.bias + self.beta * ratio_BT.cumsum(1)
+            reference_BT = self.log_density_BT(ids_BL, attention_BL, width_t)
+        return self.bias + self.beta * (self.log_density_BT(ids_BL, attention_BL, width_t) - reference_BT)
 
-    def _logprobs_BT(self, ids_BL, attention_BL, width_t) -> torch.Tensor:
+    def log_density_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
+        """log p_phi of the completion up to and including each token, nats; positions as `logits_BT`."""
         logits_BTV = self.model(ids_BL, attention_mask=attention_BL, logits_to_keep=width_t + 1).logits[
             :, :-1
         ]
-        return selective_log_softmax(logits_BTV.float(), ids_BL[:, -width_t:])
+        logprobs_BT = selective_log_softmax(logits_BTV.float(), ids_BL[:, -width_t:])
+        return (logprobs_BT * attention_BL[:, -width_t:]).cumsum(1)
 
 
 PARAMETERISATIONS = {"head": HeadDiscriminator, "log_ratio": LogRatioDiscriminator}
+
+
+def rewards_BT(discriminator, reward: str, ids_BL, attention_BL, width_t: int) -> torch.Tensor:
+    """The reward at the last `width_t` positions, that of the trace so far.
+
+    "logit": f. "log_density", of the log-ratio form alone: log p_phi. The policy that f was trained
+    against is what f divides by; AIRL's reward is what remains without it (Fu et al. 2018).
+    """
+    if reward == "log_density":
+        return discriminator.log_density_BT(ids_BL, attention_BL, width_t)
+    return discriminator.logits_BT(ids_BL, attention_BL, width_t)
 
 
 def loss(
@@ -123,7 +133,8 @@ def loss(
     """The discriminator's loss, a scalar.
 
     Averaged over a sequence's boundaries, then over the sequences of a class, then such that the
-    positives and the negatives weigh the same, whatever the classes' sizes.
+    positives and the negatives weigh the same, whatever the classes' sizes. A target between 0 and 1, for
+    samples some of which may be right, counts to the nearer side.
     "bce": binary cross-entropy on smoothed labels. "wgan": E_negative f - E_positive f + 0.01 E f^2,
     where the last term bounds f in the place of a Lipschitz constraint.
     """
@@ -139,7 +150,8 @@ def loss(
     loss_B = (loss_BT * marked_BT).sum(1) / marked_BT.sum(1).clamp(min=1)
     sides = []
     for side in (1.0, 0.0):
-        classes = [loss_B[(class_B == c) & (expert_is_one_B == side)] for c in (EXPERT, POLICY, PERTURBED)]
+        on_side_B = expert_is_one_B.round() == side
+        classes = [loss_B[(class_B == c) & on_side_B] for c in (EXPERT, POLICY, PERTURBED)]
         means = [members.mean() for members in classes if len(members)]
         if means:
             sides.append(torch.stack(means).mean())
@@ -147,14 +159,19 @@ def loss(
 
 
 def trace_score(
-    logits_BT: torch.Tensor,
+    rewards_BT: torch.Tensor,
     boundaries_BT: torch.Tensor,
     mask_BT: torch.Tensor,
     answer_BT: torch.Tensor,
-    gamma: float,
+    gamma: float | None,
 ) -> torch.Tensor:
-    """One reward a trace, shape (B,): the mean discounted reward over the tokens of its last unit (paper)."""
-    returns_BT = credit.discounted(logits_BT.masked_fill(~boundaries_BT, 0.0), boundaries_BT, mask_BT, gamma)
+    """One reward a trace, shape (B,): the mean discounted reward over the tokens of its last unit (paper).
+
+    Without `gamma` the reward at its last token, which is of the whole trace where rewards accumulate.
+    """
+    if gamma is None:
+        return rewards_BT.gather(1, mask_BT.sum(1, keepdim=True) - 1)[:, 0]
+    returns_BT = credit.discounted(rewards_BT.masked_fill(~boundaries_BT, 0.0), boundaries_BT, mask_BT, gamma)
     marked_BT = answer_BT & mask_BT
     return (returns_BT * marked_BT).sum(1) / marked_BT.sum(1).clamp(min=1)
 
@@ -166,15 +183,16 @@ def score(
     prompts: list[str],
     texts: list[str],
     *,
+    reward: str,
     boundaries: str,
     interval: int,
-    gamma: float,
+    gamma: float | None,
     batch_size: int,
 ) -> list[dict]:
     """Rewards of traces given as text, in order; rows of similar length share a batch.
 
-    Each is a dict: `reward` of the whole trace; `unit_reward`, f before the first unit and at each
-    unit's end (the nearest boundary at or before it); `rewards`, f at every token.
+    Each is a dict: `reward` of the whole trace; `logit`, f at its end; `unit_reward`, the reward before
+    the first unit and at each unit's end (the nearest boundary at or before it); `rewards`, at every token.
     """
     discriminator.eval()
     device = next(discriminator.parameters()).device
@@ -192,14 +210,19 @@ def score(
         units = [sampling.units_of_tokens(tokenizer, completion_ids[i]) for i in rows]
         mask_BT, answer_BT, step_ends_BT = unit_masks(units, width_t)
         boundaries_BT = credit.boundaries(boundaries, mask_BT, interval, step_ends_BT)
-        logits_BT = discriminator.logits_BT(ids_BL.to(device), attention_BL.to(device), width_t).cpu()
-        scores_B = trace_score(logits_BT, boundaries_BT, mask_BT, answer_BT, gamma)
+        inputs = (ids_BL.to(device), attention_BL.to(device), width_t)
+        values_BT = logits_BT = discriminator.logits_BT(*inputs).cpu()
+        if reward == "log_density":
+            values_BT = rewards_BT(discriminator, reward, *inputs).cpu()
+        scores_B = trace_score(values_BT, boundaries_BT, mask_BT, answer_BT, gamma)
+        logits_B = trace_score(logits_BT, boundaries_BT, mask_BT, answer_BT, None)
         for b, i in enumerate(rows):
             n = len(units[b])
-            values, marks = logits_BT[b, :n].tolist(), boundaries_BT[b, :n].tolist()
+            values, marks = values_BT[b, :n].tolist(), boundaries_BT[b, :n].tolist()
             at_ends = at_unit_ends(values, marks, units[b], len(traces.unit_spans(texts[i])))
             result[i] = {
                 "reward": round(scores_B[b].item(), 3),
+                "logit": round(logits_B[b].item(), 3),
                 "unit_reward": [round(v, 3) for v in at_ends],
                 "rewards": [round(v, 2) for v in values],
             }

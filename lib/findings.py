@@ -100,9 +100,9 @@ def reward_quality(table: pd.DataFrame) -> list[str]:
 
 
 def ablations(table: pd.DataFrame) -> list[str]:
-    """Each changed setting against the reference, the first row of its ablation and backbone."""
+    """Each changed setting against its reference, the first row of its ablation and backbone."""
     sentences = []
-    for (ablation, backbone), rows in table.groupby(["ablation", "backbone"], sort=False):
+    for (_, ablation, backbone), rows in table.groupby(["reference", "ablation", "backbone"], sort=False):
         (_, reference), *others = rows.iterrows()
         for _, row in others:
             seeds = f"{row['n_seeds']} seed{'s' if row['n_seeds'] > 1 else ''}"
@@ -116,6 +116,31 @@ def ablations(table: pd.DataFrame) -> list[str]:
                 )
             )
             sentences.append(f"On {backbone}, {ablation} = {row['value']} ({seeds}): {estimates}.")
+    return sentences
+
+
+def transfer(table: pd.DataFrame) -> list[str]:
+    """Each reward away from where it was trained, against the one at home on the same backbone."""
+    sentences = []
+    for backbone, rows in table.groupby("backbone", sort=False):
+        for _, row in rows[rows["trained_on"] != rows["tested_on"]].iterrows():
+            holds = "still gains" if row["ci_low"] > 0 else "does not surely gain"
+            sentences.append(
+                f"On {backbone}, a reward trained on {row['trained_on']} and tested on {row['tested_on']} "
+                f"{holds}: accuracy {interval(row, 'accuracy_gain')} above any sample, AUROC "
+                f"{interval(row, 'auroc', 'auroc_')}."
+            )
+    return sentences
+
+
+def long(table: pd.DataFrame) -> list[str]:
+    """Each trained policy against SFT on longer problems."""
+    sentences = []
+    for backbone, rows in table.groupby("backbone", sort=False):
+        by_method = {row["method"]: row for _, row in rows.iterrows()}
+        for method in [m for m in by_method if m != "sft"]:
+            stands = compare(by_method[method], by_method["sft"], "pass_at_1", label("sft"))
+            sentences.append(f"On {backbone}, longer problems: pass@1 of {label(method)} is {stands}.")
     return sentences
 
 

@@ -1,7 +1,7 @@
-"""The typed parameter tree of the study, read from params.yaml, and its profiles.
+"""The parameters of the study, read from params.yaml and checked, and its profiles.
 
-Every value stands in params.yaml and none here: a key that is missing, unknown or ill-typed is
-refused by name. `python -m lib.params PROFILE` prints the tree with a profile's overlay applied.
+A key that is missing, unknown or ill-typed is refused by name. `python -m lib.params PROFILE` prints the
+tree with a profile's overlay applied.
 """
 
 import difflib
@@ -9,148 +9,15 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO, get_args
+from typing import Any, TextIO, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # names are parts of paths and stage names
+from lib.schema import Airl, Params, Section, merge
 
 TRAINED_WITHOUT_REWARD = ("base", "sft", "grpo")
-
-
-class Section(BaseModel):
-    """A part of the tree: exactly these keys, of exactly these types, read only."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Data(Section):
-    dataset: Literal["world"]
-    train: Count
-    demonstrations: Count
-    validation: Count
-    test: Count
-    steps: Annotated[tuple[Count, ...], Field(min_length=1)]
-    seed: int
-
-
-class Backbone(Section):
-    architecture: Literal["qwen2", "llama"]
-    hidden: Count
-    layers: Count
-    heads: Count
-
-
-class Pretraining(Section):
-    steps: Count
-    batch_size: Count
-    lr_matrices: Positive
-    lr_rest: Positive
-    malformed: Fraction
-    seed: int
-
-
-class Lora(Section):
-    r: Count
-    alpha: Count
-    full_weights: bool
-
-
-class Sft(Section):
-    demonstrations: Count
-    epochs: Count
-    batch_size: Count
-    lr: Positive
-
-
-class Grpo(Section):
-    steps: Count
-    prompts_per_step: Count
-    group_size: Annotated[int, Field(ge=2)]
-    lr: Positive
-    beta: NotNegative
-
-
-class Airl(Grpo):
-    demonstrations: Count
-    unlabelled_questions: Natural
-    discriminator: str
-    parameterisation: Literal["head", "log_ratio"]
-    discriminator_r: Count
-    discriminator_lr: Positive
-    frozen_discriminator: bool
-    boundaries: Literal["sparse", "interval", "step", "dense"]
-    interval: Count
-    loss: Literal["bce", "wgan"]
-    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
-    policy_per_prompt: Count
-    replay: Natural
-    perturbations: Natural
-    labels: Literal["sequence", "from_first_error"]
-    relabel_correct: bool
-    credit: Literal["discounted", "telescoped", "group"]
-    gamma: Fraction
-    reward_clip: Positive
-    expert_in_group: bool
-    warmup_steps: Natural
-
-
-class AblationRuns(Section):
-    backbones: tuple[Name, ...]
-    seeds: tuple[Natural, ...]
-
-
-class Sampling(Section):
-    n: Count
-    temperature: Positive
-    max_new_tokens: Count
-    batch_size: Count
-
-
-class Evaluation(Section):
-    ks: Annotated[tuple[Count, ...], Field(min_length=1)]
-    bootstrap: Count
-    token_records: Natural
-
-
-class Params(Section):
-    """The whole tree."""
-
-    profile: Name
-    seeds: Annotated[tuple[Natural, ...], Field(min_length=1)]
-    policies: Annotated[tuple[Name, ...], Field(min_length=1)]
-    data: Data
-    backbones: dict[Name, Backbone]
-    pretraining: Pretraining
-    lora: Lora
-    sft: Sft
-    grpo: Grpo
-    airl: Airl
-    variants: dict[Name, dict[str, Any]]
-    ablations: dict[Name, dict[str, Any]]
-    ablation_runs: AblationRuns
-    sampling: Sampling
-    evaluation: Evaluation
-
-    def backbone(self, name: str) -> Backbone:
-        """The shape of a backbone; raises ValueError for an unknown name."""
-        if name not in self.backbones:
-            raise ValueError(f"unknown backbone {name!r}; params.yaml has {', '.join(self.backbones)}")
-        return self.backbones[name]
-
-    def airl_variant(self, name: str) -> Airl:
-        """The AIRL section of a variant or an ablation; raises ValueError for an unknown name."""
-        overlays = {**self.variants, **self.ablations}
-        if name not in overlays:
-            raise ValueError(f"unknown variant or ablation {name!r}; params.yaml has {', '.join(overlays)}")
-        return Airl.model_validate(merge(self.airl.model_dump(), overlays[name]))
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -194,20 +61,6 @@ def apply_profile(path: str | Path, profile: str) -> dict:
     return tree
 
 
-def merge(tree: dict, overlay: dict) -> dict:
-    """`tree` with `overlay` on top, section by section; null removes a key (RFC 7396)."""
-    merged = dict(tree)
-    for key, value in overlay.items():
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, dict):
-            below = merged.get(key)
-            merged[key] = merge(below if isinstance(below, dict) else {}, value)
-        else:
-            merged[key] = value
-    return merged
-
-
 def parse_value(text: str) -> Any:
     """A YAML value as DVC reads it: YAML 1.2, in which 1e-05 is a number."""
     return YAML(typ="safe", pure=True).load(text)
@@ -245,20 +98,24 @@ def _contradictions(params: Params) -> Iterator[str]:
     for seed in params.ablation_runs.seeds:
         if seed not in params.seeds:
             yield f"ablation_runs.seeds: {seed} is none of seeds, {', '.join(map(str, params.seeds))}"
+    if params.ablation_runs.variant not in params.variants:
+        known_variants = ", ".join(params.variants)
+        yield f"ablation_runs.variant: {params.ablation_runs.variant!r} is none of {known_variants}"
+        return
     for section, overlays in (("variants", params.variants), ("ablations", params.ablations)):
         for name in overlays:
             other = params.variants if section == "ablations" else TRAINED_WITHOUT_REWARD
             if name in other:
                 yield f"{section}.{name}: the name is taken; choose another"
-            yield from _overlay_faults(params, section, name, overlays[name], known)
+            yield from _overlay_faults(params, section, name, known)
     k, n = max(params.evaluation.ks), params.sampling.n
     if k > n:
         yield f"evaluation.ks: pass@{k} needs as many samples; sampling.n is {n}"
 
 
-def _overlay_faults(params: Params, section: str, name: str, overlay: dict, known: str) -> Iterator[str]:
+def _overlay_faults(params: Params, section: str, name: str, known: str) -> Iterator[str]:
     try:
-        airl = Airl.model_validate(merge(params.airl.model_dump(), overlay))
+        airl = params.airl_variant(name)
     except ValidationError as error:
         for line in _describe(error, Airl):
             yield f"{section}.{name}.{line}"
@@ -267,6 +124,8 @@ def _overlay_faults(params: Params, section: str, name: str, overlay: dict, know
         yield f"{section}.{name}.demonstrations: data.demonstrations is {params.data.demonstrations}"
     if airl.discriminator not in ("same", *params.backbones):
         yield f"{section}.{name}.discriminator: {airl.discriminator!r} is neither `same` nor one of {known}"
+    if airl.reward == "log_density" and airl.parameterisation != "log_ratio":
+        yield f"{section}.{name}.reward: log_density needs parameterisation: log_ratio"
 
 
 def _describe(error: ValidationError, root: type[Section]) -> Iterator[str]:

@@ -159,6 +159,10 @@ KINDS: dict[str, Callable[[str, str, random.Random], Perturbed | None]] = {
     "swapped_numbers": swapped_numbers,
 }
 
+PAPER = ("flip_operator", "nearby_answer", "corrupt_number")
+CARRIED = tuple(kind for kind in KINDS if kind not in PAPER)
+SETS = {"paper": PAPER, "carried": CARRIED, "all": tuple(KINDS)}
+
 
 def perturb(
     question: str, trace: str, rng: random.Random, count: int, kinds: Sequence[str]

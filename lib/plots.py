@@ -11,28 +11,29 @@ from lib.style import BLUE, GREY, colour, label, styled
 INTERVALS = "bars: 95% bootstrap interval over problems and seeds"
 
 
-def _panels(
-    names: list[str], width: float = 3.9, height: float = 3.3, rows: int = 1, sharey: bool | str = True
+def panels(
+    titles: list[str], width: float = 3.9, height: float = 3.3, rows: int = 1, sharey: bool | str = True
 ):
     """A figure, at least wide enough for its title, and its axes, shape (rows, names)."""
-    figure = Figure(figsize=(max(width * len(names), 6.2), height * rows))
-    axes = figure.subplots(rows, len(names), squeeze=False, sharey=sharey)
-    for axis, name in zip(axes[0], names, strict=True):
-        axis.set_title(name)
+    figure = Figure(figsize=(max(width * len(titles), 6.2), height * rows))
+    axes = figure.subplots(rows, len(titles), squeeze=False, sharey=sharey)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title)
     return figure, axes
 
 
-def _legend_below(figure: Figure, axis, columns: int = 3) -> None:
+def legend_below(figure: Figure, axis, columns: int = 3) -> None:
+    """One legend for the whole figure, of what an axis shows."""
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
-def _names(table: pd.DataFrame, column: str) -> list[str]:
+def names(table: pd.DataFrame, column: str) -> list[str]:
     """The distinct values of a column, in the table's order."""
     return list(dict.fromkeys(table[column]))
 
 
-def _errors(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_high") -> np.ndarray:
+def errors(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_high") -> np.ndarray:
     """(2, n) lengths of the error bars below and above the values."""
     return np.array([rows[value] - rows[low], rows[high] - rows[value]], dtype=float).clip(min=0)
 
@@ -40,7 +41,7 @@ def _errors(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci
 def _curves(figure: Figure, axes, table: pd.DataFrame, hue: str, x: str, y: str) -> None:
     """One line with error bars a `hue`, one panel a backbone, over ordered categories of `x`."""
     ticks = sorted(table[x].unique())
-    hues = _names(table, hue)
+    hues = names(table, hue)
     for axis, (_, panel) in zip(axes, table.groupby("backbone", sort=False), strict=True):
         for i, name in enumerate(hues):
             rows = panel[panel[hue] == name].sort_values(x)
@@ -49,7 +50,7 @@ def _curves(figure: Figure, axes, table: pd.DataFrame, hue: str, x: str, y: str)
             axis.errorbar(
                 position,
                 rows[y],
-                _errors(rows, y),
+                errors(rows, y),
                 color=colour(name),
                 label=label(name),
                 marker="o",
@@ -57,13 +58,13 @@ def _curves(figure: Figure, axes, table: pd.DataFrame, hue: str, x: str, y: str)
                 elinewidth=0.9,
             )
         axis.set_xticks(range(len(ticks)), [str(t) for t in ticks])
-    _legend_below(figure, axes[0])
+    legend_below(figure, axes[0])
 
 
 @styled
 def pass_at_k(main: pd.DataFrame) -> Figure:
     """Pass@k of every method, one panel a backbone, from the table `main`."""
-    figure, axes = _panels(_names(main, "backbone"))
+    figure, axes = panels(names(main, "backbone"))
     _curves(figure, axes[0], main, "method", "k", "pass_at_k")
     for axis in axes[0]:
         axis.set_xlabel("k (samples a problem)")
@@ -76,7 +77,7 @@ def pass_at_k(main: pd.DataFrame) -> Figure:
 def rerank(table: pd.DataFrame, policy: str) -> Figure:
     """Accuracy of one answer chosen from n samples by each selector, one panel a backbone."""
     table = table[table["policy"] == policy]
-    figure, axes = _panels(_names(table, "backbone"))
+    figure, axes = panels(names(table, "backbone"))
     _curves(figure, axes[0], table, "selector", "n", "accuracy")
     for axis in axes[0]:
         axis.set_xlabel("n (samples to choose from)")
@@ -89,7 +90,7 @@ def rerank(table: pd.DataFrame, policy: str) -> Figure:
 def reranked_pass_at_k(table: pd.DataFrame, policy: str) -> Figure:
     """Share of problems with a right answer among the k samples ranked first, one panel a backbone."""
     table = table[table["policy"] == policy]
-    figure, axes = _panels(_names(table, "backbone"))
+    figure, axes = panels(names(table, "backbone"))
     _curves(figure, axes[0], table, "selector", "k", "pass_at_k")
     for axis in axes[0]:
         axis.set_xlabel("k (samples kept)")
@@ -101,7 +102,7 @@ def reranked_pass_at_k(table: pd.DataFrame, policy: str) -> Figure:
 @styled
 def reward_distributions(scores: pd.DataFrame) -> Figure:
     """Histograms of the reward of right and wrong traces; `scores` has backbone, correct and reward."""
-    figure, axes = _panels(_names(scores, "backbone"), sharey=False)
+    figure, axes = panels(names(scores, "backbone"), sharey=False)
     for axis, (_, rows) in zip(axes[0], scores.groupby("backbone", sort=False), strict=True):
         bins = np.linspace(*np.percentile(rows["reward"], [0.5, 99.5]) + [0.0, 1e-6], 41)
         for name, chosen in (("correct", rows["correct"]), ("wrong", ~rows["correct"])):
@@ -117,7 +118,7 @@ def reward_distributions(scores: pd.DataFrame) -> Figure:
             )
         axis.set_xlabel("reward of the trace (discounted logits)")
     axes[0, 0].set_ylabel("share of the class's traces")
-    _legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0])
     figure.suptitle("Learned reward of right and wrong traces (outer 1% drawn at the edge)", fontsize=9)
     return figure
 
@@ -125,15 +126,15 @@ def reward_distributions(scores: pd.DataFrame) -> Figure:
 @styled
 def correlations(matrices: dict[str, pd.DataFrame]) -> Figure:
     """Correlation matrices, one panel a backbone; an undefined correlation is written n/a."""
-    figure, axes = _panels(list(matrices), height=3.8, sharey=False)
+    figure, axes = panels(list(matrices), height=3.8, sharey=False)
     for axis, matrix in zip(axes[0], matrices.values(), strict=True):
-        names = [label(c) for c in matrix.columns]
+        columns = [label(c) for c in matrix.columns]
         written = matrix.map(lambda value: "n/a" if np.isnan(value) else f"{value:.2f}")
         seaborn.heatmap(
             matrix.fillna(0.0), vmin=-1, vmax=1, cmap="RdBu", annot=written, fmt="", ax=axis,
-            square=True, cbar=False, xticklabels=names, yticklabels=names,
+            square=True, cbar=False, xticklabels=columns, yticklabels=columns,
         )  # fmt: skip
-        axis.set_xticklabels(names, rotation=40, ha="right")
+        axis.set_xticklabels(columns, rotation=40, ha="right")
     image = axes[0, -1].collections[0]
     figure.colorbar(image, ax=axes[0].tolist(), label="Pearson correlation over traces", shrink=0.8)
     return figure
@@ -147,21 +148,21 @@ def perturbations(ablations: pd.DataFrame) -> Figure:
         ("auroc", "auroc_ci", "reward AUROC"),
         ("hit_at_1", "hit_at_1_ci", "localisation hit@1"),
     ]
-    figure, axes = _panels([title for _, _, title in measures], width=2.8, height=3.1, sharey=False)
-    backbones = _names(ablations, "backbone")
+    figure, axes = panels([title for _, _, title in measures], width=2.8, height=3.1, sharey=False)
+    backbones = names(ablations, "backbone")
     for axis, (measure, interval, _) in zip(axes[0], measures, strict=True):
         settings = list(ablations.groupby("value", sort=False))
         for i, (setting, rows) in enumerate(settings):
-            errors = _errors(rows, measure, f"{interval}_low", f"{interval}_high")
+            lengths = errors(rows, measure, f"{interval}_low", f"{interval}_high")
             x = [backbones.index(b) + 0.38 * (i - (len(settings) - 1) / 2) for b in rows["backbone"]]
             name = f"{setting} perturbations an expert" if str(setting) != "0" else "none"
             method = rows["method"].iloc[0]
-            axis.bar(x, rows[measure], 0.36, yerr=errors, color=colour(method), capsize=2, label=name)
+            axis.bar(x, rows[measure], 0.36, yerr=lengths, color=colour(method), capsize=2, label=name)
         axis.set_xticks(range(len(backbones)), backbones)
         axis.set_ylim(0, 1)
         axis.grid(axis="x", visible=False)
     axes[0, 0].set_ylabel("share (0 to 1)")
-    _legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0])
     figure.suptitle(f"With and without perturbed experts ({INTERVALS})", fontsize=9)
     return figure
 
@@ -176,8 +177,8 @@ def learning_curves(logs: pd.DataFrame) -> Figure:
     ]
     # a log need not have them all: a short run may never have met right and wrong samples together
     logs = logs.reindex(columns=["backbone", "method", "step", *(measure for measure, _ in measures)])
-    backbones = _names(logs, "backbone")
-    figure, axes = _panels(
+    backbones = names(logs, "backbone")
+    figure, axes = panels(
         [title for _, title in measures], width=3.3, height=2.7, rows=len(backbones), sharey="col"
     )
     for row, backbone in zip(axes, backbones, strict=True):
@@ -191,16 +192,16 @@ def learning_curves(logs: pd.DataFrame) -> Figure:
                     )
             axis.set_xlabel("training step")
         row[0].set_ylabel(backbone)
-    _legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0])
     figure.suptitle("Learning curves (line: mean of the seeds; band: their range)", fontsize=9)
     return figure
 
 
 @styled
-def training_curves(log: list[dict], names: list[str]) -> Figure:
+def training_curves(log: list[dict], measures: list[str]) -> Figure:
     """One run's logged values against the step, a panel a name, shown at once in a notebook."""
-    figure, axes = plt.subplots(1, len(names), figsize=(3.1 * len(names), 2.5), squeeze=False)
-    for axis, name in zip(axes[0], names, strict=True):
+    figure, axes = plt.subplots(1, len(measures), figsize=(3.1 * len(measures), 2.5), squeeze=False)
+    for axis, name in zip(axes[0], measures, strict=True):
         rows = [row for row in log if name in row]
         axis.plot([row["step"] for row in rows], [row[name] for row in rows], color=BLUE)
         axis.set(xlabel="training step", title=label(name))
@@ -210,9 +211,9 @@ def training_curves(log: list[dict], names: list[str]) -> Figure:
 @styled
 def localisation(table: pd.DataFrame) -> Figure:
     """Hit@1 of each detector by backbone and source of error, beside chance on the same units."""
-    sources, detectors = _names(table, "error_source"), _names(table, "detector")
-    backbones = _names(table, "backbone")
-    figure, axes = _panels([label(s) for s in sources])
+    sources, detectors = names(table, "error_source"), names(table, "detector")
+    backbones = names(table, "backbone")
+    figure, axes = panels([label(s) for s in sources])
     for axis, source in zip(axes[0], sources, strict=True):
         for i, detector in enumerate(detectors):
             rows = table[(table["error_source"] == source) & (table["detector"] == detector)]
@@ -221,7 +222,7 @@ def localisation(table: pd.DataFrame) -> Figure:
                 x,
                 rows["hit_at_1"],
                 0.19,
-                yerr=_errors(rows, "hit_at_1"),
+                yerr=errors(rows, "hit_at_1"),
                 color=colour(detector),
                 capsize=2,
                 label=label(detector),
@@ -231,7 +232,7 @@ def localisation(table: pd.DataFrame) -> Figure:
         axis.set_ylim(0, 1)
         axis.grid(axis="x", visible=False)
     axes[0, 0].set_ylabel("hit@1 (share of wrong traces)")
-    _legend_below(figure, axes[0, 0], columns=4)
+    legend_below(figure, axes[0, 0], columns=4)
     figure.suptitle(f"First wrong unit found ({INTERVALS})", fontsize=9)
     return figure
 
@@ -239,7 +240,7 @@ def localisation(table: pd.DataFrame) -> Figure:
 @styled
 def calibration(bins: pd.DataFrame) -> Figure:
     """Reliability of sigmoid(last logit): share right against predicted, dot area by traces in the bin."""
-    figure, axes = _panels(_names(bins, "backbone"))
+    figure, axes = panels(names(bins, "backbone"))
     for axis, (_, panel) in zip(axes[0], bins.groupby("backbone", sort=False), strict=True):
         axis.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
         for variant, rows in panel.groupby("variant", sort=False):
@@ -251,6 +252,6 @@ def calibration(bins: pd.DataFrame) -> Figure:
         axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         axis.set_xlabel("sigmoid of the last logit (probability)")
     axes[0, 0].set_ylabel("share of right answers")
-    _legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0])
     figure.suptitle("Calibration of the reward (dot area: traces in the bin)", fontsize=9)
     return figure

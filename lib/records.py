@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import runs
 
-METHOD_ORDER = ["base", "sft", "grpo", "airl_dense", "airl", "airl_no_perturbation"]
+METHOD_ORDER = ["base", "sft", "grpo", "airl", "airl_dense", "airl_no_perturbation"]
 SAMPLE_COLUMNS = "problem sample text correct well_formed first_wrong_unit n_tokens logprob ends".split()
 
 
@@ -18,6 +18,8 @@ class Records(NamedTuple):
     `runs`: one run.json a row. `logs`: method, step and the logged metrics. `samples`: method and
     `SAMPLE_COLUMNS`. `scores`: variant, policy, the rewards, and the columns of the scored sample;
     `logit` is the discriminator's at the trace's end. `localisation`: one verdict of a detector a row.
+    `transfer`: rewards of samples that the reward did not practise on, with `tested_on`. `long`: samples of
+    every policy on longer problems.
     """
 
     runs: pd.DataFrame
@@ -25,6 +27,8 @@ class Records(NamedTuple):
     samples: pd.DataFrame
     scores: pd.DataFrame
     localisation: pd.DataFrame
+    transfer: pd.DataFrame
+    long: pd.DataFrame
 
 
 def load(results: str | Path) -> Records:
@@ -52,12 +56,14 @@ def load(results: str | Path) -> Records:
         samples=all_samples,
         scores=_with_samples(scores, all_samples),
         localisation=_ordered(_read_all(results / "localisation"), "variant"),
+        transfer=_read_all(results / "transfer", without=".policies"),
+        long=_ordered(_read_all(results / "transfer", ".policies"), "method"),
     )
 
 
-def _read_all(directory: Path) -> pd.DataFrame:
+def _read_all(directory: Path, kind: str = "", without: str = "/") -> pd.DataFrame:
     """The rows of every `<backbone>.jsonl.gz` of a directory, or `<backbone>.<more>.jsonl.gz`."""
-    paths = sorted(directory.glob("*.jsonl.gz"))
+    paths = sorted(p for p in directory.glob(f"*{kind}.jsonl.gz") if without not in p.name)
     if not paths:
         raise ValueError(f"{directory}: no *.jsonl.gz; make them with `dvc repro`")
     return pd.concat([pd.DataFrame(runs.read_rows(p)).assign(backbone=p.name.split(".")[0]) for p in paths])
@@ -91,9 +97,7 @@ def _with_samples(scores: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
             f"scores of {row.variant} on {row.backbone}: {row.policy}, seed {row.seed}, has no sample "
             f"{row['sample']} of problem {row.problem}; score again"
         )
-    return joined.astype({"correct": bool, "well_formed": bool}).assign(
-        logit=[values[-1] for values in joined["unit_reward"]]
-    )
+    return joined.astype({"correct": bool, "well_formed": bool})
 
 
 def grid(rows: pd.DataFrame, column: str) -> np.ndarray:

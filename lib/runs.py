@@ -33,7 +33,11 @@ METHOD_STAGES = {"base": "backbone", "sft": "sft", "grpo": "grpo"}
 
 
 class Run(BaseModel):
-    """The contents of run.json. `metrics` are fractions and the like; `seconds` is the training's time."""
+    """The contents of run.json.
+
+    `metrics` are fractions and the like; `seconds` is the training's time; `status` says why a run that
+    degenerated was stopped.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -49,6 +53,7 @@ class Run(BaseModel):
     hardware: str
     seconds: float
     peak_memory_mib: float
+    status: str = "completed"
 
 
 class Stopwatch:

@@ -3,9 +3,9 @@
 import random
 from pathlib import Path
 
-from lib import discriminator, metrics, perturb, runs, sampling, study, traces
+from lib import discriminator, equations, metrics, perturb, runs, sampling, study, traces
 from lib.demonstrations import Demonstration
-from lib.params import Airl, Params
+from lib.schema import Airl, Params
 
 
 def load_discriminator(backbone: str, method: str, seed: int, settings: Params):
@@ -29,9 +29,10 @@ def score(reward_model, tokenizer, questions: list[str], texts: list[str], airl:
         tokenizer,
         [sampling.prompt_text(tokenizer, question) for question in questions],
         texts,
+        reward=airl.reward,
         boundaries=airl.boundaries,
         interval=airl.interval,
-        gamma=airl.gamma,
+        gamma=airl.score_gamma,
         batch_size=settings.sampling.batch_size,
     )
 
@@ -51,19 +52,38 @@ def score_samples(
 
 
 def wrong_traces(problems: list[Demonstration], rows: list[dict], seed: int) -> list[dict]:
-    """One perturbed expert a problem, and the wrong ones of a policy's samples, with the first wrong unit."""
+    """Two near misses of each problem's expert, and the wrong ones of a policy's samples.
+
+    Each has its first wrong unit and a `kind`: the near miss's rule, or `error_kind`.
+    """
     rng, wrong = random.Random(seed), []
     for i, problem in enumerate(problems):
-        near_miss = perturb.perturb(problem.trace, rng, 1)[0]
-        ends = [end for _, end in traces.unit_spans(near_miss.text)]
-        unit = next(u for u, end in enumerate(ends) if near_miss.start < end)
-        where = {"source": "perturbed", "kind": near_miss.kind, "problem": i, "sample": 0}
-        wrong.append({**where, "text": near_miss.text, "first_wrong_unit": unit})
+        near_misses = perturb.perturb(problem.question, problem.trace, rng, 2, perturb.SETS["all"])
+        for j, near_miss in enumerate(near_misses):
+            ends = [end for _, end in traces.unit_spans(near_miss.text)]
+            unit = next(u for u, end in enumerate(ends) if near_miss.start < end)
+            where = {"source": "perturbed", "kind": near_miss.kind, "problem": i, "sample": j}
+            wrong.append({**where, "text": near_miss.text, "first_wrong_unit": unit})
     for row in rows:
         if row["first_wrong_unit"] is not None:
             kept = {key: row[key] for key in ("problem", "sample", "text", "first_wrong_unit")}
-            wrong.append({"source": "policy", "kind": "policy", **kept})
+            wrong.append(
+                {"source": "policy", "kind": error_kind(row["text"], row["first_wrong_unit"]), **kept}
+            )
     return wrong
+
+
+def error_kind(text: str, unit: int) -> str:
+    """What is wrong with a wrong unit: "arithmetic" if its equation is false, "misreading" if it holds,
+    "answer" if it is the last unit, "malformed" if it is a step without an equation."""
+    spans = traces.unit_spans(text)
+    if unit == len(spans) - 1:
+        return "answer"
+    found = equations.find(text[slice(*spans[unit])])
+    if not found:
+        return "malformed"
+    holds = equations.value(found[0].expression) == equations.value(found[0].result)
+    return "misreading" if holds else "arithmetic"
 
 
 def detect_by_reward(

@@ -8,7 +8,7 @@ from transformers import set_seed
 
 from lib import backbones, demonstrations, metrics, runs, sampling, traces, world
 from lib.demonstrations import Demonstration
-from lib.params import Params
+from lib.schema import Params
 
 RESULTS = Path("results")
 DATA = RESULTS / "data"
@@ -29,6 +29,8 @@ def make_splits(settings: Params) -> dict[str, list[Demonstration]]:
         validation=data.validation,
         test=data.test,
         steps=data.steps,
+        test_long=data.test_long,
+        long_steps=data.long_steps,
         seed=data.seed,
     )
 
@@ -147,10 +149,13 @@ def record_run(backbone, method, seed, *, settings, section, trainer, validation
         if hasattr(trainer, "reward_model"):
             trainer.reward_model.save(directory / "discriminator")
 
-    _write(backbone, method, seed, settings, section, validation, seconds, rows, training_log(trainer), save)
+    log, status = training_log(trainer), getattr(trainer, "fault", None) or "completed"
+    _write(backbone, method, seed, settings, section, validation, seconds, rows, log, save, status)
 
 
-def _write(backbone, method, seed, settings, section, validation, seconds, rows, log, save) -> None:
+def _write(
+    backbone, method, seed, settings, section, validation, seconds, rows, log, save, status="completed"
+) -> None:
     run = runs.Run(
         backbone=backbone,
         method=method,
@@ -160,6 +165,7 @@ def _write(backbone, method, seed, settings, section, validation, seconds, rows,
         metrics={f"validation_{name}": value for name, value in validation.items()},
         seconds=seconds,
         data_sha256=runs.sha256(sorted(DATA.glob("*.jsonl"))),
+        status=status,
         **runs.provenance(),
     )
     with runs.record(run_dir(backbone, method, seed)) as directory:

@@ -55,7 +55,7 @@ LABELS = {
     "base": "base",
     "sft": "SFT",
     "grpo": "GRPO (true answers)",
-    "airl": "AIRL (best)",
+    "airl": "AIRL (ours)",
     "airl_dense": "AIRL dense (paper)",
     "airl_no_perturbation": "AIRL dense, no perturbations",
     "reward_weighted_majority": "reward-weighted majority",

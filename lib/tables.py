@@ -6,7 +6,7 @@ undefined one, such as the AUROC of traces that are all right, is left empty.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +16,20 @@ from scipy.special import expit
 from lib import metrics, traces
 from lib.records import Records, grid
 
-MAIN_VARIANT = (
-    "airl_dense"  # the paper's reward; it judges the samples of policies that have none of their own
-)
+MAIN_VARIANT = "airl"  # its reward judges the samples of policies that have none of their own
 TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
+PAPER_VARIANT = "airl_dense"
 RERANK_SUBSETS = 32  # random subsets of a problem's samples over which the majorities are averaged
 SEED = 0  # of the bootstrap
 
 
-def _groups(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[dict, pd.DataFrame]]:
+def groups(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[dict, pd.DataFrame]]:
     """The rows of each combination of values, in the frame's order."""
     for values, rows in frame.groupby(list(columns), sort=False):
         yield dict(zip(columns, values, strict=True)), rows
 
 
-def _estimate(name: str, interval: tuple[float, float, float], first: bool = False) -> dict:
+def estimate(name: str, interval: tuple[float, float, float], first: bool = False) -> dict:
     """The columns of an estimate: the row's first has the plain names of the interval's."""
     prefix = "" if first else f"{name}_"
     return dict(zip((name, f"{prefix}ci_low", f"{prefix}ci_high"), interval, strict=True))
@@ -51,14 +50,14 @@ def write(table: pd.DataFrame, name: str, directory: str | Path) -> None:
 def main(records: Records, methods: Iterable[str], ks: Iterable[int], n_resamples: int) -> pd.DataFrame:
     """pass@k of the listed methods: backbone, method, k, pass_at_k, ci_low, ci_high, n_seeds."""
     table = []
-    for key, rows in _groups(
+    for key, rows in groups(
         records.samples[records.samples["method"].isin(list(methods))], "backbone", "method"
     ):
         correct_SPN = grid(rows, "correct")
         for k in _within(ks, correct_SPN):
             values_SP = metrics.pass_at_k(correct_SPN.shape[2], correct_SPN.sum(2), k)
             interval = metrics.bootstrap_ci(values_SP, n_resamples, SEED)
-            table.append(key | {"k": k} | _estimate("pass_at_k", interval, first=True) | _n_seeds(rows))
+            table.append(key | {"k": k} | estimate("pass_at_k", interval, first=True) | n_seeds(rows))
     return pd.DataFrame(table).round(4)
 
 
@@ -75,7 +74,7 @@ def _within(ks: Iterable[int], values_SPN: np.ndarray) -> list[int]:
     return [k for k in ks if k <= values_SPN.shape[2]]
 
 
-def _n_seeds(rows: pd.DataFrame) -> dict:
+def n_seeds(rows: pd.DataFrame) -> dict:
     return {"n_seeds": rows["seed"].nunique()}
 
 
@@ -102,7 +101,7 @@ def rerank(records: Records, n_resamples: int) -> pd.DataFrame:
                     )
                 ]
                 interval = metrics.bootstrap_ci(np.array(values_SP), n_resamples, SEED)
-                row = {"selector": selector, "n": n} | _estimate("accuracy", interval, first=True)
+                row = {"selector": selector, "n": n} | estimate("accuracy", interval, first=True)
                 table.append(key | row | {"n_seeds": len(values_SP)})
     return pd.DataFrame(table).round(4)
 
@@ -122,7 +121,7 @@ def reranked_pass_at_k(records: Records, ks: Iterable[int], n_resamples: int) ->
         for selector, values_SPK in by_selector.items():
             for i, k in enumerate(kept):
                 interval = metrics.bootstrap_ci(np.array(values_SPK)[:, :, i], n_resamples, SEED)
-                row = {"selector": selector, "k": k} | _estimate("pass_at_k", interval, first=True)
+                row = {"selector": selector, "k": k} | estimate("pass_at_k", interval, first=True)
                 table.append(key | row | {"n_seeds": len(values_SPK)})
     return pd.DataFrame(table).round(4)
 
@@ -132,7 +131,7 @@ def _rerankable(records: Records) -> Iterable[tuple[dict, dict[str, np.ndarray]]
     judges = records.scores["policy"].where(
         records.scores["policy"] == records.scores["variant"], MAIN_VARIANT
     )
-    for key, rows in _groups(
+    for key, rows in groups(
         records.scores[records.scores["variant"] == judges], "backbone", "policy", "variant"
     ):
         arrays = {column: grid(rows, column) for column in ("correct", "logprob", "reward")}
@@ -144,14 +143,16 @@ def _rerankable(records: Records) -> Iterable[tuple[dict, dict[str, np.ndarray]]
 
 
 def reward_quality(records: Records, n_resamples: int) -> pd.DataFrame:
-    """The rewards on the base policy's samples: backbone, variant, auroc, ece, corr_correct, corr_format, ..
+    """The rewards on the base policy's samples: backbone, variant, auroc, ece, corr_correct, corr_format,
+    reranked, random, ..
 
     AUROC and correlations (Pearson) are of the trace's reward, against a right answer and against a
     well-formed trace; the calibration error is of sigmoid(logit) at the trace's end as the
-    probability of a right answer. Each is computed per seed, then averaged.
+    probability of a right answer. Each is computed per seed, then averaged. `reranked` is the accuracy
+    of the sample with the highest reward, `random` that of any.
     """
     table = []
-    for key, rows in _groups(_on_base(records), "backbone", "variant"):
+    for key, rows in groups(on_base(records), "backbone", "variant"):
         reward, correct = grid(rows, "reward"), grid(rows, "correct")
 
         def statistic(function: Callable, *arrays_SPN: np.ndarray) -> tuple[float, float, float]:
@@ -159,20 +160,33 @@ def reward_quality(records: Records, n_resamples: int) -> pd.DataFrame:
 
         table.append(
             key
-            | _estimate("auroc", metrics.bootstrap_auroc(reward, correct, n_resamples, SEED), first=True)
-            | _estimate(
+            | estimate("auroc", metrics.bootstrap_auroc(reward, correct, n_resamples, SEED), first=True)
+            | estimate(
                 "ece", statistic(metrics.expected_calibration_error, expit(grid(rows, "logit")), correct)
             )
-            | _estimate("corr_correct", statistic(metrics.correlation, reward, correct))
-            | _estimate("corr_format", statistic(metrics.correlation, reward, grid(rows, "well_formed")))
-            | _n_seeds(rows)
+            | estimate("corr_correct", statistic(metrics.correlation, reward, correct))
+            | estimate("corr_format", statistic(metrics.correlation, reward, grid(rows, "well_formed")))
+            | estimate("reranked", reranked(reward, correct, n_resamples))
+            | {"random": correct.mean()}
+            | n_seeds(rows)
         )
     return pd.DataFrame(table).round(4)
 
 
+def reranked(
+    rewards_SPN: np.ndarray, correct_SPN: np.ndarray, n_resamples: int
+) -> tuple[float, float, float]:
+    """Accuracy of each problem's sample with the highest reward, with its interval."""
+    chosen_SP = [
+        metrics.reranked_pass_at_k(correct_PN, rewards_PN, [1])[:, 0]
+        for correct_PN, rewards_PN in zip(correct_SPN, rewards_SPN, strict=True)
+    ]
+    return metrics.bootstrap_ci(np.array(chosen_SP), n_resamples, SEED)
+
+
 def calibration(records: Records, bins: int = 10) -> pd.DataFrame:
     """Reliability on the base policy's samples: backbone, variant, predicted and observed (means), n."""
-    rows = _on_base(records)
+    rows = on_base(records)
     rows = rows.assign(predicted=expit(rows["logit"]))
     rows["bin"] = (rows["predicted"] * bins).astype(int).clip(upper=bins - 1)
     grouped = rows.groupby(["backbone", "variant", "bin"], sort=True)
@@ -182,7 +196,7 @@ def calibration(records: Records, bins: int = 10) -> pd.DataFrame:
 
 def correlations(records: Records) -> dict[str, pd.DataFrame]:
     """Pearson correlations of `TRACE_COLUMNS` by backbone, mean over seeds, on the base policy's samples."""
-    rows = _on_base(records)
+    rows = on_base(records)
     matrices = {}
     for backbone, chosen in rows[rows["variant"] == MAIN_VARIANT].groupby("backbone", sort=False):
         by_seed = [
@@ -193,96 +207,60 @@ def correlations(records: Records) -> dict[str, pd.DataFrame]:
     return matrices
 
 
-def _on_base(records: Records) -> pd.DataFrame:
+def on_base(records: Records) -> pd.DataFrame:
     return records.scores[records.scores["policy"] == "base"]
 
 
 def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
     """First wrong unit found: backbone, detector, error_source, variant, hit_at_1, .., chance, n.
 
-    n counts the wrong traces a seed's detector judges. `variant` names the reward that detector `reward`
-    reads; detector `chance` points at any unit of the same traces.
+    n counts the wrong traces a seed's detector judges: near misses of experts, and the base policy's own.
+    `variant` names the reward that detector `reward` reads; detector `chance` points at any unit of the
+    same traces.
     """
     rows = records.localisation
     rows = rows[(rows["detector"] != "reward") | (rows["variant"] == MAIN_VARIANT)]
+    rows = rows[rows["policy"] != "sft"]
     rows = rows.rename(columns={"source": "error_source"}).sort_values(
         ["backbone", "error_source"], kind="stable"
     )
     table = []
-    for key, group in _groups(rows, "backbone", "error_source"):
+    for key, group in groups(rows, "backbone", "error_source"):
         judged = [(name, group[group["detector"] == name]) for name in ("reward", "logprob", "entropy")]
         for detector, found in [*judged, ("chance", judged[0][1])]:
             by_chance = metrics.chance(found["unit_scores"])
-            hits = by_chance if detector == "chance" else _hits(found)
-            interval = _by_problem(found, hits, n_resamples)
+            found_hits = by_chance if detector == "chance" else hits(found)
+            interval = by_problem(found, found_hits, n_resamples)
             row = {"backbone": key["backbone"], "detector": detector, "error_source": key["error_source"]}
             row |= {"variant": MAIN_VARIANT if detector == "reward" else ""}
-            row |= _estimate("hit_at_1", interval, first=True) | _n_seeds(found)
+            row |= estimate("hit_at_1", interval, first=True) | n_seeds(found)
             table.append(
                 row
                 | {
-                    "chance": _by_problem(found, by_chance, n_resamples)[0],
+                    "chance": by_problem(found, by_chance, n_resamples)[0],
                     "n": found.groupby("seed").size().max(),
                 }
             )
     return pd.DataFrame(table).round(4)
 
 
-def _hits(rows: pd.DataFrame) -> np.ndarray:
-    return metrics.localisation_hits(rows["unit_scores"], rows["first_wrong_unit"].astype(int))
-
-
-def _by_problem(rows: pd.DataFrame, values: np.ndarray, n_resamples: int) -> tuple[float, float, float]:
-    return metrics.bootstrap_ci(metrics.cell_means(values, rows["seed"], rows["problem"]), n_resamples, SEED)
-
-
-# --- ablations ---
-
-
-def ablations(
-    records: Records, overlays: Mapping[str, Mapping], reference: Mapping, n_resamples: int
-) -> pd.DataFrame:
-    """What a setting does: ablation, value, backbone, method, pass_at_1, .., auroc, .., hit_at_1, ..
-
-    `overlays` maps a method to the settings in which it differs from `reference`, those of
-    `MAIN_VARIANT`, whose row stands first for each ablation. AUROC is on the base policy's samples,
-    hit_at_1 on rule-perturbed experts; where a reward was not scored on them it is left empty.
-    """
-    changed = {method: overlay for method, overlay in overlays.items() if overlay}
-    settings: dict[tuple[str, ...], list[str]] = {}
-    for method, overlay in changed.items():
-        settings.setdefault(tuple(overlay), [MAIN_VARIANT]).append(method)
+def localisation_by_kind(records: Records, n_resamples: int) -> pd.DataFrame:
+    """As `localisation`, by kind of error, with the paper's reward and the SFT policy's errors beside it:
+    backbone, error_source, policy, kind, detector, variant, hit_at_1, .., n."""
+    rows = records.localisation[records.localisation["variant"].isin(["", MAIN_VARIANT, PAPER_VARIANT])]
+    columns = ["backbone", "source", "policy", "kind", "detector", "variant"]
     table = []
-    for keys, methods in settings.items():
-        tested = records.samples[records.samples["method"].isin(methods[1:])]["backbone"].unique()
-        for key, rows in _groups(records.samples, "backbone", "method"):
-            if key["method"] in methods and key["backbone"] in tested:
-                values = [{**reference, **changed.get(key["method"], {})}[name] for name in keys]
-                setting = {"ablation": " + ".join(keys), "value": " + ".join(map(str, values))}
-                table.append(setting | key | _outcome(records, key, rows, n_resamples))
+    for key, found in groups(rows.sort_values(columns[:4], kind="stable"), *columns):
+        key["error_source"] = key.pop("source")
+        interval = by_problem(found, hits(found), n_resamples)
+        count = {"n": found.groupby("seed").size().max()}
+        table.append(key | estimate("hit_at_1", interval, first=True) | n_seeds(found) | count)
     return pd.DataFrame(table).round(4)
 
 
-def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: int) -> dict:
-    """A variant's policy, and its reward as far as it was scored."""
-    undefined = (np.nan,) * 3
-    scores, located = _on_base(records), records.localisation
-    scores = scores[(scores["backbone"] == key["backbone"]) & (scores["variant"] == key["method"])]
-    located = located[
-        (located["backbone"] == key["backbone"])
-        & (located["variant"] == key["method"])
-        & (located["detector"] == "reward")
-        & (located["source"] == "perturbed")
-    ]
-    pass_at_1 = metrics.bootstrap_ci(grid(samples, "correct").mean(2), n_resamples, SEED)
-    auroc = hit_at_1 = undefined
-    if len(scores):
-        auroc = metrics.bootstrap_auroc(grid(scores, "reward"), grid(scores, "correct"), n_resamples, SEED)
-    if len(located):
-        hit_at_1 = _by_problem(located, _hits(located), n_resamples)
-    return (
-        _estimate("pass_at_1", pass_at_1, first=True)
-        | _estimate("auroc", auroc)
-        | _estimate("hit_at_1", hit_at_1)
-        | _n_seeds(samples)
-    )
+def hits(rows: pd.DataFrame) -> np.ndarray:
+    return metrics.localisationhits(rows["unit_scores"], rows["first_wrong_unit"].astype(int))
+
+
+def by_problem(rows: pd.DataFrame, values: np.ndarray, n_resamples: int) -> tuple[float, float, float]:
+    return metrics.bootstrap_ci(metrics.cell_means(values, rows["seed"], rows["problem"]), n_resamples, SEED)

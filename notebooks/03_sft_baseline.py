@@ -32,14 +32,20 @@ sys.path.insert(0, str(ROOT))
 
 from lib import params, plots, runs, study, training
 
+# %% [markdown]
+# `method` is `sft`, or names an entry of `sft_ablations` in `params.yaml`: another number of
+# demonstrations, with the learning rate and epochs that validation prefers for that number.
+
 # %% tags=["parameters"]
 backbone = "qwen2"
+method = "sft"
 seed = 0
 params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-demonstrations = study.split("demonstrations")[: settings.sft.demonstrations]
+sft = settings.sft_variant(method)
+demonstrations = study.split("demonstrations")[: sft.demonstrations]
 print(f"{len(demonstrations)} demonstrations, for example:\n")
 print(demonstrations[0].question, demonstrations[0].trace, sep="\n\n")
 
@@ -53,7 +59,7 @@ watch = runs.Stopwatch()
 trainer = training.train_sft(
     study.backbone_dir(backbone),
     demonstrations,
-    settings=settings.sft,
+    settings=sft,
     adapter=settings.lora,
     seed=seed,
     output_dir=study.SCRATCH,
@@ -81,10 +87,10 @@ validation
 # %%
 study.record_run(
     backbone,
-    "sft",
+    method,
     seed,
     settings=settings,
-    section=settings.sft,
+    section=sft,
     trainer=trainer,
     validation=validation,
     seconds=watch.seconds,

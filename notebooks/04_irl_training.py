@@ -20,7 +20,7 @@
 # discriminator with a logit $f_t = f(x, y_{\le t})$ at every token is trained to tell experts from
 # the policy's own samples and from slightly corrupted experts,
 # $$L_D = -\log\sigma(f_t)\ \text{on experts}, \qquad -\log(1-\sigma(f_t))\ \text{on the rest},$$
-# and the policy is trained on discounted, normalised $f_t$ as its token rewards. No answer is used.
+# and the policy is trained on $f_t$ as its reward. No answer is used.
 
 # %%
 import os
@@ -33,9 +33,11 @@ sys.path.insert(0, str(ROOT))
 
 import random
 
+import pandas as pd
+import torch
 from IPython.display import HTML
 
-from lib import params, perturb, plots, runs, sampling, scoring, study, viewer
+from lib import credit, params, perturb, plots, runs, sampling, scoring, study, viewer
 from lib.airl import train_airl
 
 # %% [markdown]
@@ -56,12 +58,47 @@ airl
 # ## Near misses
 #
 # Perturbed experts teach the discriminator that one wrong number matters. Each rule reports where
-# it struck, and never leaves a trace unchanged.
+# it struck, and never leaves a trace unchanged. With `labels: from_first_error` only what follows that
+# place is called wrong.
 
 # %%
-demonstrations = study.split("demonstrations")[: airl.demonstrations]
-for near_miss in perturb.perturb(demonstrations[0].trace, random.Random(seed), 3):
+first = study.split("demonstrations")[0]
+kinds = perturb.SETS[airl.near_misses]
+for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed), 3, kinds):
     print(f"{near_miss.kind} at character {near_miss.start}:\n{near_miss.text}\n")
+
+# %% [markdown]
+# ## From the discriminator to advantages
+#
+# The paper takes $f$ at each token as that token's reward, and discounts. But a log-ratio
+# $f_k = b + \beta \sum_{s \le k} \log \frac{p_\phi(y_s)}{p_{ref}(y_s)}$ is cumulative already: summing it
+# counts the past again and again and rewards length. What boundary $k$ adds is $r_k = f_k - f_{k-1}$, the
+# shaping $\Phi(s') - \Phi(s)$ of Ng et al. (1999) with the potential $\Phi = f$, and the rewards still to
+# come at a token $t$ telescope,
+# $$\sum_{k > prev(t)} r_k = (f_{prev(t)+1} - f_{prev(t)}) + \dots + (f_K - f_{K-1}) = f_K - f_{prev(t)},$$
+# with $prev(t)$ the last boundary before $t$. `telescoped` credit takes this as the advantage; before the
+# first boundary its baseline is the group's mean of $f_K$, so that with one boundary, the end, it is GRPO on
+# $f_K$. A constant added to $f$ changes nothing, and a step that leaves $f$ as it was leaves every other
+# token's advantage as it was: there is no prize for length.
+#
+# With `reward: log_density` the policy's reward is $\log p_\phi$ alone. The reference is what the
+# discriminator was shown as wrong; a reward that divides by it favours what *that* model finds unlikely,
+# whoever the policy is by now (Fu et al. 2018 take the same part out). The increments of a log-density are
+# never positive, so what is to come is compared with the group's mean at the same step: `stepwise` credit.
+#
+# On four traces of one question whose second step goes wrong in the last two:
+
+# %%
+f = torch.tensor([[-0.1, -0.2, -0.3], [-0.1, -0.3, -0.4], [-0.1, -3.0, -3.1], [-0.2, -4.0, -4.2]])
+everywhere = torch.ones_like(f, dtype=torch.bool)
+pd.DataFrame(
+    {
+        "f": f.tolist(),
+        "discounted": credit.discounted(f, everywhere, everywhere, airl.gamma).tolist(),
+        "telescoped": credit.telescoped(f, everywhere, everywhere, 4).tolist(),
+        "stepwise": credit.stepwise(f, everywhere, everywhere, 4).tolist(),
+    }
+).map(lambda values: " ".join(f"{v:+.2f}" for v in values))
 
 # %% [markdown]
 # ## Training
@@ -74,10 +111,11 @@ watch = runs.Stopwatch()
 trainer = train_airl(
     study.backbone_dir(backbone),
     study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
-    demonstrations,
-    study.split("train")[: airl.unlabelled_questions],  # further questions to practise on
+    study.split("demonstrations"),
+    study.split("train"),  # further questions to practise on; their answers are not read
     settings=airl,
     adapter=settings.lora,
+    sft_adapter=study.run_dir(backbone, "sft", seed) / "adapter",
     seed=seed,
     output_dir=study.SCRATCH,
     max_new_tokens=settings.sampling.max_new_tokens,
@@ -110,7 +148,7 @@ validation
 
 # %%
 problem = study.split("validation")[0]
-near_miss = perturb.perturb(problem.trace, random.Random(seed), 1)[0]
+near_miss = perturb.perturb(problem.question, problem.trace, random.Random(seed), 1, kinds)[0]
 texts = [problem.trace, near_miss.text]
 scored = scoring.score(trainer.reward_model, tokenizer, [problem.question] * 2, texts, airl, settings)
 views = []

@@ -16,10 +16,10 @@
 # # 7. The reward as a pointer: where is the first wrong step?
 #
 # A dense reward should fall where a trace goes wrong: the detector points at the unit with the
-# largest drop $f_{k-1} - f_k$. It is asked about two kinds of wrong traces: perturbed experts, and the
-# base policy's own wrong samples. Two detectors that need no reward are asked on the same units: the
-# least likely token (log-probability) and the least certain one (entropy), both under the base policy.
-# No slack: a hit is the exact first wrong unit.
+# largest drop $r_{k-1} - r_k$ of the reward. It is asked about two kinds of wrong traces: perturbed
+# experts, and the own wrong samples of the base policy and of the SFT policy. Two detectors that need no
+# reward are asked on the same units: the least likely token (log-probability) and the least certain one
+# (entropy), both under the policy that erred. No slack: a hit is the exact first wrong unit.
 
 # %%
 import os
@@ -31,6 +31,7 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
+from peft import PeftModel
 
 from lib import metrics, params, scoring, study, training
 
@@ -46,29 +47,34 @@ problems = study.split("test")
 # %% [markdown]
 # ## The wrong traces
 #
-# One perturbed expert a test problem, of which the rule knows where it struck, and the base policy's
-# wrong samples of the first seed, of which the checker knows.
+# Two perturbed experts a test problem, of which the rule knows where it struck, and the wrong samples of
+# two policies' first seed, of which the checker knows. A misreading is a true equation that is not the
+# problem's; the world also makes mistakes of arithmetic.
 
 # %%
-wrong = scoring.wrong_traces(problems, study.samples(backbone, "base", settings.seeds[0]), settings.data.seed)
-pd.DataFrame(wrong).groupby(["source", "kind"]).size()
+first = settings.seeds[0]
+wrong = scoring.wrong_traces(problems, study.samples(backbone, "base", first), settings.data.seed)
+wrong_of = {"base": wrong, "sft": scoring.wrong_traces([], study.samples(backbone, "sft", first), 0)}
+counts = {policy: pd.DataFrame(rows).groupby(["source", "kind"]).size() for policy, rows in wrong_of.items()}
+pd.DataFrame(counts).fillna(0).astype(int)
 
 # %% [markdown]
 # ## The detectors
 
 # %%
-first = settings.seeds[0]
-rows = [
-    {**row, "variant": "", "seed": first}
-    for row in scoring.detect_by_likelihood(model, tokenizer, problems, wrong, settings)
-]
+rows = []
+for policy, of_policy in wrong_of.items():
+    if policy == "sft":
+        model = PeftModel.from_pretrained(model, study.run_dir(backbone, "sft", first) / "adapter")
+    detected = scoring.detect_by_likelihood(model, tokenizer, problems, of_policy, settings)
+    rows += [{**row, "policy": policy, "variant": "", "seed": first} for row in detected]
 for variant in settings.variants:
+    airl = settings.airl_variant(variant)
     for seed in settings.seeds:
         reward_model = scoring.load_discriminator(backbone, variant, seed, settings)
-        detected = scoring.detect_by_reward(
-            reward_model, tokenizer, problems, wrong, settings.airl_variant(variant), settings
-        )
-        rows += [{**row, "variant": variant, "seed": seed} for row in detected]
+        for policy, of_policy in wrong_of.items():
+            detected = scoring.detect_by_reward(reward_model, tokenizer, problems, of_policy, airl, settings)
+            rows += [{**row, "policy": policy, "variant": variant, "seed": seed} for row in detected]
 scoring.write_localisation(backbone, rows)
 
 # %% [markdown]
@@ -80,4 +86,4 @@ scoring.write_localisation(backbone, rows)
 table = pd.DataFrame(rows)
 table["hit_at_1"] = metrics.localisation_hits(table["unit_scores"], table["first_wrong_unit"])
 table["chance"] = metrics.chance(table["unit_scores"])
-table.groupby(["source", "detector", "variant"])[["hit_at_1", "chance"]].mean().round(3)
+table.groupby(["source", "policy", "detector", "variant"])[["hit_at_1", "chance"]].mean().round(3)

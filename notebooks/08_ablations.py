@@ -51,10 +51,11 @@ watch = runs.Stopwatch()
 trainer = train_airl(
     study.backbone_dir(backbone),
     study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
-    study.split("demonstrations")[: airl.demonstrations],
-    study.split("train")[: airl.unlabelled_questions],
+    study.split("demonstrations"),
+    study.split("train"),
     settings=airl,
     adapter=settings.lora,
+    sft_adapter=study.run_dir(backbone, "sft", seed) / "adapter",
     seed=seed,
     output_dir=study.SCRATCH,
     max_new_tokens=settings.sampling.max_new_tokens,
@@ -68,7 +69,7 @@ figure = plots.training_curves(log, ["pass_rate", "reward_auroc"])
 # ## The policy, and the reward as ranker and pointer
 #
 # Pass@1 on validation, and what the reward says of the base policy's test samples and of wrong
-# traces. The tables of notebook 9 are made from these rows.
+# traces. The tables of notebook 10 are made from these rows.
 
 # %%
 model, tokenizer = trainer.model, trainer.processing_class
@@ -98,4 +99,5 @@ scoring.write_scores(
 
 wrong = scoring.wrong_traces(problems, [], settings.data.seed)
 detected = scoring.detect_by_reward(*arguments, wrong, airl, settings)
+where |= {"policy": "base"}
 scoring.write_localisation(f"{backbone}.{ablation}.seed{seed}", [{**row, **where} for row in detected])

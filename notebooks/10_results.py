@@ -13,12 +13,12 @@
 # ---
 
 # %% [markdown]
-# # 9. Results: what the learned reward is good for
+# # 10. Results: what the learned reward is good for
 #
-# A reward was learned from a few expert traces. Does a policy trained on it approach SFT on the same
-# traces? Does it choose well among samples? Does it point at the first wrong step? This notebook
-# answers from the run records alone: it loads no model, and writes every table and figure of the
-# study and its one-page report.
+# A reward was learned from a few expert traces. Does a policy trained on it beat SFT on the same traces,
+# and how near does it come to GRPO on true answers? Does it choose well among samples? Does it point at
+# the first wrong step? This notebook answers from the run records alone: it loads no model, and writes
+# every table and figure of the study and its one-page report.
 
 # %%
 import os
@@ -32,7 +32,22 @@ sys.path.insert(0, str(ROOT))
 import torch
 from IPython.display import HTML, Image, Markdown, display
 
-from lib import credit, findings, params, plots, published, records, report, runs, style, tables, viewer
+from lib import (
+    comparison_plots,
+    comparisons,
+    credit,
+    findings,
+    params,
+    plots,
+    published,
+    records,
+    report,
+    runs,
+    study,
+    style,
+    tables,
+    viewer,
+)
 
 # %% tags=["parameters"]
 params_file = "params.yaml"
@@ -109,10 +124,10 @@ show(plots.learning_curves(recorded.logs[recorded.logs["method"].isin(trained[2:
 # %% [markdown]
 # ## Choosing among samples
 #
-# The same reward can rank samples at inference. The reward of a trace is the mean discounted reward
-# over its answer, as in the paper. Samples of the base policy are the fairest test, since the reward
-# was not their teacher. `random` is the expected accuracy of any sample, `oracle` picks a right one if
-# there is one.
+# The same reward can rank samples at inference. The reward of a trace is its log-density under the
+# discriminator's expert model (for the paper's variants the mean discounted reward over its answer).
+# Samples of the base policy are the fairest test, since the reward was not their teacher. `random` is the
+# expected accuracy of any sample, `oracle` picks a right one if there is one.
 
 # %%
 reranked = tables.rerank(recorded, resamples)
@@ -123,6 +138,12 @@ show(plots.rerank(reranked, "base"), "rerank")
 
 # %%
 say(findings.rerank(reranked, "base"))
+
+# %%
+show(plots.rerank(reranked, "sft"), "rerank_sft")
+
+# %%
+show(plots.rerank(reranked, tables.MAIN_VARIANT), "rerank_airl")
 
 # %% [markdown]
 # Reranked pass@k keeps the k best by score of all the samples, and asks whether a right one is left.
@@ -178,31 +199,87 @@ show(plots.localisation(located), "localisation")
 say(findings.localisation(located))
 
 # %% [markdown]
+# By kind of error: the rules that made the near misses, and what a policy got wrong itself. A misreading
+# is a true equation that is not the problem's.
+
+# %%
+by_kind = keep(tables.localisation_by_kind(recorded, resamples), "localisation_by_kind")
+chosen = by_kind[by_kind["variant"].isin(["", tables.MAIN_VARIANT]) & (by_kind["policy"] == "base")]
+for name in settings.policies:
+    of_backbone = chosen[chosen["backbone"] == name]
+    display(show(comparison_plots.localisation_by_kind(of_backbone), f"localisation_by_kind_{name}"))
+
+# %% [markdown]
 # ## Ablations
 #
-# Each changes one setting of the paper's reward; the first row of an ablation is the paper's. Fewer
-# seeds make wider intervals, and one seed cannot tell a method from its luck.
+# Each is compared with the run that differs from it in the fewest settings; that one's row stands first.
+# Most are shorter runs than the main ones and are compared with as short a reference. Fewer seeds make
+# wider intervals.
 
 # %%
-overlays = {**settings.variants, **settings.ablations}
-changed = tables.ablations(recorded, overlays, settings.airl.model_dump(), resamples)
-keep(changed, "ablations")
+compared = comparisons.changes(settings)
+changed = keep(comparisons.ablations(recorded, compared, resamples), "ablations")
+
+# %% [markdown]
+# Where the rewards sit, how they become advantages, and what form the discriminator has: all with the
+# logit as the reward, so that the three can be crossed.
 
 # %%
-show(plots.perturbations(changed[changed["ablation"] == "perturbations"]), "perturbations")
+here = changed[changed["backbone"] == settings.ablation_runs.backbones[0]]
+show(comparison_plots.granularity(comparisons.crossed(here, settings)), "granularity")
+
+# %% [markdown]
+# How many demonstrations: the policies of SFT and of AIRL from the same traces.
+
+# %%
+curves = comparisons.by_demonstrations(here)
+show(comparison_plots.demonstrations(curves), "demonstrations")
+
+# %% [markdown]
+# Everything else, one change at a time. `airl_no_perturbation` is the paper's reward without near misses.
+
+# %%
+others = comparisons.single_changes(here)
+show(comparison_plots.ablations(others), "ablations")
+
+# %%
+show(plots.perturbations(changed[changed["reference"] == tables.PAPER_VARIANT]), "perturbations")
 
 # %%
 say(findings.ablations(changed))
 
 # %% [markdown]
-# ## Token by token
+# ## Transfer
 #
-# Right and wrong traces of the base policy with the reward at each token. Near the first wrong unit
-# a dense reward should turn. Discounting backwards then spreads the blame to the tokens before it.
+# What the reward gains by choosing among the base policy's samples, where it was trained and where it was
+# not: on the other backbone's samples, on longer problems, on other families of problems.
 
 # %%
+families = [row.family for row in study.split("test")]
+moved = keep(comparisons.transfer(recorded, families, settings, resamples), "transfer")
+show(comparison_plots.transfer(moved), "transfer")
+
+# %%
+say(findings.transfer(moved))
+
+# %% [markdown]
+# And the policies themselves on problems longer than any that was trained on.
+
+# %%
+longer = keep(comparisons.long(recorded, resamples), "long")
+say(findings.long(longer))
+
+# %% [markdown]
+# ## Token by token
+#
+# Right and wrong traces of the base policy with the paper's dense reward at each token. Near the first
+# wrong unit a dense reward should turn. Discounting backwards then spreads the blame to the tokens before
+# it.
+
+# %%
+dense = recorded.scores.query("policy == 'base' and variant == @tables.PAPER_VARIANT")
 backbone, seed = settings.policies[0], settings.seeds[0]
-examples = viewer.examples(on_base[(on_base["backbone"] == backbone) & (on_base["seed"] == seed)], count=3)
+examples = viewer.examples(dense[(dense["backbone"] == backbone) & (dense["seed"] == seed)], count=3)
 heatmaps = [viewer.heatmap_html(e["tokens"], e["values"], e["title"], e["wrong"]) for e in examples]
 display(HTML("".join(heatmaps)))
 
@@ -210,7 +287,7 @@ display(HTML("".join(heatmaps)))
 show(viewer.token_heatmaps(examples), "token_heatmaps")
 
 # %%
-gamma = settings.airl_variant(tables.MAIN_VARIANT).gamma
+gamma = settings.airl_variant(tables.PAPER_VARIANT).gamma
 for example in examples:
     rewards = torch.tensor([example["values"]])
     everywhere = torch.ones_like(rewards, dtype=torch.bool)

@@ -1,0 +1,192 @@
+"""The typed tree of the study's parameters: what there is, and of which type.
+
+Every value stands in params.yaml and none here.
+"""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # names are parts of paths and stage names
+
+
+class Section(BaseModel):
+    """A part of the tree: exactly these keys, of exactly these types, read only."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Data(Section):
+    dataset: Literal["world"]
+    train: Count
+    demonstrations: Count
+    validation: Count
+    test: Count
+    steps: Annotated[tuple[Count, ...], Field(min_length=1)]
+    test_long: Count
+    long_steps: Annotated[tuple[Count, ...], Field(min_length=1)]
+    seed: int
+
+
+class Backbone(Section):
+    architecture: Literal["qwen2", "llama"]
+    hidden: Count
+    layers: Count
+    heads: Count
+
+
+class Pretraining(Section):
+    steps: Count
+    batch_size: Count
+    lr_matrices: Positive
+    lr_rest: Positive
+    malformed: Fraction
+    seed: int
+
+
+class Lora(Section):
+    r: Count
+    alpha: Count
+    full_weights: bool
+
+
+class Sft(Section):
+    demonstrations: Count
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+
+
+class Grpo(Section):
+    steps: Count
+    prompts_per_step: Count
+    group_size: Annotated[int, Field(ge=2)]
+    lr: Positive
+    beta: NotNegative
+
+
+class Airl(Grpo):
+    start: Literal["base", "sft"]
+    demonstrations: Count
+    wrong_experts: Fraction
+    families: tuple[Name, ...]
+    unlabelled_questions: Natural
+    discriminator: str
+    parameterisation: Literal["head", "log_ratio"]
+    reward: Literal["logit", "log_density"]
+    discriminator_r: Count
+    discriminator_lr: Positive
+    discriminator_schedule: Literal["constant", "cosine"]
+    discriminator_steps: Natural
+    boundaries: Literal["sparse", "interval", "step", "dense"]
+    interval: Count
+    loss: Literal["bce", "wgan"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
+    discriminator_prompts: Count
+    policy_per_prompt: Count
+    policy_label: Annotated[float, Field(ge=0, lt=0.5)]
+    replay: Natural
+    perturbations: Natural
+    own_near_misses: Natural
+    near_misses: Literal["paper", "carried", "all"]
+    labels: Literal["sequence", "from_first_error"]
+    relabel_correct: bool
+    credit: Literal["discounted", "telescoped", "stepwise", "group"]
+    gamma: Fraction
+    reward_clip: Positive
+    expert_in_group: bool
+    warmup_steps: Natural
+
+    @property
+    def score_gamma(self) -> float | None:
+        """The discount of a trace's score; None where rewards accumulate and the last is the trace's."""
+        return self.gamma if self.credit == "discounted" else None
+
+
+class AblationRuns(Section):
+    variant: Name
+    changes: dict[str, Any]
+    backbones: tuple[Name, ...]
+    seeds: tuple[Natural, ...]
+
+
+class Sampling(Section):
+    n: Count
+    temperature: Positive
+    max_new_tokens: Count
+    batch_size: Count
+
+
+class Evaluation(Section):
+    ks: Annotated[tuple[Count, ...], Field(min_length=1)]
+    bootstrap: Count
+    token_records: Natural
+
+
+class Params(Section):
+    """The whole tree."""
+
+    profile: Name
+    seeds: Annotated[tuple[Natural, ...], Field(min_length=1)]
+    policies: Annotated[tuple[Name, ...], Field(min_length=1)]
+    data: Data
+    backbones: dict[Name, Backbone]
+    pretraining: Pretraining
+    lora: Lora
+    sft: Sft
+    sft_ablations: dict[Name, dict[str, Any]]
+    grpo: Grpo
+    airl: Airl
+    variants: dict[Name, dict[str, Any]]
+    ablations: dict[Name, dict[str, Any]]
+    ablation_runs: AblationRuns
+    sampling: Sampling
+    evaluation: Evaluation
+
+    def backbone(self, name: str) -> Backbone:
+        """The shape of a backbone; raises ValueError for an unknown name."""
+        if name not in self.backbones:
+            raise ValueError(f"unknown backbone {name!r}; params.yaml has {', '.join(self.backbones)}")
+        return self.backbones[name]
+
+    def sft_variant(self, name: str) -> Sft:
+        """The SFT section, or that of one of its ablations; raises ValueError for an unknown name."""
+        overlays = {"sft": {}, **self.sft_ablations}
+        if name not in overlays:
+            raise ValueError(f"unknown SFT ablation {name!r}; params.yaml has {', '.join(overlays)}")
+        return Sft.model_validate(merge(self.sft.model_dump(), overlays[name]))
+
+    def airl_variant(self, name: str) -> Airl:
+        """The AIRL section of a variant or an ablation; raises ValueError for an unknown name."""
+        known = (*self.variants, *self.ablations)
+        if name not in known:
+            raise ValueError(f"unknown variant or ablation {name!r}; params.yaml has {', '.join(known)}")
+        tree = merge(self.airl.model_dump(), self._overlay(name))
+        return Airl.model_validate_json(json.dumps(tree, default=str))
+
+    def _overlay(self, name: str) -> dict[str, Any]:
+        """What a variant or an ablation changes in `airl`, an ablation after its variant's changes."""
+        if name in self.variants:
+            return self.variants[name]
+        runs = self.ablation_runs
+        return merge(merge(self.variants.get(runs.variant, {}), runs.changes), self.ablations[name])
+
+
+def merge(tree: dict, overlay: dict) -> dict:
+    """`tree` with `overlay` on top, section by section; null removes a key (RFC 7396)."""
+    merged = dict(tree)
+    for key, value in overlay.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            below = merged.get(key)
+            merged[key] = merge(below if isinstance(below, dict) else {}, value)
+        else:
+            merged[key] = value
+    return merged

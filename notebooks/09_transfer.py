@@ -1,0 +1,97 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 9. Transfer: does the reward hold where it was not trained?
+#
+# A reward is worth taking away only if it also judges what it never practised on. Two tests, with the
+# reward of the study's main variant: the samples of the *other* backbone's base policy, and problems
+# *longer* than any it was trained on. The trained policies write on the longer problems too. (The third
+# test, a reward trained on one family of problems, is an ablation of notebook 8.)
+
+# %%
+import os
+import sys
+from pathlib import Path
+
+ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").exists())
+os.chdir(ROOT)
+sys.path.insert(0, str(ROOT))
+
+import pandas as pd
+from peft import PeftModel
+from transformers import set_seed
+
+from lib import params, runs, scoring, study, training
+from lib.tables import MAIN_VARIANT
+
+# %% tags=["parameters"]
+backbone = "qwen2"
+params_file = "params.yaml"
+
+# %%
+settings = params.load(params_file)
+airl = settings.airl_variant(MAIN_VARIANT)
+tokenizer = training.load_backbone(study.backbone_dir(backbone))[1]
+problems, long_problems = study.split("test"), study.split("test_long")
+
+# %% [markdown]
+# ## Every policy on the longer problems
+
+# %%
+samples = []
+for method in ("base", "sft", "grpo", *settings.variants):
+    for seed in settings.seeds:
+        model, _ = training.load_backbone(study.backbone_dir(backbone))
+        if method != "base":
+            model = PeftModel.from_pretrained(model, study.run_dir(backbone, method, seed) / "adapter")
+        set_seed(seed)
+        for row in study.sample(model, tokenizer, long_problems, settings):
+            kept = {key: row[key] for key in ("problem", "sample", "text", "correct")}
+            samples.append({"method": method, "seed": seed, **kept})
+table = pd.DataFrame(samples)
+table.groupby("method", sort=False)["correct"].mean().round(3)
+
+# %% [markdown]
+# ## The reward on samples it did not practise on
+
+# %%
+first = settings.seeds[0]
+long_steps = "-".join(map(str, settings.data.long_steps))
+long_samples = [row for row in samples if (row["method"], row["seed"]) == ("base", first)]
+tasks = {f"{long_steps} steps": (long_problems, long_samples)}
+tasks |= {
+    f"samples of {other}": (problems, study.samples(other, "base", first))
+    for other in settings.policies
+    if other != backbone
+}
+rows = []
+for seed in settings.seeds:
+    reward_model = scoring.load_discriminator(backbone, MAIN_VARIANT, seed, settings)
+    for tested_on, (questions, written) in tasks.items():
+        scored = scoring.score_samples(reward_model, tokenizer, questions, written, airl, settings)
+        for sample, score in zip(written, scored, strict=True):
+            where = {key: sample[key] for key in ("problem", "sample", "correct")}
+            rows.append({"tested_on": tested_on, "seed": seed, **where, "reward": score["reward"]})
+pd.DataFrame(rows).groupby(["tested_on", "correct"])["reward"].mean().round(2)
+
+# %% [markdown]
+# ## The records
+#
+# The tables of notebook 10 are made from these rows.
+
+# %%
+runs.write_rows(study.RESULTS / "transfer" / f"{backbone}.jsonl.gz", rows)
+written = [{key: row[key] for key in ("method", "seed", "problem", "sample", "correct")} for row in samples]
+runs.write_rows(study.RESULTS / "transfer" / f"{backbone}.policies.jsonl.gz", written)
