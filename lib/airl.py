@@ -47,7 +47,7 @@ class AIRLTrainer(GRPOTrainer):
         self._parameters = [p for p in reward_model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=settings.discriminator_lr, weight_decay=0.0)
         self._scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self._optimizer, max(settings.discriminator_steps, 1)
+            self._optimizer, max(settings.discriminator_steps * settings.discriminator_updates, 1)
         )
         self.fault: str | None = None
         self._health = Health()
@@ -83,7 +83,8 @@ class AIRLTrainer(GRPOTrainer):
         completions = _unpad(output["completion_ids"], mask_BT)
         accuracies = []
         if training and self.state.global_step < self.settings.discriminator_steps:
-            accuracies = self._update_discriminator(inputs, prompts, completions)
+            for _ in range(self.settings.discriminator_updates):
+                accuracies = self._update_discriminator(inputs, prompts, completions)
 
         units = [sampling.units_of_tokens(self.processing_class, ids) for ids in completions]
         _, answer_BT, step_ends_BT = discriminator.unit_masks(units, mask_BT.shape[1])
@@ -170,7 +171,10 @@ class AIRLTrainer(GRPOTrainer):
         G, settings, tokenizer = self.num_generations, self.settings, self.processing_class
         expert_rows = set(self._expert_rows(len(completions)))
         chosen: list[Row] = []
-        for first in range(0, len(completions), G)[: settings.discriminator_prompts]:
+        groups = range(0, len(completions), G)
+        if len(groups) > settings.discriminator_prompts:
+            groups = self._random.sample(groups, settings.discriminator_prompts)
+        for first in groups:
             shown = inputs[first] if inputs[first]["trace"] else self._random.choice(self._demonstrations)
             prompt = rows.prompt_ids(tokenizer, shown["prompt"])
             chosen.append(Row(prompt, rows.completion_ids(tokenizer, shown["trace"]), EXPERT, 1.0))

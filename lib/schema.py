@@ -88,8 +88,9 @@ class Airl(Grpo):
     interval: Count
     loss: Literal["bce", "wgan"]
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
+    discriminator_updates: Count
     discriminator_prompts: Count
-    policy_per_prompt: Count
+    policy_per_prompt: Natural
     policy_label: Annotated[float, Field(ge=0, lt=0.5)]
     replay: Natural
     perturbations: Natural
