@@ -105,11 +105,11 @@ def transfer(table: pd.DataFrame) -> Figure:
 @styled
 def localisation_by_kind(table: pd.DataFrame) -> Figure:
     """Hit@1 of each detector by kind of error, a panel a source; `table` is of one backbone."""
-    sources = names(table, "source")
-    figure, axes = panels(sources, width=4.4, height=3.6, sharey=True)
+    sources = names(table, "error_source")
+    figure, axes = panels([label(source) for source in sources], width=4.4, height=3.6, sharey=True)
     detectors = names(table, "detector")
     for axis, source in zip(axes[0], sources, strict=True):
-        rows = table[table["source"] == source]
+        rows = table[table["error_source"] == source]
         kinds = names(rows, "kind")
         for i, detector in enumerate(detectors):
             found = rows[rows["detector"] == detector]

@@ -130,9 +130,8 @@ def transfer(records: Records, families: list[str], settings: Params, n_resample
     the highest reward over that of any sample; all are samples of base policies.
     """
     base = on_base(records).assign(family=[families[p] for p in on_base(records)["problem"]])
-    steps, long_steps = (
-        f"{min(of)}-{max(of)} steps" for of in (settings.data.steps, settings.data.long_steps)
-    )
+    steps = f"{min(settings.data.steps)}-{max(settings.data.steps)} steps"
+    long_steps = f"{'-'.join(map(str, settings.data.long_steps))} steps"  # as notebook 9 writes it
     table = []
     for key, rows in groups(base[base["variant"] == MAIN_VARIANT], "backbone"):
         away = records.transfer[records.transfer["backbone"] == key["backbone"]]

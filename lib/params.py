@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from lib.schema import Airl, Params, Section, merge
+from lib.schema import Airl, Params, Section, Sft, merge
 
 TRAINED_WITHOUT_REWARD = ("base", "sft", "grpo")
 
@@ -108,9 +108,26 @@ def _contradictions(params: Params) -> Iterator[str]:
             if name in other:
                 yield f"{section}.{name}: the name is taken; choose another"
             yield from _overlay_faults(params, section, name, known)
+    yield from _sft_faults(params)
     k, n = max(params.evaluation.ks), params.sampling.n
     if k > n:
         yield f"evaluation.ks: pass@{k} needs as many samples; sampling.n is {n}"
+
+
+def _sft_faults(params: Params) -> Iterator[str]:
+    taken = (*TRAINED_WITHOUT_REWARD, *params.variants, *params.ablations)
+    for name in params.sft_ablations:
+        if name in taken:
+            yield f"sft_ablations.{name}: the name is taken; choose another"
+    for name in {"sft": {}} | params.sft_ablations:
+        where = "sft" if name == "sft" else f"sft_ablations.{name}"
+        try:
+            sft = params.sft_variant(name)
+        except ValidationError as error:
+            yield from (f"{where}.{line}" for line in _describe(error, Sft))
+            continue
+        if sft.demonstrations > params.data.demonstrations:
+            yield f"{where}.demonstrations: data.demonstrations is {params.data.demonstrations}"
 
 
 def _overlay_faults(params: Params, section: str, name: str, known: str) -> Iterator[str]:

@@ -259,7 +259,7 @@ def localisation_by_kind(records: Records, n_resamples: int) -> pd.DataFrame:
 
 
 def hits(rows: pd.DataFrame) -> np.ndarray:
-    return metrics.localisationhits(rows["unit_scores"], rows["first_wrong_unit"].astype(int))
+    return metrics.localisation_hits(rows["unit_scores"], rows["first_wrong_unit"].astype(int))
 
 
 def by_problem(rows: pd.DataFrame, values: np.ndarray, n_resamples: int) -> tuple[float, float, float]:

@@ -96,7 +96,7 @@ def watch_airl(clock: Clock, trainer) -> None:
     clock.watch(trainer, "_generate", "sampling")
     clock.watch(trainer, "_update_discriminator", "discriminator: its step")
     clock.watch(trainer.reward_model, "logits_BT", "discriminator: forward")
-    clock.watch(trainer, "_discriminator_batch", "bookkeeping: the discriminator's batch")
+    clock.watch(trainer, "_discriminator_rows", "bookkeeping: the discriminator's batch")
     clock.watch(trainer, "_record", "bookkeeping: pass rate and AUROC")
     clock.watch(trainer, "_kl_to_start", "KL to the start")
 
@@ -175,9 +175,10 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
         tokenizer,
         prompts,
         [p.trace for p in rows],
+        reward=settings.airl.reward,
         boundaries=settings.airl.boundaries,
         interval=settings.airl.interval,
-        gamma=settings.airl.gamma,
+        gamma=settings.airl.score_gamma,
         batch_size=len(rows),
     )
 

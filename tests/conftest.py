@@ -49,7 +49,7 @@ def tokenizer(backbone):
 def experts():
     """A dozen demonstrations of the world."""
     splits = demonstrations.make_world_splits(
-        train=1, demonstrations=12, validation=1, test=1, steps=[1, 2], seed=0
+        train=1, demonstrations=12, validation=1, test=1, test_long=1, steps=[1, 2], long_steps=[3], seed=0
     )
     return splits["demonstrations"]
 

@@ -7,14 +7,17 @@ import random
 import re
 from pathlib import Path
 
-from lib import traces, world
+from lib import demonstrations, traces, world
 
 RUN = {
     "profile": "default", "parameters": {"lr": 0.001}, "metrics": {"pass_at_1": 0.5},
     "versions": {"torch": "2.13.0"}, "code_sha256": "c" * 64, "data_sha256": "d" * 64,
     "hardware": "2 CPU cores", "seconds": 12.5, "peak_memory_mib": 800.0,
 }  # fmt: skip
-METHODS = {"base": 0.4, "sft": 0.6, "grpo": 0.75, "airl_dense": 0.5, "airl_no_perturbation": 0.45}
+METHODS = {
+    "base": 0.4, "sft": 0.6, "grpo": 0.75, "airl": 0.7, "airl_dense": 0.5, "airl_no_perturbation": 0.45,
+}  # fmt: skip
+LONG = "3 steps"  # what the longer problems are called, as the profile `tiny` has it
 
 
 def write_rows(path: Path, rows: list[dict]) -> None:
@@ -25,6 +28,11 @@ def write_rows(path: Path, rows: list[dict]) -> None:
 
 def read_rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+
+
+def adversarial(method: str) -> bool:
+    """Whether a method learns a reward."""
+    return not method.startswith(("base", "sft", "grpo"))
 
 
 def trace(rng: random.Random, problem: world.Problem, skill: float) -> str:
@@ -74,6 +82,7 @@ def score_row(rng: random.Random, variant: str, seed: int, policy: str, sample: 
         "problem": sample["problem"],
         "sample": sample["sample"],
         "reward": unit_reward[-1],
+        "logit": rng.gauss(1.0 if sample["correct"] else -1.0, 1.0),
         "unit_reward": unit_reward,
     }
     if "ends" in sample:
@@ -92,6 +101,42 @@ def log_csv(rng: random.Random, adversarial: bool, steps: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def transfer_rows(rng: random.Random, tested_on: str, seed: int, samples: list[dict]) -> list[dict]:
+    """What a reward that is right more often than not says of samples it did not practise on."""
+    return [
+        {key: sample[key] for key in ("problem", "sample", "correct")}
+        | {"tested_on": tested_on, "seed": seed, "reward": rng.gauss(0.5 * sample["correct"], 1.0)}
+        for sample in samples
+    ]
+
+
+def localisation_rows(
+    rng: random.Random, variant: str, seed: int, policy: str, source: str, kind: str, sample: dict
+) -> list[dict]:
+    """A reward's row, or under the variant "" those of the other detectors; none for a right trace."""
+    wrong, units = sample["first_wrong_unit"], len(sample["unit_logprob"])
+    if wrong is None:
+        return []
+    shared = {
+        "source": source,
+        "kind": kind,
+        "problem": sample["problem"],
+        "sample": sample["sample"],
+        "text": sample["text"],
+        "policy": policy,
+        "variant": variant,
+        "seed": seed,
+        "first_wrong_unit": wrong,
+    }
+    if variant:
+        drops = [rng.gauss(1.5 if unit == wrong else 0.0, 0.7) for unit in range(units)]
+        return [shared | {"detector": "reward", "unit_scores": drops}]
+    return [
+        shared | {"detector": detector, "unit_scores": [rng.random() for _ in range(units)]}
+        for detector in ("logprob", "entropy")
+    ]
+
+
 def write(
     results: Path,
     backbones: tuple[str, ...] = ("qwen2", "llama"),
@@ -103,20 +148,23 @@ def write(
     token_records: int = 4,
     skill: float | None = None,
 ) -> None:
-    """Write the records of a study under `results`: runs, scores and localisation.
+    """Write the test problems and records of a study under `results`, all that the analysis reads.
 
     `methods` and `ablations` map a name to how often its policy writes the expert's trace; `skill`
     overrides them all. The ablations exist for the first backbone and seed 0 alone.
     """
     ablations = ablations or {}
+    families = list(world.FAMILIES)
+    tasks = [
+        world.generate(random.Random(i), families[i % len(families)], 1 + i // len(families) % 3)
+        for i in range(problems)
+    ]
+    experts = [world.expert(task)[0] for task in tasks]
+    write_test_split(results / "data" / "test.jsonl", tasks)
+    written: dict[tuple[str, str, int], list[dict]] = {}
     for b, backbone in enumerate(backbones):
-        scores, located = [], []
         rng = random.Random(f"{backbone}")
-        tasks = [world.generate(random.Random(i), "stock", 1 + i % 3) for i in range(problems)]
-        experts = [world.expert(task)[0] for task in tasks]
-        written: dict[tuple[str, int], list[dict]] = {}
         for method, level in {**methods, **(ablations if b == 0 else {})}.items():
-            adversarial = method not in ("base", "sft", "grpo")
             for seed in range(1 if method in ablations else seeds):
                 rows = [
                     sample_row(
@@ -130,54 +178,56 @@ def write(
                     for i, task in enumerate(tasks)
                     for j in range(samples)
                 ]
-                written[method, seed] = rows
+                written[backbone, method, seed] = rows
                 directory = results / "runs" / backbone / method / f"seed{seed}"
                 write_rows(directory / "samples.jsonl.gz", rows)
                 if method != "base":
-                    (directory / "log.csv").write_text(log_csv(rng, adversarial, 100))
+                    (directory / "log.csv").write_text(log_csv(rng, adversarial(method), 100))
                 record = RUN | {"backbone": backbone, "method": method, "seed": seed}
                 (directory / "run.json").write_text(json.dumps(record))
-        for (variant, seed), own in written.items():
-            if variant in ("base", "sft", "grpo"):
-                continue
-            for policy, rows in (
-                ("base", written["base", seed]),
-                ("sft", written["sft", seed]),
-                (variant, own),
-            ):
-                scores += [score_row(rng, variant, seed, policy, row) for row in rows]
-            for row in written["base", seed]:
-                located += localisation_rows(rng, variant, seed, "policy", "policy", row)
-            for i, expert in enumerate(experts):
-                broken = expert.replace("=", "=1", 1)
-                row = sample_row(rng, i, 0, broken, expert, tokens=False)
-                located += localisation_rows(rng, variant, seed, "perturbed", "number", row)
+    near_misses = [
+        sample_row(random.Random(i), i, 0, expert.replace("=", "=1", 1), expert, tokens=False)
+        for i, expert in enumerate(experts)
+    ]
+    for backbone in backbones:
+        own = {key[1:]: rows for key, rows in written.items() if key[0] == backbone}
+        judges = [("", 0), *((method, seed) for method, seed in own if adversarial(method))]
+        rng, scores, located, transfer = random.Random(f"{backbone} rewards"), [], [], []
+        for variant, seed in judges:
+            judged = ("base",) if variant in ablations else ("base", "sft", variant)
+            for policy in judged if variant else ():
+                scores += [score_row(rng, variant, seed, policy, row) for row in own[policy, seed]]
+            for row in near_misses:
+                located += localisation_rows(rng, variant, seed, "base", "perturbed", "wrong_result", row)
+            for policy in () if variant in ablations else ("base", "sft"):
+                for row in own[policy, 0]:
+                    located += localisation_rows(rng, variant, seed, policy, "policy", "misreading", row)
         write_rows(results / "scores" / f"{backbone}.jsonl.gz", scores)
         write_rows(results / "localisation" / f"{backbone}.jsonl.gz", located)
-
-
-def localisation_rows(
-    rng: random.Random, variant: str, seed: int, source: str, kind: str, sample: dict
-) -> list[dict]:
-    """The reward's row, and under the first variant those of the other detectors; none for a right trace."""
-    wrong, units = sample["first_wrong_unit"], len(sample["unit_logprob"])
-    if wrong is None:
-        return []
-    shared = {
-        "source": source,
-        "kind": kind,
-        "problem": sample["problem"],
-        "sample": sample["sample"],
-        "text": sample["text"],
-        "seed": seed,
-        "first_wrong_unit": wrong,
-    }
-    drops = [rng.gauss(1.5 if unit == wrong else 0.0, 0.7) for unit in range(units)]
-    rows = [shared | {"variant": variant, "detector": "reward", "unit_scores": drops}]
-    if variant == "airl_dense":
-        rows += [
-            shared
-            | {"variant": None, "detector": detector, "unit_scores": [rng.random() for _ in range(units)]}
-            for detector in ("logprob", "entropy")
+        for seed in range(seeds):
+            transfer += transfer_rows(rng, LONG, seed, own["base", 0])
+            for other in backbones:
+                if other != backbone:
+                    there = written[other, "base", 0]
+                    transfer += transfer_rows(rng, f"samples of {other}", seed, there)
+        write_rows(results / "transfer" / f"{backbone}.jsonl.gz", transfer)
+        policies = [
+            {key: row[key] for key in ("problem", "sample", "correct")} | {"method": method, "seed": seed}
+            for (method, seed), rows in own.items()
+            if method not in ablations
+            for row in rows
         ]
-    return rows
+        write_rows(results / "transfer" / f"{backbone}.policies.jsonl.gz", policies)
+
+
+def write_test_split(path: Path, tasks: list[world.Problem]) -> None:
+    rows = []
+    for i, task in enumerate(tasks):
+        text, answer = world.expert(task)
+        where = {"family": task.family, "n_steps": len(task.right)}
+        rows.append(
+            demonstrations.Demonstration(
+                id=f"test-{i}", question=task.question, trace=text, answer=answer, **where
+            )
+        )
+    demonstrations.write_jsonl(path, rows)

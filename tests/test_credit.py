@@ -2,6 +2,9 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from trl.trainer.utils import nanstd
 
 from lib import credit
@@ -187,3 +190,104 @@ def test_a_neutral_step_changes_no_telescoped_advantage():
     result = credit.telescoped(longer, wide, wide, 4)
     assert torch.allclose(torch.cat([result[:, :at], result[:, at + 2 :]], 1), plain, atol=1e-6)
     assert torch.allclose(result[:, at : at + 2], plain[:, at : at + 1].expand(4, 2), atol=1e-6)
+
+
+def test_telescoped_and_stepwise_advantages_by_hand():
+    """Three completions; f at the boundaries 2, 5 | 0, 1 | 3, whose last values have mean 3 and std 2."""
+    f = torch.tensor([[9.0, 2.0, 9.0, 5.0], [0.0, 9.0, 1.0, 9.0], [9.0, 3.0, 9.0, 9.0]])
+    marked = torch.tensor([[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 0]]).bool()
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0]]).bool()
+    telescoped = [[2, 2, 3, 3], [-2, 1, 1, 0], [0, 0, 0, 0]]  # 5 - mean, 5 - 2; 1 - mean, 1 - 0; 3 - mean
+    stepwise = [[2, 2, 1, 1], [-2, -1, -1, 0], [0, 0, 0, 0]]  # the second returns 3 and 1 have mean 2
+    for function, expected in ((credit.telescoped, telescoped), (credit.stepwise, stepwise)):
+        found = function(f, marked, mask, 3)
+        assert torch.allclose(found, torch.tensor(expected) / (2 + 1e-4), atol=1e-6), function.__name__
+
+
+FUNCTIONS = {"telescoped": credit.telescoped, "stepwise": credit.stepwise}
+
+
+@st.composite
+def groups(draw):
+    """f of two groups of four completions, on a grid that doubles hold exactly, its mask and boundaries."""
+    b, t = 8, draw(st.integers(1, 7))
+    lengths = draw(st.lists(st.integers(1, t), min_size=b, max_size=b))
+    mask = torch.arange(t)[None] < torch.tensor(lengths)[:, None]
+    values = draw(st.lists(st.integers(-64, 64), min_size=b * t, max_size=b * t))
+    ends = draw(st.lists(st.booleans(), min_size=b * t, max_size=b * t))
+    f = (torch.tensor(values) / 16).reshape(b, t).masked_fill(~mask, float("nan"))
+    marked = credit.boundaries("step", mask, 1, torch.tensor(ends).reshape(b, t))
+    return f, marked, mask
+
+
+@examples(max_examples=60, deadline=None)
+@given(groups(), st.sampled_from(sorted(FUNCTIONS)), st.integers(-64, 64))
+def test_a_constant_added_to_f_changes_no_advantage(batch, kind, constant):
+    f, marked, mask = batch
+    found = FUNCTIONS[kind](f, marked, mask, 4)
+    assert torch.equal(FUNCTIONS[kind](f + constant / 16, marked, mask, 4), found)
+    assert torch.isfinite(found).all() and (found[~mask] == 0).all()
+
+
+@examples(max_examples=60, deadline=None)
+@given(groups(), st.sampled_from(sorted(FUNCTIONS)))
+def test_one_boundary_at_the_end_is_grpo_on_f(batch, kind):
+    f, _, mask = batch
+    last = credit.boundaries("sparse", mask, 1, mask)
+    final = f[last].view(-1, 4)
+    grpo = (final - final.mean(1, keepdim=True)) / (nanstd(final, dim=1, keepdim=True) + 1e-4)
+    expected = grpo.reshape(-1, 1) * mask
+    assert torch.allclose(FUNCTIONS[kind](f, last, mask, 4), expected, atol=1e-3, rtol=1e-4)
+
+
+@examples(max_examples=60, deadline=None)
+@given(groups(), st.integers(0, 7), st.integers(0, 99), st.integers(1, 3))
+def test_a_neutral_step_in_one_completion_changes_no_telescoped_advantage(batch, b, place, length):
+    """After a boundary of one completion a step is put in that leaves f as it was; the others are padded."""
+    f, marked, mask = batch
+    plain = credit.telescoped(f, marked, mask, 4)
+    ends = marked[b].nonzero().flatten().tolist()
+    at = ends[place % len(ends)] + 1
+    rows = []
+    for tensor, new, pad in (
+        (f, f[b, at - 1].item(), float("nan")),
+        (marked, True, False),
+        (mask, True, False),
+    ):
+        wide = torch.cat([tensor, torch.full((8, length), pad, dtype=tensor.dtype)], 1)
+        middle = torch.full((length,), new, dtype=tensor.dtype)
+        wide[b] = torch.cat([tensor[b, :at], middle, tensor[b, at:]])
+        rows.append(wide)
+    longer = credit.telescoped(*rows, 4)
+    others = [o for o in range(8) if o != b]
+    assert torch.equal(longer[others, : f.shape[1]], plain[others])
+    assert torch.equal(torch.cat([longer[b, :at], longer[b, at + length :]]), plain[b])
+    if at < int(mask[b].sum()):  # its own advantage is the next token's
+        assert (longer[b, at : at + length] == plain[b, at]).all()
+    else:  # after the end nothing is to come
+        assert (longer[b, at : at + length] == 0).all()
+
+
+@examples(max_examples=60, deadline=None)
+@given(groups(), st.lists(st.integers(0, 64), min_size=7, max_size=7))
+def test_what_every_completion_pays_at_a_step_changes_no_stepwise_advantage(batch, costs):
+    """Where all reach as far, a cost of the k-th boundary that all pay is nothing to learn from."""
+    f, _, _ = batch
+    f = f.nan_to_num()
+    everywhere = torch.ones_like(f).bool()
+    paid = torch.tensor(costs[: f.shape[1]]).cumsum(0) / 16
+    plain = credit.stepwise(f, everywhere, everywhere, 4)
+    assert torch.equal(credit.stepwise(f - paid, everywhere, everywhere, 4), plain)
+    by_step = plain.reshape(2, 4, -1).sum(1)
+    scale = 1 + plain.abs().max()
+    assert (by_step.abs() / scale).max() < 1e-4  # a group's advantages at a step add up to nothing
+
+
+@pytest.mark.parametrize("kind", sorted(FUNCTIONS))
+def test_each_value_is_clipped(kind):
+    f = torch.tensor([[0.0, 8.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])  # the last values' std is 4
+    everywhere, options = torch.ones(4, 2).bool(), {"credit": kind, "gamma": 1.0, "group_size": 4}
+    free = credit.advantages(f, everywhere, everywhere, clip=9.0, **options)
+    found = credit.advantages(f, everywhere, everywhere, clip=1.2, **options)
+    assert free[0, 0].item() == pytest.approx((8 - 2) / 4, abs=1e-3)
+    assert torch.equal(found, free.clamp(-1.2, 1.2)) and found.max().item() == pytest.approx(1.2)

@@ -5,12 +5,13 @@ import pytest
 
 from lib import demonstrations, traces, world
 
-SIZES = {"train": 60, "demonstrations": 12, "validation": 24, "test": 36}
+SIZES = {"train": 60, "demonstrations": 12, "validation": 24, "test": 36, "test_long": 6}
+STEPS = {"steps": [1, 2], "long_steps": [3, 4]}
 
 
 @pytest.fixture(scope="module")
 def splits():
-    return demonstrations.make_world_splits(**SIZES, steps=[1, 2], seed=0)
+    return demonstrations.make_world_splits(**SIZES, **STEPS, seed=0)
 
 
 def test_splits_have_their_sizes_and_never_overlap(splits):
@@ -23,17 +24,19 @@ def test_splits_have_their_sizes_and_never_overlap(splits):
 def test_families_and_steps_take_turns(splits):
     kinds = [(row.family, row.n_steps) for row in splits["test"]]
     assert {k: kinds.count(k) for k in kinds} == dict.fromkeys(itertools.product(world.FAMILIES, [1, 2]), 6)
-    assert all(len(traces.parse(row.trace).steps) == row.n_steps for row in splits["test"])
+    assert {row.n_steps for row in splits["test_long"]} == {3, 4}
+    rows = [*splits["test"], *splits["test_long"]]
+    assert all(len(traces.parse(row.trace).steps) == row.n_steps for row in rows)
 
 
 def test_splits_depend_on_the_seed_alone(splits):
-    assert demonstrations.make_world_splits(**SIZES, steps=[1, 2], seed=0) == splits
-    other = demonstrations.make_world_splits(**SIZES, steps=[1, 2], seed=1)
+    assert demonstrations.make_world_splits(**SIZES, **STEPS, seed=0) == splits
+    other = demonstrations.make_world_splits(**SIZES, **STEPS, seed=1)
     assert not {r.question for r in other["test"]} & {r.question for r in splits["test"]}
 
 
 def test_a_larger_training_set_leaves_the_other_splits_as_they_are(splits):
-    larger = demonstrations.make_world_splits(**{**SIZES, "train": 90}, steps=[1, 2], seed=0)
+    larger = demonstrations.make_world_splits(**{**SIZES, "train": 90}, **STEPS, seed=0)
     assert larger["train"][:60] == splits["train"]
     assert all(larger[name] == splits[name] for name in ("demonstrations", "validation", "test"))
 

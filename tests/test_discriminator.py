@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -101,6 +102,22 @@ def test_log_ratio_is_the_cumulative_difference_of_log_probabilities(backbone, r
             assert found[t].item() == pytest.approx(0.3 + 0.7 * total, abs=1e-4)
 
 
+def test_the_log_density_is_that_of_the_trained_model_whatever_b_and_beta_are(backbone, rows):
+    reward_model = new(backbone, "log_ratio")
+    reward_model.bias.data.fill_(0.3)
+    reward_model.beta.data.fill_(0.7)
+    for prompt, completion in zip(*rows, strict=True):
+        ids, first = torch.tensor([prompt + completion]), len(prompt)
+        inputs = (ids, torch.ones_like(ids), len(completion))
+        with torch.no_grad():
+            found = discriminator.rewards_BT(reward_model, "log_density", *inputs)[0]
+            logprobs = reward_model.model(ids).logits[0].log_softmax(-1)
+            f = discriminator.rewards_BT(reward_model, "logit", *inputs)[0]
+        each = [logprobs[first + t - 1, token].item() for t, token in enumerate(completion)]
+        assert found.tolist() == pytest.approx(list(itertools.accumulate(each)), abs=1e-4)
+        assert torch.equal(f, logits_of(reward_model, prompt, completion))
+
+
 def test_a_fresh_log_ratio_is_nought_everywhere_and_trains_its_adapter_and_scalars(backbone, rows):
     fresh = LogRatioDiscriminator.new(backbone, r=2, alpha=4).eval()
     for prompt, completion in zip(*rows, strict=True):
@@ -198,6 +215,16 @@ def test_more_rows_of_a_class_do_not_weigh_more():
     assert loss([0, 1, 2]) == pytest.approx(loss([0, 1, 2, 2, 2, 1, 1]), abs=1e-6)
 
 
+def test_a_target_in_between_counts_to_the_nearer_side():
+    """Policy samples labelled 0.2 are negatives that pull towards 0.2."""
+    negative = mean(
+        [mean([bce(-0.3, 0.2)]), mean([mean([bce(1.0, 0), bce(0.2, 0), bce(-2.0, 0)]), bce(3.0, 0)])]
+    )
+    positive = mean([mean([bce(2.0, 1), bce(-1.0, 1)]), mean([bce(0.5, 1), bce(1.5, 1)])])
+    found = loss_of([1.0, 1.0, 0.2, 0.0, 0.0], kind="bce", label_smoothing=0.0)
+    assert found == pytest.approx(mean([positive, negative]), abs=1e-6)
+
+
 def test_an_unknown_loss_is_refused():
     with pytest.raises(ValueError, match="'hinge' is none of bce, wgan"):
         loss_of([1.0, 1.0, 0.0, 0.0, 0.0], kind="hinge", label_smoothing=0.1)
@@ -220,6 +247,7 @@ def test_trace_score_by_hand():
     answer = torch.tensor([[0, 0, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]]).bool()
     scores = discriminator.trace_score(logits, boundaries, mask, answer, gamma=0.5)
     assert scores.tolist() == [((4 + 0.5 * 8) + 8) / 2, 3.0, 5.0]
+    assert discriminator.trace_score(logits, boundaries, mask, answer, gamma=None).tolist() == [8.0, 3.0, 5.0]
 
 
 def test_at_unit_ends_by_hand():
@@ -234,7 +262,7 @@ def test_at_unit_ends_by_hand():
 @pytest.mark.parametrize("boundaries", ["dense", "step", "sparse"])
 def test_traces_are_scored_in_their_order_and_as_if_alone(reward_model, tokenizer, experts, rows, boundaries):
     texts = [e.trace for e in experts[:5]] + ["no idea"]
-    options = {"boundaries": boundaries, "interval": 3, "gamma": 0.9}
+    options = {"reward": "logit", "boundaries": boundaries, "interval": 3, "gamma": 0.9}
     prompts = [sampling.prompt_text(tokenizer, e.question) for e in experts[:6]]
     scored = discriminator.score(reward_model, tokenizer, prompts, texts, **options, batch_size=4)
     for prompt, text, found in zip(rows[0], texts, scored, strict=True):
@@ -245,6 +273,7 @@ def test_traces_are_scored_in_their_order_and_as_if_alone(reward_model, tokenize
         n_units = len(traces.unit_spans(text))
         last_of_unit = [max(t for t, u in enumerate(units) if u == unit) for unit in range(n_units)]
         end = logits[-1]
+        assert found["logit"] == pytest.approx(end, abs=1e-3)
         if boundaries == "sparse":
             assert found["unit_reward"] == pytest.approx([logits[0]] * n_units + [end], abs=1e-3)
             assert found["reward"] == pytest.approx(end, abs=1e-3)
@@ -255,6 +284,30 @@ def test_traces_are_scored_in_their_order_and_as_if_alone(reward_model, tokenize
             answer = [t for t, u in enumerate(units) if u == units[-1]]
             returns = [sum(0.9 ** (s - t) * logits[s] for s in range(t, len(ids))) for t in answer]
             assert found["reward"] == pytest.approx(mean(returns), abs=2e-3)
+
+
+def test_traces_are_scored_by_their_log_density_and_keep_the_logit(backbone, tokenizer, experts, rows):
+    """Padded among others, against the trained model alone."""
+    reward_model = new(backbone, "log_ratio")
+    prompts = [sampling.prompt_text(tokenizer, e.question) for e in experts[:6]]
+    scored = discriminator.score(
+        reward_model, tokenizer, prompts, [e.trace for e in experts[:6]],
+        reward="log_density", boundaries="step", interval=3, gamma=None, batch_size=4,
+    )  # fmt: skip
+    for prompt, completion, expert, found in zip(*rows, experts, scored, strict=False):
+        with torch.no_grad():
+            logprobs = reward_model.model(torch.tensor([prompt + completion])).logits[0].log_softmax(-1)
+        each = [logprobs[len(prompt) + t - 1, token].item() for t, token in enumerate(completion)]
+        total = list(itertools.accumulate(each))
+        assert found["reward"] == pytest.approx(total[-1], abs=2e-3)
+        assert found["rewards"] == pytest.approx(total, abs=0.006)
+        assert found["logit"] == pytest.approx(
+            logits_of(reward_model, prompt, completion)[-1].item(), abs=2e-3
+        )
+        units = sampling.units_of_tokens(tokenizer, completion)
+        n_units = len(traces.unit_spans(expert.trace))
+        ends = [max(t for t, u in enumerate(units) if u == unit) for unit in range(n_units)]
+        assert found["unit_reward"] == pytest.approx([total[0], *(total[t] for t in ends)], abs=2e-3)
 
 
 def test_the_head_alone_sets_a_fresh_discriminators_logits(backbone, rows):

@@ -18,7 +18,10 @@ COLUMNS = {
     "rerank": ["backbone", "policy", "selector", "n", "accuracy", *CI],
     "localisation": ["backbone", "detector", "error_source", "hit_at_1", "chance", "n", *CI],
     "reward_quality": ["backbone", "variant", "auroc", "ece", "corr_correct", "corr_format", *CI],
+    "localisation_by_kind": ["backbone", "error_source", "policy", "kind", "detector", "hit_at_1", "n", *CI],
     "ablations": ["ablation", "value", "backbone", "pass_at_1", "auroc", "hit_at_1", *CI],
+    "transfer": ["backbone", "trained_on", "tested_on", "accuracy_gain", "auroc", "auroc_ci_low", *CI],
+    "long": ["backbone", "method", "pass_at_1", *CI],
     "published": [],
 }
 
@@ -52,26 +55,46 @@ def test_every_notebook_was_executed_to_its_end(study, settings):
     for path in executed:
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in cells if cell.source), path
-    policies, seeds = len(settings.policies), len(settings.seeds)
+    policies, seeds, shorter = len(settings.policies), len(settings.seeds), settings.ablation_runs
     of_seeds = policies * seeds * (2 + len(settings.variants))
-    of_ablations = (
-        len(settings.ablations) * len(settings.ablation_runs.backbones) * len(settings.ablation_runs.seeds)
-    )
-    assert len(executed) == 2 + len(settings.backbones) + of_seeds + of_ablations + 2 * policies
+    of_ablations = len(settings.sft_ablations) + len(settings.ablations)
+    of_ablations *= len(shorter.backbones) * len(shorter.seeds)
+    assert len(executed) == 2 + len(settings.backbones) + of_seeds + of_ablations + 3 * policies
 
 
 def test_every_run_is_recorded(study, settings):
+    shorter = settings.ablation_runs
+    methods = ("base", "sft", "grpo", *settings.variants)
+    ablations = (*settings.sft_ablations, *settings.ablations)
+    wanted = {(b, m, s) for b in settings.policies for m in methods for s in settings.seeds}
+    wanted |= {(b, m, s) for b in shorter.backbones for m in ablations for s in shorter.seeds}
+    for backbone, method, seed in wanted:
+        directory = study / "results" / "runs" / backbone / method / f"seed{seed}"
+        run = runs.read(directory)
+        assert (run.backbone, run.method, run.seed, run.profile) == (backbone, method, seed, "tiny")
+        assert run.status == "completed"
+        rows = runs.read_rows(directory / "samples.jsonl.gz")
+        assert len(rows) == settings.data.test * settings.sampling.n
+        learned = method in (*settings.variants, *settings.ablations)
+        assert (directory / "discriminator").exists() == learned
+        assert (directory / "adapter").exists() == (method != "base")
+    loaded = records.load(study / "results").runs
+    assert wanted <= set(loaded[["backbone", "method", "seed"]].itertuples(index=False, name=None))
+
+
+def test_every_policy_is_tried_on_the_longer_problems_and_every_reward_away_from_home(study, settings):
+    loaded, n = records.load(study / "results"), settings.sampling.n
+    sizes = loaded.long.groupby(["backbone", "method", "seed"]).size()
+    methods = ("base", "sft", "grpo", *settings.variants)
+    assert set(sizes.index) == {(b, m, s) for b in settings.policies for m in methods for s in settings.seeds}
+    assert (sizes == settings.data.test_long * n).all()
+    table = pd.read_csv(study / "results" / "tables" / "transfer.csv")
     for backbone in settings.policies:
-        for method in ("base", "sft", "grpo", *settings.variants):
-            for seed in settings.seeds:
-                directory = study / "results" / "runs" / backbone / method / f"seed{seed}"
-                run = runs.read(directory)
-                assert (run.backbone, run.method, run.seed, run.profile) == (backbone, method, seed, "tiny")
-                rows = runs.read_rows(directory / "samples.jsonl.gz")
-                assert len(rows) == settings.data.test * settings.sampling.n
-                assert (directory / "discriminator").exists() == (method in settings.variants)
-                assert (directory / "adapter").exists() == (method != "base")
-    assert len(records.load(study / "results").runs)
+        rows = table[table["backbone"] == backbone]
+        where = set(rows[["trained_on", "tested_on"]].itertuples(index=False, name=None))
+        others = {f"samples of {other}" for other in settings.policies if other != backbone}
+        assert {("1-2 steps", "1-2 steps"), ("1-2 steps", "3 steps")} <= where
+        assert {(f"samples of {backbone}", other) for other in others} <= where
 
 
 @pytest.mark.parametrize("name", COLUMNS)

@@ -65,6 +65,17 @@ def test_the_tree_is_read_only(write):
         ("ablations.airl_dense", {}, "ablations.airl_dense: the name is taken"),
         ("ablations.other", {"discriminator": "gpt"}, "ablations.other.discriminator: 'gpt' is neither"),
         ("variants.a/b", {}, "variants.a/b: should"),
+        ("variants.other", {"reward": "log_density"}, "variants.other.reward: log_density needs param"),
+        ("airl.wrong_experts", 1.5, "airl.wrong_experts: should be less than or equal to 1"),
+        ("airl.near_misses", "none", "airl.near_misses: should be 'paper', 'carried' or 'all'"),
+        ("airl.families", "stock", "airl.families: should be a valid "),
+        ("data.long_steps", [], "data.long_steps: should "),
+        ("ablations.other", {"demonstrations": 999}, "ablations.other.demonstrations: data.demonstr"),
+        ("ablation_runs.variant", "ours", "ablation_runs.variant: 'ours' is none of airl_dense, airl_no_p"),
+        ("sft.demonstrations", 999, "sft.demonstrations: data.demonstrations is 256"),
+        ("sft_ablations.few", {"epoch": 3}, "sft_ablations.few.epoch: unknown key (did you mean epochs?)"),
+        ("sft_ablations.few", {"demonstrations": 999}, "sft_ablations.few.demonstrations: data.demons"),
+        ("sft_ablations.airl", {}, "sft_ablations.airl: the name is taken"),
         ("evaluation.ks", [1, 99], "evaluation.ks: pass@99 needs as many samples; sampling.n is 16"),
     ],
 )
@@ -112,20 +123,45 @@ def test_another_profile_is_not_run_in_place(write):
         params.load(write("profile", "tiny"))
 
 
-def test_variants_and_ablations_differ_from_airl_in_their_overlay_alone(write):
-    settings = params.load(write("ablations.other", {"gamma": 0.25, "boundaries": "sparse"}))
+def test_variants_differ_from_airl_in_their_overlay_alone(write):
+    settings = params.load(write("variants.other", {"gamma": 0.25, "families": ["stock"]}))
     other = settings.airl_variant("other")
-    assert (other.gamma, other.boundaries) == (0.25, "sparse")
-    as_airl = {"gamma": settings.airl.gamma, "boundaries": settings.airl.boundaries}
+    assert (other.gamma, other.families) == (0.25, ("stock",))
+    as_airl = {"gamma": settings.airl.gamma, "families": settings.airl.families}
     assert other.model_copy(update=as_airl) == settings.airl
     assert settings.airl_variant("airl_dense") == settings.airl
     assert settings.airl_variant("airl_no_perturbation").perturbations == 0
+
+
+def test_an_ablation_differs_from_the_shorter_run_of_its_variant(write):
+    """First the variant's changes, then the shorter run's, then its own."""
+    path = write("ablations.other", {"boundaries": "sparse", "steps": 7})
+    settings = params.load(path)
+    shorter, own = settings.ablation_runs.changes, settings.airl_variant(settings.ablation_runs.variant)
+    assert shorter["steps"] < own.steps
+    expected = own.model_copy(update={**shorter, "boundaries": "sparse", "steps": 7})
+    assert settings.airl_variant("other") == expected
+    assert settings.airl_variant("reference") == own.model_copy(update=shorter)
+
+
+def test_sft_ablations_differ_from_sft_in_their_overlay_alone(write):
+    settings = params.load(write("sft_ablations.other", {"demonstrations": 7, "lr": 0.5}))
+    assert settings.sft_variant("sft") == settings.sft
+    assert settings.sft_variant("other") == settings.sft.model_copy(update={"demonstrations": 7, "lr": 0.5})
+
+
+def test_only_discounted_rewards_are_scored_with_a_discount(write):
+    settings = params.load(write("variants.other", {"credit": "telescoped", "gamma": 0.5}))
+    assert settings.airl_variant("airl_dense").score_gamma == settings.airl.gamma
+    assert settings.airl_variant("other").score_gamma is None
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
     settings = params.load(ROOT / "params.yaml")
     with pytest.raises(ValueError, match="unknown variant or ablation 'dense'; params.yaml has airl_d"):
         settings.airl_variant("dense")
+    with pytest.raises(ValueError, match="unknown SFT ablation 'sft_17'; params.yaml has sft, sft_16"):
+        settings.sft_variant("sft_17")
     with pytest.raises(ValueError, match="unknown backbone 'gpt'; params.yaml has qwen2"):
         settings.backbone("gpt")
 

@@ -1,4 +1,5 @@
 import random
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -17,10 +18,10 @@ CARRIED = sorted(set(perturb.KINDS) - set(PAPER))
 
 
 @st.composite
-def experts(draw):
-    """A question and its expert's trace."""
+def experts(draw, most=4):
+    """A question of up to `most` steps and its expert's trace."""
     rng = random.Random(draw(st.integers(0, 10**6)))
-    problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, 4))
+    problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, most))
     return problem.question, world.expert(problem)[0]
 
 
@@ -72,6 +73,47 @@ def test_a_carried_error_is_consistent_to_the_end(expert, kind, seed):
         assert traces.parse(result.text).answer == str(stated[-1][1])
 
 
+def test_the_sets_of_rules_are_the_papers_the_others_and_all():
+    assert perturb.SETS["paper"] == PAPER
+    assert sorted(perturb.SETS["carried"]) == CARRIED
+    assert set(perturb.SETS["all"]) == {*PAPER, *CARRIED} == set(perturb.KINDS)
+
+
+@settings(max_examples=100, deadline=None)
+@given(experts(most=6), st.sampled_from(["paper", "carried", "all"]), st.integers(0, 99))
+def test_every_expert_has_near_misses_of_every_set(expert, kinds, seed):
+    question, trace = expert
+    for wrong in perturb.perturb(question, trace, random.Random(seed), 3, perturb.SETS[kinds]):
+        assert wrong.kind in perturb.SETS[kinds]
+        assert world.first_wrong_unit(wrong.text, trace) is not None
+
+
+@settings(max_examples=100, deadline=None)
+@given(experts(), st.sampled_from(["wrong_operator", "copied_operand", "nudged_operand", "wrong_result"]),
+       st.integers(0, 99))  # fmt: skip
+def test_what_stands_before_a_carried_error_and_how_it_is_made(expert, kind, seed):
+    """One step is misread; every later one is the expert's on another number."""
+    question, trace = expert
+    result = perturb.KINDS[kind](question, trace, random.Random(seed))
+    if result is None:
+        return
+    was, now = equations.find(trace), equations.find(result.text)
+    struck = next(i for i, pair in enumerate(zip(was, now, strict=True)) if pair[0] != pair[1])
+    old, new = (re.findall(r"\d+|[-+*/()]", e[struck].expression) for e in (was, now))
+    changed = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
+    if kind == "wrong_result":
+        assert not changed and was[struck].result != now[struck].result
+    else:
+        ((a, b),) = changed
+        assert (b in "+-*/") == (a in "+-*/") == (kind == "wrong_operator")
+        if kind == "copied_operand":
+            assert b in re.findall(r"\d+", question)
+        elif kind == "nudged_operand":
+            assert abs(int(a) - int(b)) in (1, 2, 3, 10)
+    for old, new in zip(was[struck + 1 :], now[struck + 1 :], strict=True):
+        assert re.sub(r"\d+", "n", old.expression) == re.sub(r"\d+", "n", new.expression)
+
+
 def reachable(kind, text, question=""):
     drawn = (perturb.KINDS[kind](question, text, random.Random(seed)) for seed in range(300))
     return {p.text for p in drawn if p is not None}
@@ -110,6 +152,14 @@ def test_carried_errors_by_hand():
         "<think>\n10+4=14 shells\n</think>\n<answer>14</answer>",
     }
     assert reachable("swapped_numbers", TWO_STEPS) == {two_steps("10+2=12", "12-4=8", 8)}
+
+
+def test_a_misreading_with_the_same_value_is_never_the_result():
+    trace = "<think>\n4/2=2 beads\n</think>\n<answer>2</answer>"  # 4-2 is 2 too
+    assert reachable("wrong_operator", trace) == {
+        trace.replace("4/2=2", "4+2=6").replace(">2<", ">6<"),
+        trace.replace("4/2=2", "4*2=8").replace(">2<", ">8<"),
+    }
 
 
 def test_an_error_is_carried_through_annotations_and_notations():

@@ -1,5 +1,6 @@
 """The results notebook on synthetic records: it writes the report and all else, the same bytes each time."""
 
+import base64
 import json
 import re
 import runpy
@@ -19,14 +20,15 @@ from lib import params, report
 ROOT = Path(__file__).parent.parent
 
 
-def make_study(directory: Path, **changes) -> None:
+def make_study(directory: Path, backbones=("qwen2", "llama"), **changes) -> None:
     """A directory with tiny parameters and synthetic records."""
     tree = params.apply_profile(ROOT / "params.yaml", "tiny")
     tree["evaluation"]["bootstrap"] = 30
+    tree["policies"] = list(backbones)
     with (directory / "params.yaml").open("w") as out:
         YAML(typ="safe", pure=True).dump(tree, out)
-    ablations = dict.fromkeys(tree["ablations"], 0.5)
-    synthetic.write(directory / "results", ablations=ablations, **changes)
+    ablations = dict.fromkeys([*tree["sft_ablations"], *tree["ablations"]], 0.5)
+    synthetic.write(directory / "results", backbones, ablations=ablations, **changes)
 
 
 def run_notebook(directory: Path) -> None:
@@ -34,12 +36,12 @@ def run_notebook(directory: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         patch.setattr(sys, "path", [*sys.path])
-        runpy.run_path(str(ROOT / "notebooks" / "09_results.py"))
+        runpy.run_path(str(ROOT / "notebooks" / "10_results.py"))
 
 
 def written(directory: Path) -> dict[str, bytes]:
     """What the notebook writes: everything under results but the records it reads."""
-    inputs = ("runs", "scores", "localisation")
+    inputs = ("data", "runs", "scores", "localisation", "transfer")
     files = (p for p in (directory / "results").rglob("*") if p.is_file())
     paths = {str(p.relative_to(directory / "results")): p for p in files}
     return {name: p.read_bytes() for name, p in paths.items() if name.split("/")[0] not in inputs}
@@ -57,7 +59,7 @@ def test_every_table_figure_and_the_report_are_written(study):
     names = written(study)
     assert {f"tables/{name}.csv" for name in report.TABLES} <= set(names)
     figures = {n for n in names if n.startswith("figures/")}
-    assert len(figures) == 22 and {Path(n).suffix for n in figures} == {".svg", ".png"}
+    assert len(figures) == 38 and {Path(n).suffix for n in figures} == {".svg", ".png"}
     assert {"report.html", "provenance.json"} <= set(names)
     assert not [n for n in names if n.endswith(".tmp")]
 
@@ -74,7 +76,29 @@ def test_the_page_needs_no_network_and_no_script(study):
     assert "<script" not in page
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert "prefers-color-scheme: dark" in page and "@media print" in page
-    assert page.count("<img ") == 11
+
+
+def test_every_figure_is_on_the_page_once(study):
+    page = (study / "results" / "report.html").read_text()
+    figures = list((study / "results" / "figures").glob("*.svg"))
+    assert page.count("<img ") == len(figures)
+    for path in figures:
+        assert page.count(base64.b64encode(path.read_bytes()).decode()) == 1, path.name
+
+
+def test_the_page_tells_of_transfer_and_longer_problems(study):
+    page = (study / "results" / "report.html").read_text()
+    transfer, long = (pd.read_csv(study / "results" / "tables" / f"{n}.csv") for n in ("transfer", "long"))
+    away = transfer[transfer["tested_on"] == "samples of llama"].iloc[0]
+    gain = f"{away.accuracy_gain:.2f} [{away.ci_low:.2f}, {away.ci_high:.2f}]"
+    assert "On qwen2, a reward trained on samples of qwen2 and tested on samples of llama" in page
+    assert f"accuracy {gain} above any sample" in page
+    ours, sft = (long.query("backbone == 'llama' and method == @m").iloc[0] for m in ("airl", "sft"))
+    assert re.search(
+        rf"On llama, longer problems: pass@1 of AIRL \(ours\) is .{{8,10}} SFT "
+        rf"\({ours.pass_at_1:.2f} against {sft.pass_at_1:.2f};",
+        page,
+    )
 
 
 def test_the_page_shows_our_numbers_and_marks_the_published(study):
@@ -89,7 +113,10 @@ def test_the_page_shows_our_numbers_and_marks_the_published(study):
 def test_provenance_holds_parameters_and_hashes(study):
     facts = json.loads((study / "results" / "provenance.json").read_text())
     assert facts["parameters"]["profile"] == "tiny"
-    assert len(facts["runs"]) == 2 * 2 * 5 + 2
+    settings = params.load(study / "params.yaml")
+    ablations = {*settings.sft_ablations, *settings.ablations}
+    assert len(facts["runs"]) == 2 * 2 * len(synthetic.METHODS) + len(ablations)
+    assert ablations < {run["method"] for run in facts["runs"]}
     assert {"seconds", "versions", "hardware", "code_sha256", "data_sha256"} <= set(facts["runs"][0])
 
 

@@ -1,7 +1,12 @@
+import random
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
-from lib import discriminator, sampling, scoring, study, traces, training, world
+from lib import discriminator, perturb, sampling, scoring, study, traces, training, world
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +70,44 @@ def test_wrong_traces_point_at_the_unit_the_worlds_checker_finds(experts):
     rows = sample_rows(experts)
     wrong = scoring.wrong_traces(experts, rows, seed=0)
     perturbed = [w for w in wrong if w["source"] == "perturbed"]
-    assert [w["problem"] for w in perturbed] == list(range(len(experts)))
+    assert [(w["problem"], w["sample"]) for w in perturbed] == [(i, j) for i in range(12) for j in range(2)]
     for w in wrong:
         found = world.first_wrong_unit(w["text"], experts[w["problem"]].trace)
         assert w["first_wrong_unit"] == found is not None
-    assert len({w["kind"] for w in perturbed}) > 1
+    assert {w["kind"] for w in perturbed} & {*perturb.PAPER} and {w["kind"] for w in perturbed} & {
+        *perturb.CARRIED
+    }
+    assert {w["kind"] for w in wrong if w["source"] == "policy"} == {"arithmetic"}  # 1+1=3 beads
     policy = [w for w in wrong if w["source"] == "policy"]
     assert [(w["problem"], w["text"]) for w in policy] == [(r["problem"], r["text"]) for r in rows[1::2]]
     assert scoring.wrong_traces(experts, rows, seed=0) == wrong != scoring.wrong_traces(experts, rows, seed=1)
+
+
+TRACE = "<think>\n4+3=7 beads\n7*2=14 beads\n</think>\n<answer>14</answer>"
+
+
+@pytest.mark.parametrize("old, new, unit, kind", [
+    ("7*2=14", "7+2=9", 1, "misreading"),
+    ("4+3=7", "4+3=8", 0, "arithmetic"),
+    ("7*2=14 beads", "so many beads", 1, "malformed"),
+    ("<answer>14", "<answer>15", 2, "answer"),
+    ("</think>\n<answer>14</answer>", "", 2, "answer"),
+])  # fmt: skip
+def test_kinds_of_errors_by_hand(old, new, unit, kind):
+    assert TRACE.count(old) == 1
+    assert scoring.error_kind(TRACE.replace(old, new), unit) == kind
+
+
+@examples(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6))
+def test_a_solver_who_only_misreads_makes_no_other_error(seed):
+    """The world's solvers calculate right unless a quantity that is already wrong does not divide."""
+    rng = random.Random(seed)
+    problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, 4))
+    expert, text = world.expert(problem)[0], world.unreliable(problem, rng, malformed=0.0)
+    unit = world.first_wrong_unit(text, expert)
+    if unit is not None:
+        assert scoring.error_kind(text, unit) == "misreading" or "/" in text
 
 
 def test_every_detector_scores_each_unit(reward_model, backbone, tokenizer, experts, settings):
@@ -133,3 +168,14 @@ def test_written_rows_come_back(tmp_path, monkeypatch):
     scoring.write_localisation("qwen2", rows)
     for folder in ("scores", "localisation"):
         assert scoring.runs.read_rows(tmp_path / folder / "qwen2.jsonl.gz") == rows
+
+
+def test_the_reward_is_scored_as_its_settings_say(monkeypatch, tokenizer, experts, settings):
+    """Boundaries, reward and discount are the variant's; there is no discount where rewards accumulate."""
+    asked = []
+    monkeypatch.setattr(discriminator, "score", lambda *_, **options: asked.append(options))
+    scoring.score(None, tokenizer, ["How many?"], ["2"], settings.airl_variant("airl"), settings)
+    scoring.score(None, tokenizer, ["How many?"], ["2"], settings.airl_variant("airl_dense"), settings)
+    ours, paper = ({key: options[key] for key in ("reward", "boundaries", "gamma")} for options in asked)
+    assert ours == {"reward": "log_density", "boundaries": "step", "gamma": None}
+    assert paper == {"reward": "logit", "boundaries": "dense", "gamma": settings.airl.gamma}

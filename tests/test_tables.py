@@ -11,18 +11,12 @@ from sklearn.metrics import roc_auc_score
 from lib import published, records, tables
 
 RESAMPLES = 50
-OVERLAYS = {
-    "airl_dense": {},
-    "airl_no_perturbation": {"perturbations": 0},
-    "sparse": {"boundaries": "sparse"},
-}
-REFERENCE = {"perturbations": 2, "boundaries": "dense"}
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     directory = tmp_path_factory.mktemp("results")
-    synthetic.write(directory, seeds=2, problems=8, samples=4, ablations={"sparse": 0.4})
+    synthetic.write(directory, seeds=2, problems=8, samples=4, ablations={"reference": 0.4})
     return directory
 
 
@@ -50,6 +44,7 @@ def test_main_is_the_share_of_subsets_with_a_right_sample(results, study):
         "base",
         "sft",
         "grpo",
+        "airl",
         "airl_dense",
         "airl_no_perturbation",
     ]
@@ -72,7 +67,7 @@ def test_rerank_has_one_row_a_choice_and_sane_limits(study):
     assert set(table["selector"]) == {
         "random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle",
     }  # fmt: skip
-    assert set(table.query("policy == 'base'")["variant"]) == {"airl_dense"}
+    assert set(table.query("policy == 'base'")["variant"]) == {"airl"}
     assert set(table.query("policy == 'airl_no_perturbation'")["variant"]) == {"airl_no_perturbation"}
     by_selector = table.pivot(index=["backbone", "policy", "n"], columns="selector", values="accuracy")
     assert (by_selector.le(by_selector["oracle"] + 1e-4, axis=0)).all(axis=None)
@@ -91,13 +86,46 @@ def test_reranked_pass_at_k_of_all_samples_is_the_same_by_any_order(study):
 
 def test_reward_quality_is_the_mean_of_the_seeds(study):
     table = tables.reward_quality(study, RESAMPLES)
-    scores = study.scores.query("backbone == 'qwen2' and variant == 'airl_dense' and policy == 'base'")
+    scores = study.scores.query("backbone == 'qwen2' and variant == 'airl' and policy == 'base'")
     by_seed = [(roc_auc_score(s["correct"], s["reward"]), s["reward"].corr(s["correct"].astype(float)))
                for _, s in scores.groupby("seed")]  # fmt: skip
-    row = table.query("backbone == 'qwen2' and variant == 'airl_dense'").iloc[0]
+    row = table.query("backbone == 'qwen2' and variant == 'airl'").iloc[0]
     assert (row.auroc, row.corr_correct) == pytest.approx(np.mean(by_seed, axis=0), abs=1e-4)
+    best = scores.sort_values("reward").groupby(["seed", "problem"]).last()
+    assert (row.reranked, row.random) == pytest.approx((best.correct.mean(), scores.correct.mean()), abs=1e-4)
     assert {"backbone", "variant", "auroc", "ece", "corr_correct", "corr_format"} <= set(table.columns)
-    assert_intervals(table, auroc="", ece="ece_", corr_correct="corr_correct_", corr_format="corr_format_")
+    prefixes = {name: f"{name}_" for name in ("ece", "corr_correct", "corr_format", "reranked")}
+    assert_intervals(table, auroc="", **prefixes)
+
+
+def test_calibration_is_of_the_logit_and_not_of_the_reward(study):
+    """The reward may be a log-density, whose sigmoid means nothing."""
+    other = study._replace(scores=study.scores.assign(reward=study.scores["reward"] - 50))
+    pd.testing.assert_frame_equal(tables.calibration(other), tables.calibration(study))
+    columns = ["ece", "ece_ci_low", "ece_ci_high"]
+    found, expected = (tables.reward_quality(records, RESAMPLES)[columns] for records in (other, study))
+    pd.testing.assert_frame_equal(found, expected)
+    scores = study.scores.query("backbone == 'qwen2' and variant == 'airl' and policy == 'base'")
+    sure = scores[scores["logit"] > np.log(9)]  # a probability above 0.9
+    row = tables.calibration(study).query("backbone == 'qwen2' and variant == 'airl'").iloc[-1]
+    assert (row.n, row.observed) == (len(sure), pytest.approx(sure["correct"].mean(), abs=1e-4))
+    assert row.predicted == pytest.approx((1 / (1 + np.exp(-sure["logit"]))).mean(), abs=1e-4)
+
+
+def located_rows(study, **where) -> list:
+    """The verdicts that have these values."""
+    rows = study.localisation
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    return list(rows.itertuples())
+
+
+def hit_rate(rows) -> float:
+    """How often the largest score is the first wrong unit's, each problem of a seed weighing the same."""
+    hits: dict[tuple, list[bool]] = {}
+    for r in rows:  # the synthetic scores have no ties
+        hits.setdefault((r.seed, r.problem), []).append(np.argmax(r.unit_scores) == r.first_wrong_unit)
+    return np.mean([np.mean(of_problem) for of_problem in hits.values()])
 
 
 def test_localisation_is_judged_on_the_same_traces(study):
@@ -106,37 +134,36 @@ def test_localisation_is_judged_on_the_same_traces(study):
     assert set(table["detector"]) == {"reward", "logprob", "entropy", "chance"}
     assert set(table["error_source"]) == {"perturbed", "policy"}
     assert (table.groupby(["backbone", "error_source"])["n"].nunique() == 1).all()
+    assert set(table.query("detector == 'reward'")["variant"]) == {"airl"}
+    assert set(table.query("detector != 'reward'")["variant"]) == {""}
     chance = table[table["detector"] == "chance"]
     assert (chance["hit_at_1"] == chance["chance"]).all()
-    rows = study.localisation.query(
-        "backbone == 'llama' and source == 'perturbed' and detector == 'reward' and variant == 'airl_dense'"
-    )
-    hits = [np.argmax(r.unit_scores) == r.first_wrong_unit for r in rows.itertuples()]
-    row = table.query("backbone == 'llama' and error_source == 'perturbed' and detector == 'reward'").iloc[0]
-    assert row.hit_at_1 == pytest.approx(np.mean(hits), abs=1e-4)
+    for source in ("perturbed", "policy"):
+        where = {"backbone": "llama", "policy": "base", "source": source, "detector": "reward"}
+        rows = located_rows(study, **where, variant="airl")
+        row = table.query("backbone == 'llama' and error_source == @source and detector == 'reward'").iloc[0]
+        seeds = {r.seed for r in rows}
+        assert row.n == len(rows) / len(seeds)
+        assert row.hit_at_1 == pytest.approx(hit_rate(rows), abs=1e-4)
     assert_intervals(table, hit_at_1="")
 
 
-def test_ablations_start_with_the_reference(study):
-    table = tables.ablations(study, OVERLAYS, REFERENCE, RESAMPLES)
-    assert {"ablation", "value", "backbone", "pass_at_1", "auroc", "hit_at_1"} <= set(table.columns)
-    settings = table.groupby(["ablation", "backbone"])["value"].agg(list).to_dict()
-    assert settings == {
-        ("perturbations", "llama"): ["2", "0"],
-        ("perturbations", "qwen2"): ["2", "0"],
-        ("boundaries", "qwen2"): ["dense", "sparse"],
-    }
-    assert table.query("value == 'sparse'")["n_seeds"].tolist() == [1]
-    assert_intervals(table, pass_at_1="", auroc="auroc_", hit_at_1="hit_at_1_")
-
-
-def test_a_reward_that_was_not_scored_leaves_its_columns_empty(study):
-    unscored = study._replace(
-        scores=study.scores.query("variant != 'sparse'"),
-        localisation=study.localisation.query("variant != 'sparse'"),
-    )
-    row = tables.ablations(unscored, OVERLAYS, REFERENCE, RESAMPLES).query("value == 'sparse'").iloc[0]
-    assert np.isnan(row.auroc) and np.isnan(row.hit_at_1) and row.pass_at_1 > 0
+def test_localisation_by_kind_adds_the_papers_reward_and_the_errors_of_sft(study):
+    table = tables.localisation_by_kind(study, RESAMPLES)
+    keys = ["backbone", "error_source", "policy", "kind", "detector", "variant"]
+    assert not table.duplicated(keys).any()
+    assert set(table["variant"]) == {"", "airl", "airl_dense"}
+    kinds = table[["error_source", "policy", "kind"]].drop_duplicates().itertuples(index=False, name=None)
+    assert sorted(kinds) == [
+        ("perturbed", "base", "wrong_result"),
+        ("policy", "base", "misreading"),
+        ("policy", "sft", "misreading"),
+    ]
+    for key, (row,) in ((key, rows.itertuples()) for key, rows in table.groupby(keys)):
+        rows = located_rows(study, **dict(zip([*keys[:1], "source", *keys[2:]], key, strict=True)))
+        assert row.hit_at_1 == pytest.approx(hit_rate(rows), abs=1e-4)
+        assert row.n == len(rows) / row.n_seeds
+    assert_intervals(table, hit_at_1="")
 
 
 def test_one_class_alone_has_no_auroc(tmp_path):
@@ -187,6 +214,27 @@ def test_a_score_without_its_sample_is_refused(tmp_path):
     rows = synthetic.read_rows(path)
     synthetic.write_rows(path, [*rows, rows[0] | {"problem": 99}])
     with pytest.raises(ValueError, match="no sample 0 of problem 99"):
+        records.load(tmp_path)
+
+
+def test_rewards_and_policies_away_from_home_are_kept_apart(results, study):
+    for frame, kind in ((study.transfer, ""), (study.long, ".policies")):
+        for backbone in ("llama", "qwen2"):
+            rows = synthetic.read_rows(results / "transfer" / f"{backbone}{kind}.jsonl.gz")
+            found = frame[frame["backbone"] == backbone].drop(columns="backbone").dropna(axis=1)
+            key = ["problem", "sample", "seed", "tested_on" if not kind else "method"]
+            expected = pd.DataFrame(rows).sort_values(key, ignore_index=True)
+            pd.testing.assert_frame_equal(
+                found.sort_values(key, ignore_index=True)[expected.columns], expected
+            )
+    assert list(dict.fromkeys(study.long["method"])) == list(synthetic.METHODS)
+
+
+@pytest.mark.parametrize("lost", ["qwen2.jsonl.gz", "qwen2.policies.jsonl.gz"])
+def test_records_without_the_transfer_say_what_to_run(tmp_path, lost):
+    synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=2, samples=2)
+    (tmp_path / "transfer" / lost).unlink()
+    with pytest.raises(ValueError, match="transfer: no .*make them with `dvc repro`"):
         records.load(tmp_path)
 
 

@@ -18,6 +18,11 @@ def few_steps(settings):
     return settings.sft.model_copy(update={"batch_size": 4, "epochs": 1})
 
 
+def few_demonstrations(settings, **changes):
+    """The AIRL section for the dozen experts."""
+    return settings.airl.model_copy(update={"demonstrations": 12, **changes})
+
+
 def common(settings, tmp_path, full_weights=False):
     adapter = settings.lora.model_copy(update={"full_weights": full_weights})
     return {"adapter": adapter, "seed": 0, "output_dir": tmp_path}
@@ -40,13 +45,14 @@ def changed(model, start) -> set[str]:
 def test_an_unknown_backbone_is_one_clear_line(needs, experts, settings, tmp_path):
     nowhere, given = tmp_path / "qwen3", common(settings, tmp_path)
     sampled = {"max_new_tokens": 4, "temperature": 1.0}
+    airl = few_demonstrations(settings)
     with pytest.raises(FileNotFoundError) as error:
         if needs == "sft":
             training.train_sft(nowhere, experts, settings=settings.sft, **given)
         elif needs == "grpo":
             training.train_grpo(nowhere, experts, settings=settings.grpo, **given, **sampled)
         else:
-            train_airl(nowhere, nowhere, experts, [], settings=settings.airl, **given, **sampled)
+            train_airl(nowhere, nowhere, experts, [], settings=airl, sft_adapter=nowhere, **given, **sampled)
     assert str(error.value).startswith(f"{nowhere}: no backbone here; `dvc repro` makes it")
     assert "\n" not in str(error.value)
 
@@ -105,10 +111,12 @@ def test_grpo_and_airl_take_the_same_number_of_groups_and_steps(backbone, expert
     grpo = training.train_grpo(
         backbone, experts, settings=settings.grpo, **common(settings, tmp_path), **sampled
     )
+    own = few_demonstrations(settings)
     airl = train_airl(
-        backbone, backbone, experts, [], settings=settings.airl, **common(settings, tmp_path), **sampled
-    )
-    for trainer, section in ((grpo, settings.grpo), (airl, settings.airl)):
+        backbone, backbone, experts, [], settings=own, sft_adapter=None,
+        **common(settings, tmp_path), **sampled,
+    )  # fmt: skip
+    for trainer, section in ((grpo, settings.grpo), (airl, own)):
         assert trainer.state.global_step == section.steps
         assert trainer.args.per_device_train_batch_size == section.prompts_per_step * section.group_size
         assert trainer.num_generations == section.group_size
@@ -117,6 +125,35 @@ def test_grpo_and_airl_take_the_same_number_of_groups_and_steps(backbone, expert
     assert "rewards/correct/mean" in grpo.state.log_history[0]
     assert airl.state.log_history[0]["reward"] == 0.0  # the answer's reward weighs nothing
     assert hasattr(airl.reward_model, "save") and not hasattr(grpo, "reward_model")
+
+
+def test_airl_practises_on_demonstrations_and_unlabelled_questions_alike(
+    backbone, experts, settings, tmp_path
+):
+    section = few_demonstrations(settings, demonstrations=4, unlabelled_questions=3, steps=1)
+    trainer = train_airl(
+        backbone, backbone, experts, experts[6:], settings=section, sft_adapter=None,
+        **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
+    )  # fmt: skip
+    rows = [(row["prompt"][-1]["content"], row["trace"]) for row in trainer.train_dataset]
+    assert rows == [(e.question, e.trace) for e in experts[:4]] + [(e.question, "") for e in experts[6:9]]
+
+
+def test_airl_goes_on_from_the_policy_of_sft(sft, backbone, experts, settings, tmp_path):
+    sft.model.save_pretrained(tmp_path / "adapter")
+    lora = {}
+    for start in ("base", "sft"):
+        section = few_demonstrations(settings, start=start, steps=1)  # of learning rate 0, at the first step
+        trainer = train_airl(
+            backbone, backbone, experts, [], settings=section, sft_adapter=tmp_path / "adapter",
+            **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
+        )  # fmt: skip
+        lora[start] = {name: p.detach() for name, p in trainer.model.named_parameters() if "lora_" in name}
+        assert all(p.requires_grad for name, p in trainer.model.named_parameters() if "lora_" in name)
+    was = {name: p.detach() for name, p in sft.model.named_parameters() if "lora_" in name}
+    assert lora["sft"].keys() == was.keys() == lora["base"].keys()
+    assert all(torch.equal(lora["sft"][name], was[name]) for name in was)
+    assert not all(torch.equal(lora["base"][name], was[name]) for name in was)
 
 
 def test_training_and_sampling_show_the_policy_the_same_prompt(sft, experts):
