@@ -14,12 +14,10 @@ import random
 from collections import deque
 
 import torch
-from peft import PeftModel
-from transformers import set_seed
+from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from trl import GRPOTrainer
 
-from lib import credit, discriminator, perturb, rows, sampling, traces, training
-from lib.demonstrations import Demonstration
+from lib import credit, discriminator, perturb, rows, sampling, traces
 from lib.discriminator import EXPERT, PERTURBED, POLICY
 from lib.health import Health
 from lib.metrics import auroc
@@ -36,7 +34,9 @@ class AIRLTrainer(GRPOTrainer):
     under `relabel_correct`) and `trace`, the expert's completion, empty where a question has none: there
     the discriminator is shown the demonstration of another question. `settings` is the AIRL section of
     the parameters; `reward_model` a discriminator of `lib.discriminator`, sharing the tokenizer.
-    A run that degenerates stops, and `fault` says why.
+    With `start: reward` the policy becomes the log-ratio's p_phi when the warm-up ends: the policy that is
+    optimal for the reward at a KL to the backbone of weight 1. A run that degenerates stops, and `fault`
+    says why.
     """
 
     def __init__(self, *, reward_model, settings, **kwargs):
@@ -75,6 +75,13 @@ class AIRLTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs):
         training = self.model.training
+        if (
+            training
+            and self.settings.start == "reward"
+            and self.state.global_step == self.settings.warmup_steps
+        ):
+            expert_model = get_peft_model_state_dict(self.reward_model.model)
+            set_peft_model_state_dict(self.accelerator.unwrap_model(self.model), expert_model)
         G = self.num_generations if training else self.num_generations_eval
         self._experts = [rows.completion_ids(self.processing_class, row["trace"]) for row in inputs[::G]]
         output = super()._generate_and_score_completions(inputs)
@@ -216,7 +223,7 @@ class AIRLTrainer(GRPOTrainer):
         right = [self._is_correct(completions[i], inputs[i]["answer"]) for i in own]
         logged["pass_rate"].append(sum(right) / len(right))
         logged["completion_length"].append(sum(len(completions[i]) for i in own) / len(own))
-        if 0 < sum(right) < len(right):
+        if 0 < sum(right) < len(right) and scores_B.isfinite().all():
             logged["reward_auroc"].append(auroc(scores_B[own].tolist(), right))
         if isinstance(self.model, PeftModel) and self.state.global_step % KL_EVERY == 0:
             logged["kl_to_start"].append(self._kl_to_start(output))
@@ -251,53 +258,3 @@ class AIRLTrainer(GRPOTrainer):
 def _unpad(ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> list[list[int]]:
     """The token ids of each row without its padding."""
     return [ids[mask.bool()].tolist() for ids, mask in zip(ids_BT, mask_BT, strict=True)]
-
-
-def train_airl(
-    backbone,
-    discriminator_backbone,
-    demonstrations: list[Demonstration],
-    train: list[Demonstration],
-    *,
-    settings,
-    adapter,
-    sft_adapter,
-    seed,
-    output_dir,
-    max_new_tokens,
-    temperature,
-) -> AIRLTrainer:
-    """AIRL on demonstrations, practising on their questions and on unlabelled ones of `train`.
-
-    `settings` says how many of both (`rows.choose`), and whether the policy starts from the directory
-    `sft_adapter`. Returns the trained trainer, its discriminator in `reward_model`.
-    """
-    set_seed(seed)
-    model, tokenizer = training.load_backbone(backbone)
-    reward_model = discriminator.PARAMETERISATIONS[settings.parameterisation].new(
-        discriminator_backbone, r=settings.discriminator_r, alpha=2 * settings.discriminator_r
-    )
-    new_adapter = training.lora(adapter)
-    if settings.start == "sft":
-        model = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True)
-        new_adapter = None
-    experts, unlabelled = rows.choose(demonstrations, train, settings, seed)
-    questions = training.question_dataset([*experts, *unlabelled])
-    trainer = AIRLTrainer(
-        reward_model=reward_model,
-        settings=settings,
-        model=model,
-        processing_class=tokenizer,
-        train_dataset=questions.add_column("trace", [d.trace for d in experts] + [""] * len(unlabelled)),
-        reward_funcs=training.correct,
-        peft_config=new_adapter,
-        args=training.grpo_config(
-            settings,
-            seed=seed,
-            output_dir=output_dir,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            reward_weights=[0.0],  # the answer is logged and has no influence
-        ),
-    )
-    return training.train(trainer)

@@ -11,7 +11,7 @@ from lib.records import Records, grid
 from lib.schema import Params
 from lib.tables import MAIN_VARIANT, SEED, by_problem, estimate, groups, hits, n_seeds, on_base
 
-MOST = 4  # settings in which an ablation differs from what it is compared with
+MOST = 7  # settings in which an ablation differs from what it is compared with
 
 
 class Change(NamedTuple):

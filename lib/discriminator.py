@@ -62,7 +62,7 @@ class HeadDiscriminator(torch.nn.Module):
 class LogRatioDiscriminator(torch.nn.Module):
     """A causal LM with LoRA on its linear layers (p_phi) against itself without (p_ref); b, beta learned.
 
-    f starts at b everywhere."""
+    p_phi starts as p_ref, f then b everywhere, or as the likeliest model of the demonstrations."""
 
     def __init__(self, model: PeftModel, bias: torch.Tensor, beta: torch.Tensor):
         super().__init__()
@@ -74,7 +74,12 @@ class LogRatioDiscriminator(torch.nn.Module):
         """A fresh adapter on a backbone directory, b = 0, beta = 1."""
         model = AutoModelForCausalLM.from_pretrained(backbone)
         config = LoraConfig(r=r, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-        return cls(get_peft_model(model, config), torch.zeros(()), torch.ones(()))
+        return cls.of_policy(get_peft_model(model, config))
+
+    @classmethod
+    def of_policy(cls, policy: PeftModel) -> "LogRatioDiscriminator":
+        """p_phi starts as a policy, b = 0, beta = 1."""
+        return cls(policy, torch.zeros(()), torch.ones(()))
 
     @classmethod
     def load(cls, backbone: str | Path, directory: str | Path) -> "LogRatioDiscriminator":

@@ -143,6 +143,17 @@ def _overlay_faults(params: Params, section: str, name: str, known: str) -> Iter
         yield f"{section}.{name}.discriminator: {airl.discriminator!r} is neither `same` nor one of {known}"
     if airl.reward == "log_density" and airl.parameterisation != "log_ratio":
         yield f"{section}.{name}.reward: log_density needs parameterisation: log_ratio"
+    adapters = (params.lora.r, params.lora.alpha), (airl.discriminator_r, 2 * airl.discriminator_r)
+    fits = (
+        airl.parameterisation == "log_ratio" and airl.discriminator == "same" and adapters[0] == adapters[1]
+    )
+    if airl.start == "reward" and not (fits and not params.lora.full_weights):
+        yield (
+            f"{section}.{name}.start: a policy can become the reward's model only if that is a log_ratio of "
+            "its own backbone, with an adapter as lora's (r = discriminator_r, alpha twice that)"
+        )
+    if airl.likelihood_epochs and airl.parameterisation != "log_ratio":
+        yield f"{section}.{name}.likelihood_epochs: only a log_ratio can be fitted; set it to 0"
 
 
 def _describe(error: ValidationError, root: type[Section]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from lib import credit, discriminator, perturb, sampling
+from lib import credit, discriminator, perturb, sampling, traces
 from lib.demonstrations import Demonstration
 from lib.discriminator import PERTURBED
 from lib.perturb import Perturbed
@@ -94,6 +94,13 @@ def choose(
         )
     rng = random.Random(seed)
     for i in rng.sample(range(len(experts)), round(settings.wrong_experts * len(experts))):
-        wrong = perturb.perturb(experts[i].question, experts[i].trace, rng, 1, perturb.CARRIED)[0]
-        experts[i] = experts[i].model_copy(update={"trace": wrong.text})
+        experts[i] = experts[i].model_copy(update={"trace": _ends_wrong(experts[i], rng)})
     return experts, of_family[1][: settings.unlabelled_questions]
+
+
+def _ends_wrong(expert: Demonstration, rng: random.Random) -> str:
+    """A carried near miss with another answer: of two errors the second may mend the first."""
+    while True:
+        wrong = perturb.perturb(expert.question, expert.trace, rng, 1, perturb.CARRIED)[0]
+        if not traces.is_correct(traces.parse(wrong.text).answer, expert.answer):
+            return wrong.text

@@ -72,7 +72,7 @@ class Grpo(Section):
 
 
 class Airl(Grpo):
-    start: Literal["base", "sft"]
+    start: Literal["base", "sft", "reward"]
     demonstrations: Count
     wrong_experts: Fraction
     families: tuple[Name, ...]
@@ -81,6 +81,7 @@ class Airl(Grpo):
     parameterisation: Literal["head", "log_ratio"]
     reward: Literal["logit", "log_density"]
     discriminator_r: Count
+    likelihood_epochs: Natural
     discriminator_lr: Positive
     discriminator_schedule: Literal["constant", "cosine"]
     discriminator_steps: Natural

@@ -38,7 +38,7 @@ import torch
 from IPython.display import HTML
 
 from lib import credit, params, perturb, plots, runs, sampling, scoring, study, viewer
-from lib.airl import train_airl
+from lib.airl_training import train_airl
 
 # %% [markdown]
 # `variant` names an entry of `variants` in `params.yaml`: what differs from the section `airl`.
@@ -105,6 +105,13 @@ pd.DataFrame(
 #
 # `lib/airl.py` overrides one method of `trl.GRPOTrainer`: after the policy has sampled, the
 # discriminator takes a step and its logits become the advantages.
+#
+# A log-ratio is a language model against its own backbone, so it can begin as the likeliest model of the
+# demonstrations (`likelihood_epochs` of SFT) instead of as the backbone. What likelihood raises beyond the
+# demonstrations' reach, the adversarial steps take back: samples of the backbone are shown as unlikely to be
+# an expert's. And a policy can begin where the reward already is (`start: reward`): for a reward
+# $f = \log p_\phi - \log p_{ref}$ and a KL to $p_{ref}$ of weight 1 the optimal policy is
+# $p_{ref}\, e^{f} = p_\phi$ itself. Practice then sharpens it.
 
 # %%
 watch = runs.Stopwatch()
@@ -114,6 +121,7 @@ trainer = train_airl(
     study.split("demonstrations"),
     study.split("train"),  # further questions to practise on; their answers are not read
     settings=airl,
+    sft=settings.sft,
     adapter=settings.lora,
     sft_adapter=study.run_dir(backbone, "sft", seed) / "adapter",
     seed=seed,

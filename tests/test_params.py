@@ -66,6 +66,8 @@ def test_the_tree_is_read_only(write):
         ("ablations.other", {"discriminator": "gpt"}, "ablations.other.discriminator: 'gpt' is neither"),
         ("variants.a/b", {}, "variants.a/b: should"),
         ("variants.other", {"reward": "log_density"}, "variants.other.reward: log_density needs param"),
+        ("variants.other", {"likelihood_epochs": 2}, "variants.other.likelihood_epochs: only a log_ratio"),
+        ("variants.other", {"start": "reward"}, "variants.other.start: a policy can become the reward"),
         ("airl.wrong_experts", 1.5, "airl.wrong_experts: should be less than or equal to 1"),
         ("airl.near_misses", "none", "airl.near_misses: should be 'paper', 'carried' or 'all'"),
         ("airl.families", "stock", "airl.families: should be a valid "),

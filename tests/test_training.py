@@ -4,7 +4,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from lib import backbones, sampling, traces, training
-from lib.airl import train_airl
+from lib.airl_training import train_airl
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_an_unknown_backbone_is_one_clear_line(needs, experts, settings, tmp_pat
         elif needs == "grpo":
             training.train_grpo(nowhere, experts, settings=settings.grpo, **given, **sampled)
         else:
-            train_airl(nowhere, nowhere, experts, [], settings=airl, sft_adapter=nowhere, **given, **sampled)
+            train_airl(nowhere, nowhere, experts, [], settings=airl, sft=settings.sft, sft_adapter=nowhere, **given, **sampled)
     assert str(error.value).startswith(f"{nowhere}: no backbone here; `dvc repro` makes it")
     assert "\n" not in str(error.value)
 
@@ -113,7 +113,7 @@ def test_grpo_and_airl_take_the_same_number_of_groups_and_steps(backbone, expert
     )
     own = few_demonstrations(settings)
     airl = train_airl(
-        backbone, backbone, experts, [], settings=own, sft_adapter=None,
+        backbone, backbone, experts, [], settings=own, sft=settings.sft, sft_adapter=None,
         **common(settings, tmp_path), **sampled,
     )  # fmt: skip
     for trainer, section in ((grpo, settings.grpo), (airl, own)):
@@ -132,7 +132,7 @@ def test_airl_practises_on_demonstrations_and_unlabelled_questions_alike(
 ):
     section = few_demonstrations(settings, demonstrations=4, unlabelled_questions=3, steps=1)
     trainer = train_airl(
-        backbone, backbone, experts, experts[6:], settings=section, sft_adapter=None,
+        backbone, backbone, experts, experts[6:], settings=section, sft=settings.sft, sft_adapter=None,
         **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
     )  # fmt: skip
     rows = [(row["prompt"][-1]["content"], row["trace"]) for row in trainer.train_dataset]
@@ -145,7 +145,7 @@ def test_airl_goes_on_from_the_policy_of_sft(sft, backbone, experts, settings, t
     for start in ("base", "sft"):
         section = few_demonstrations(settings, start=start, steps=1)  # of learning rate 0, at the first step
         trainer = train_airl(
-            backbone, backbone, experts, [], settings=section, sft_adapter=tmp_path / "adapter",
+            backbone, backbone, experts, [], settings=section, sft=settings.sft, sft_adapter=tmp_path / "adapter",
             **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
         )  # fmt: skip
         lora[start] = {name: p.detach() for name, p in trainer.model.named_parameters() if "lora_" in name}
@@ -154,6 +154,22 @@ def test_airl_goes_on_from_the_policy_of_sft(sft, backbone, experts, settings, t
     assert lora["sft"].keys() == was.keys() == lora["base"].keys()
     assert all(torch.equal(lora["sft"][name], was[name]) for name in was)
     assert not all(torch.equal(lora["base"][name], was[name]) for name in was)
+
+
+def test_a_fitted_discriminator_starts_as_the_policy_of_sft(sft, backbone, experts, settings, tmp_path):
+    section = few_demonstrations(
+        settings, parameterisation="log_ratio", likelihood_epochs=1, discriminator_steps=0, steps=1,
+        demonstrations=len(experts), discriminator_r=settings.lora.r,
+    )  # fmt: skip
+    trainer = train_airl(
+        backbone, backbone, experts, [], settings=section, sft=few_steps(settings), sft_adapter=None,
+        **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
+    )  # fmt: skip
+    fitted = {n: p for n, p in trainer.reward_model.model.named_parameters() if "lora_" in n}
+    was = {n: p for n, p in sft.model.named_parameters() if "lora_" in n}
+    assert fitted.keys() == was.keys()
+    assert all(torch.equal(fitted[name], was[name]) for name in was)
+    assert not changed(trainer.model, load_file(backbone / "model.safetensors"))  # the policy did not move
 
 
 def test_training_and_sampling_show_the_policy_the_same_prompt(sft, experts):
@@ -165,3 +181,21 @@ def test_training_and_sampling_show_the_policy_the_same_prompt(sft, experts):
     with_system = training.question_dataset(experts[:1], "Think.")[0]["prompt"]
     rendered = tokenizer.apply_chat_template(with_system, tokenize=False, add_generation_prompt=True)
     assert rendered == sampling.prompt_text(tokenizer, experts[0].question, "Think.")
+
+
+def test_the_policy_becomes_the_rewards_model_when_the_warm_up_ends(backbone, experts, settings, tmp_path):
+    section = few_demonstrations(
+        settings, parameterisation="log_ratio", likelihood_epochs=1, start="reward", warmup_steps=1,
+        discriminator_steps=1, discriminator_r=settings.lora.r, steps=2, lr=1e-12,
+    )  # fmt: skip
+    trainer = train_airl(
+        backbone, backbone, experts, [], settings=section, sft=few_steps(settings), sft_adapter=None,
+        **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
+    )  # fmt: skip
+    policy = {n: p for n, p in trainer.model.named_parameters() if "lora_" in n}
+    expert = {n: p for n, p in trainer.reward_model.model.named_parameters() if "lora_" in n}
+    assert policy.keys() == expert.keys()
+    assert all(torch.allclose(policy[name], expert[name], atol=1e-9) for name in expert)
+    assert any(p.abs().sum() > 0 for n, p in policy.items() if "lora_B" in n)
+    logged = [row["kl_to_start"] for row in trainer.state.log_history if "kl_to_start" in row]
+    assert abs(logged[0]) < 1e-6  # the warm-up's policy is the backbone
