@@ -99,9 +99,15 @@ class LogRatioDiscriminator(torch.nn.Module):
 
     def logits_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """f at the last `width_t` positions, the completion tokens; arbitrary on padding."""
+        return self.logits_of_BT(self.log_density_BT(ids_BL, attention_BL, width_t), ids_BL, attention_BL)
+
+    def logits_of_BT(
+        self, density_BT: torch.Tensor, ids_BL: torch.Tensor, attention_BL: torch.Tensor
+    ) -> torch.Tensor:
+        """f of completions whose log p_phi is known already."""
         with torch.no_grad(), self.model.disable_adapter():
-            reference_BT = self.log_density_BT(ids_BL, attention_BL, width_t)
-        return self.bias + self.beta * (self.log_density_BT(ids_BL, attention_BL, width_t) - reference_BT)
+            reference_BT = self.log_density_BT(ids_BL, attention_BL, density_BT.shape[1])
+        return self.bias + self.beta * (density_BT - reference_BT)
 
     def log_density_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """log p_phi of the completion up to and including each token, nats; positions as `logits_BT`."""
@@ -216,9 +222,10 @@ def score(
         mask_BT, answer_BT, step_ends_BT = unit_masks(units, width_t)
         boundaries_BT = credit.boundaries(boundaries, mask_BT, interval, step_ends_BT)
         inputs = (ids_BL.to(device), attention_BL.to(device), width_t)
-        values_BT = logits_BT = discriminator.logits_BT(*inputs).cpu()
+        values_BT = logits_BT = rewards_BT(discriminator, reward, *inputs)
         if reward == "log_density":
-            values_BT = rewards_BT(discriminator, reward, *inputs).cpu()
+            logits_BT = discriminator.logits_of_BT(values_BT, *inputs[:2])
+        values_BT, logits_BT = values_BT.cpu(), logits_BT.cpu()
         scores_B = trace_score(values_BT, boundaries_BT, mask_BT, answer_BT, gamma)
         logits_B = trace_score(logits_BT, boundaries_BT, mask_BT, answer_BT, None)
         for b, i in enumerate(rows):

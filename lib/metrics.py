@@ -285,6 +285,30 @@ def localisation_hits(unit_scores: Sequence[Sequence[float]], first_wrong_unit: 
     return np.array(hits, dtype=float)
 
 
+def first_above(scores: Sequence[float], threshold: float) -> np.ndarray:
+    """A trace's unit scores made to point at the first above the threshold; unchanged if none is."""
+    scores = np.asarray(scores, dtype=float)
+    above = scores > threshold
+    return np.eye(len(scores))[above.argmax()] if above.any() else scores
+
+
+def best_threshold(
+    unit_scores: Sequence[Sequence[float]], first_wrong_unit: Sequence[int], candidates: int = 200
+) -> float:
+    """The threshold with the most hits of `first_above`, of `candidates` quantiles of the scores.
+
+    Among equally good ones the middle one.
+    """
+    every = np.concatenate([np.asarray(scores, dtype=float) for scores in unit_scores])
+    levels = np.quantile(every, np.linspace(0, 1, candidates), method="nearest")
+    hits = [
+        localisation_hits([first_above(s, level) for s in unit_scores], first_wrong_unit).sum()
+        for level in levels
+    ]
+    best = np.flatnonzero(np.isclose(hits, max(hits)))
+    return float(levels[best[len(best) // 2]])
+
+
 def chance(unit_scores: Sequence[Sequence[float]]) -> np.ndarray:
     """The hit rate of pointing at a unit at random: 1 / number of units."""
     return np.array([1.0 / len(scores) for scores in unit_scores])

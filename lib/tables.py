@@ -214,6 +214,7 @@ def on_base(records: Records) -> pd.DataFrame:
 def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
     """First wrong unit found: backbone, detector, error_source, variant, hit_at_1, .., chance, n.
 
+    `hit_at_1` is of the first unit above the detector's threshold, `largest_hit_at_1` of its largest score.
     n counts the wrong traces a seed's detector judges: near misses of experts, and the base policy's own.
     `variant` names the reward that detector `reward` reads; detector `chance` points at any unit of the
     same traces.
@@ -229,11 +230,17 @@ def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
         judged = [(name, group[group["detector"] == name]) for name in ("reward", "logprob", "entropy")]
         for detector, found in [*judged, ("chance", judged[0][1])]:
             by_chance = metrics.chance(found["unit_scores"])
-            found_hits = by_chance if detector == "chance" else hits(found)
+            found_hits = largest_hits = by_chance
+            if detector != "chance":
+                found_hits = hits(found)
+                largest_hits = metrics.localisation_hits(
+                    found["unit_scores"], found["first_wrong_unit"].astype(int)
+                )
             interval = by_problem(found, found_hits, n_resamples)
             row = {"backbone": key["backbone"], "detector": detector, "error_source": key["error_source"]}
             row |= {"variant": MAIN_VARIANT if detector == "reward" else ""}
             row |= estimate("hit_at_1", interval, first=True) | n_seeds(found)
+            row |= estimate("largest_hit_at_1", by_problem(found, largest_hits, n_resamples))
             table.append(
                 row
                 | {
@@ -259,7 +266,11 @@ def localisation_by_kind(records: Records, n_resamples: int) -> pd.DataFrame:
 
 
 def hits(rows: pd.DataFrame) -> np.ndarray:
-    return metrics.localisation_hits(rows["unit_scores"], rows["first_wrong_unit"].astype(int))
+    pointed = [
+        metrics.first_above(scores, threshold)
+        for scores, threshold in zip(rows["unit_scores"], rows["threshold"], strict=True)
+    ]
+    return metrics.localisation_hits(pointed, rows["first_wrong_unit"].astype(int))
 
 
 def by_problem(rows: pd.DataFrame, values: np.ndarray, n_resamples: int) -> tuple[float, float, float]:

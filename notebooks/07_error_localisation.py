@@ -15,11 +15,13 @@
 # %% [markdown]
 # # 7. The reward as a pointer: where is the first wrong step?
 #
-# A dense reward should fall where a trace goes wrong: the detector points at the unit with the
-# largest drop $r_{k-1} - r_k$ of the reward. It is asked about two kinds of wrong traces: perturbed
-# experts, and the own wrong samples of the base policy and of the SFT policy. Two detectors that need no
-# reward are asked on the same units: the least likely token (log-probability) and the least certain one
-# (entropy), both under the policy that erred. No slack: a hit is the exact first wrong unit.
+# A dense reward should fall where a trace goes wrong: the detector points at the first unit over which it
+# falls by more than a threshold, $r_{k-1} - r_k > \tau$. (The largest fall may be of a second error.) It is
+# asked about two kinds of wrong traces: perturbed experts, and the own wrong samples of the base policy and
+# of the SFT policy. Two detectors that need no reward are asked on the same units: the least likely token
+# (log-probability) and the least certain one (entropy), both under the policy that erred. Each detector's
+# threshold is the one that finds most of the perturbed experts of the validation problems. No slack: a hit
+# is the exact first wrong unit.
 
 # %%
 import os
@@ -33,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd
 from peft import PeftModel
 
-from lib import metrics, params, scoring, study, training
+from lib import localisation, metrics, params, scoring, study, tables, training
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -53,10 +55,14 @@ problems = study.split("test")
 
 # %%
 first = settings.seeds[0]
-wrong = scoring.wrong_traces(problems, study.samples(backbone, "base", first), settings.data.seed)
-wrong_of = {"base": wrong, "sft": scoring.wrong_traces([], study.samples(backbone, "sft", first), 0)}
+wrong = localisation.wrong_traces(problems, study.samples(backbone, "base", first), settings.data.seed)
+wrong_of = {"base": wrong, "sft": localisation.wrong_traces([], study.samples(backbone, "sft", first), 0)}
 counts = {policy: pd.DataFrame(rows).groupby(["source", "kind"]).size() for policy, rows in wrong_of.items()}
 pd.DataFrame(counts).fillna(0).astype(int)
+
+# %%
+validation = study.split("validation")
+known_errors = localisation.wrong_traces(validation, [], settings.data.seed)
 
 # %% [markdown]
 # ## The detectors
@@ -66,24 +72,31 @@ rows = []
 for policy, of_policy in wrong_of.items():
     if policy == "sft":
         model = PeftModel.from_pretrained(model, study.run_dir(backbone, "sft", first) / "adapter")
-    detected = scoring.detect_by_likelihood(model, tokenizer, problems, of_policy, settings)
+    known = localisation.detect_by_likelihood(model, tokenizer, validation, known_errors, settings)
+    detected = localisation.detect_by_likelihood(model, tokenizer, problems, of_policy, settings)
+    detected = localisation.calibrated(detected, known)
     rows += [{**row, "policy": policy, "variant": "", "seed": first} for row in detected]
 for variant in settings.variants:
     airl = settings.airl_variant(variant)
     for seed in settings.seeds:
         reward_model = scoring.load_discriminator(backbone, variant, seed, settings)
+        detector = (reward_model, tokenizer)
+        known = localisation.detect_by_reward(*detector, validation, known_errors, airl, settings)
         for policy, of_policy in wrong_of.items():
-            detected = scoring.detect_by_reward(reward_model, tokenizer, problems, of_policy, airl, settings)
+            detected = localisation.detect_by_reward(*detector, problems, of_policy, airl, settings)
+            detected = localisation.calibrated(detected, known)
             rows += [{**row, "policy": policy, "variant": variant, "seed": seed} for row in detected]
-scoring.write_localisation(backbone, rows)
+localisation.write(backbone, rows)
 
 # %% [markdown]
 # ## Hits
 #
-# The fraction of traces in which the detector points at the first wrong unit, beside chance.
+# The fraction of traces in which the detector points at the first wrong unit, beside the largest score
+# without a threshold, and chance.
 
 # %%
 table = pd.DataFrame(rows)
-table["hit_at_1"] = metrics.localisation_hits(table["unit_scores"], table["first_wrong_unit"])
+table["hit_at_1"] = tables.hits(table)
+table["largest"] = metrics.localisation_hits(table["unit_scores"], table["first_wrong_unit"])
 table["chance"] = metrics.chance(table["unit_scores"])
-table.groupby(["source", "policy", "detector", "variant"])[["hit_at_1", "chance"]].mean().round(3)
+table.groupby(["source", "policy", "detector", "variant"])[["hit_at_1", "largest", "chance"]].mean().round(3)

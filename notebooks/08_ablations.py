@@ -19,7 +19,7 @@
 # (sparse, interval, step), how large the discriminator is, whether it learns at all, and whether
 # near misses are shown to it. The main comparison, with and without perturbations on every
 # backbone and seed, are the variants of notebook 4; this notebook trains one further ablation.
-# Nothing is chosen by its outcome, so it looks at no validation question.
+# Nothing is chosen by its outcome, so its policy answers no validation question.
 
 # %%
 import os
@@ -30,7 +30,7 @@ ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
-from lib import params, plots, runs, scoring, study
+from lib import localisation, params, plots, runs, scoring, study
 from lib.airl_training import train_airl
 
 # %% [markdown]
@@ -94,7 +94,13 @@ scoring.write_scores(
     f"{backbone}.{ablation}.seed{seed}", [{**where, "policy": "base", **row} for row in scores]
 )
 
-wrong = scoring.wrong_traces(problems, [], settings.data.seed)
-detected = scoring.detect_by_reward(*arguments, wrong, airl, settings)
+validation = study.split("validation")
+test_errors, known_errors = (
+    localisation.detect_by_reward(
+        *arguments[:2], of_split, localisation.wrong_traces(of_split, [], settings.data.seed), airl, settings
+    )
+    for of_split in (problems, validation)
+)
+detected = localisation.calibrated(test_errors, known_errors)
 where |= {"policy": "base"}
-scoring.write_localisation(f"{backbone}.{ablation}.seed{seed}", [{**row, **where} for row in detected])
+localisation.write(f"{backbone}.{ablation}.seed{seed}", [{**row, **where} for row in detected])

@@ -130,9 +130,9 @@ def localisation_rows(
     }
     if variant:
         drops = [rng.gauss(1.5 if unit == wrong else 0.0, 0.7) for unit in range(units)]
-        return [shared | {"detector": "reward", "unit_scores": drops}]
+        return [shared | {"detector": "reward", "unit_scores": drops, "threshold": 0.5}]
     return [
-        shared | {"detector": detector, "unit_scores": [rng.random() for _ in range(units)]}
+        shared | {"detector": detector, "unit_scores": [rng.random() for _ in range(units)], "threshold": 0.5}
         for detector in ("logprob", "entropy")
     ]
 

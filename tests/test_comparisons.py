@@ -64,7 +64,16 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
             "reference": {},
             "sparse": {"boundaries": "sparse"},
             "paper_like": {"gamma": 0.9, "lr": 0.001, "steps": 200, "perturbations": 1},
-            "far": {"gamma": 0.1, "lr": 0.1, "beta": 0.1, "interval": 3, "loss": "wgan"},
+            "far": {
+                "gamma": 0.1,
+                "lr": 0.1,
+                "beta": 0.1,
+                "interval": 3,
+                "loss": "wgan",
+                "group_size": 4,
+                "replay": 1,
+                "labels": "from_first_error",
+            },  # fmt: skip
         },
         sft_ablations={"sft_16": {"demonstrations": 16, "epochs": 80}},
         ablation_runs={"variant": "airl", "changes": {"steps": 60}, "backbones": ["qwen2"], "seeds": [0]},

@@ -4,6 +4,8 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lib import metrics
 
@@ -190,3 +192,21 @@ def test_localisation_by_hand():
     assert metrics.chance(scores).tolist() == pytest.approx([1 / 3, 1 / 2, 1 / 3, 1 / 3])
     with pytest.raises(ValueError, match="first wrong unit 2 of a trace with 2"):
         metrics.localisation_hits([[0.0, 1.0]], [2])
+
+
+def test_the_first_score_above_the_threshold_points():
+    assert metrics.first_above([0.1, 2.0, 3.0], 1.0).tolist() == [0, 1, 0]
+    assert metrics.first_above([0.1, 2.0, 3.0], 5.0).tolist() == [0.1, 2.0, 3.0]  # the largest stands
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.integers(0, 9), min_size=3, max_size=3), st.integers(0, 2)), min_size=1)
+)
+def test_no_threshold_finds_more_than_the_best(traces):
+    scores, truth = [s for s, _ in traces], [t for _, t in traces]
+
+    def found(threshold: float) -> float:
+        return metrics.localisation_hits([metrics.first_above(s, threshold) for s in scores], truth).sum()
+
+    best = found(metrics.best_threshold(scores, truth, candidates=3 * len(scores)))
+    assert best == pytest.approx(max(found(level) for level in {x for s in scores for x in s}))

@@ -121,10 +121,15 @@ def located_rows(study, **where) -> list:
 
 
 def hit_rate(rows) -> float:
-    """How often the largest score is the first wrong unit's, each problem of a seed weighing the same."""
+    """How often the first score above the threshold, or else the largest, is the first wrong unit's.
+
+    Each problem of a seed weighs the same.
+    """
     hits: dict[tuple, list[bool]] = {}
     for r in rows:  # the synthetic scores have no ties
-        hits.setdefault((r.seed, r.problem), []).append(np.argmax(r.unit_scores) == r.first_wrong_unit)
+        above = [unit for unit, score in enumerate(r.unit_scores) if score > r.threshold]
+        pointed = above[0] if above else np.argmax(r.unit_scores)
+        hits.setdefault((r.seed, r.problem), []).append(pointed == r.first_wrong_unit)
     return np.mean([np.mean(of_problem) for of_problem in hits.values()])
 
 

@@ -52,7 +52,10 @@ def test_an_unknown_backbone_is_one_clear_line(needs, experts, settings, tmp_pat
         elif needs == "grpo":
             training.train_grpo(nowhere, experts, settings=settings.grpo, **given, **sampled)
         else:
-            train_airl(nowhere, nowhere, experts, [], settings=airl, sft=settings.sft, sft_adapter=nowhere, **given, **sampled)
+            train_airl(
+                nowhere, nowhere, experts, [], settings=airl, sft=settings.sft, sft_adapter=nowhere,
+                **given, **sampled,
+            )  # fmt: skip
     assert str(error.value).startswith(f"{nowhere}: no backbone here; `dvc repro` makes it")
     assert "\n" not in str(error.value)
 
@@ -145,8 +148,8 @@ def test_airl_goes_on_from_the_policy_of_sft(sft, backbone, experts, settings, t
     for start in ("base", "sft"):
         section = few_demonstrations(settings, start=start, steps=1)  # of learning rate 0, at the first step
         trainer = train_airl(
-            backbone, backbone, experts, [], settings=section, sft=settings.sft, sft_adapter=tmp_path / "adapter",
-            **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
+            backbone, backbone, experts, [], settings=section, sft=settings.sft,
+            sft_adapter=tmp_path / "adapter", **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
         )  # fmt: skip
         lora[start] = {name: p.detach() for name, p in trainer.model.named_parameters() if "lora_" in name}
         assert all(p.requires_grad for name, p in trainer.model.named_parameters() if "lora_" in name)
