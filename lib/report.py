@@ -46,11 +46,12 @@ METHOD = """A discriminator reads question and trace and gives a logit at every 
 expert traces and low on the policy's samples and on rule-made near misses of the experts. In the paper it has
 a classification head; its logits are the policy's reward, normalised within a group of samples and discounted
 backwards, in the place of graded answers in GRPO (“AIRL dense”). In the study's own form (“AIRL”) its logit
-is a log-ratio of two language models, a trained and a frozen one, so that the trained one becomes a model of
-the expert; a near miss is called wrong from its first wrong token on; the policy's reward is the log-density
-of the expert model, its return at a step what is still to come, compared with the group's at the same step;
-and the policy practises on further questions that have neither a trace nor an answer. SFT imitates the same
-demonstrations; GRPO on true answers is the upper bound."""
+is a log-ratio of two language models, a trained and a frozen one: the trained one starts from SFT on the
+demonstrations, becomes a model of the expert, and is where the policy starts in its turn; a near miss is
+called wrong from its first wrong token on; the policy's reward is the log-density of the expert model, its
+return at a step what is still to come, compared with the group's at the same step; and the policy practises
+on further questions that have neither a trace nor an answer. SFT imitates the same demonstrations; GRPO on
+true answers is the upper bound."""
 READING = """Intervals are 95% bootstrap intervals over problems and seeds. “Intervals apart” means
 that two of them do not touch; where they overlap, nothing is claimed."""
 
@@ -207,7 +208,7 @@ def _budget(settings: Params) -> str:
     sizes = [f"{of.steps} steps of {of.prompts_per_step} x {of.group_size} samples" for of in (short, full)]
     return (
         f"Ablations of AIRL are runs of {sizes[0]}, against the {sizes[1]} of the main one, and are compared "
-        "with a reference as short; only the numbers of demonstrations are full runs."
+        "with a reference as short; those of SFT are full runs."
     )
 
 
