@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from lib.schema import Airl, Params, Section, Sft, merge
+from lib.schema import Airl, Lora, Params, Section, Sft, merge
 
 TRAINED_WITHOUT_REWARD = ("base", "sft", "grpo")
 
@@ -141,19 +141,21 @@ def _overlay_faults(params: Params, section: str, name: str, known: str) -> Iter
         yield f"{section}.{name}.demonstrations: data.demonstrations is {params.data.demonstrations}"
     if airl.discriminator not in ("same", *params.backbones):
         yield f"{section}.{name}.discriminator: {airl.discriminator!r} is neither `same` nor one of {known}"
-    if airl.reward == "log_density" and airl.parameterisation != "log_ratio":
-        yield f"{section}.{name}.reward: log_density needs parameterisation: log_ratio"
-    adapters = (params.lora.r, params.lora.alpha), (airl.discriminator_r, 2 * airl.discriminator_r)
-    fits = (
-        airl.parameterisation == "log_ratio" and airl.discriminator == "same" and adapters[0] == adapters[1]
-    )
-    if airl.start == "reward" and not (fits and not params.lora.full_weights):
+    elif airl.start == "reward" and not _can_be_a_policy(airl, params.lora):
         yield (
             f"{section}.{name}.start: a policy can become the reward's model only if that is a log_ratio of "
             "its own backbone, with an adapter as lora's (r = discriminator_r, alpha twice that)"
         )
+    if airl.reward == "log_density" and airl.parameterisation != "log_ratio":
+        yield f"{section}.{name}.reward: log_density needs parameterisation: log_ratio"
     if airl.likelihood_epochs and airl.parameterisation != "log_ratio":
         yield f"{section}.{name}.likelihood_epochs: only a log_ratio can be fitted; set it to 0"
+
+
+def _can_be_a_policy(airl: Airl, lora: Lora) -> bool:
+    """Whether the discriminator's trained model has the policy's backbone and adapter."""
+    of_policy = Lora(r=airl.discriminator_r, alpha=2 * airl.discriminator_r, full_weights=False)
+    return airl.parameterisation == "log_ratio" and airl.discriminator == "same" and lora == of_policy
 
 
 def _describe(error: ValidationError, root: type[Section]) -> Iterator[str]:
