@@ -131,13 +131,14 @@ def transfer(records: Records, families: list[str], settings: Params, n_resample
     """
     base = on_base(records).assign(family=[families[p] for p in on_base(records)["problem"]])
     steps = f"{min(settings.data.steps)}-{max(settings.data.steps)} steps"
-    long_steps = f"{'-'.join(map(str, settings.data.long_steps))} steps"  # as notebook 9 writes it
     table = []
     for key, rows in groups(base[base["variant"] == MAIN_VARIANT], "backbone"):
         away = records.transfer[records.transfer["backbone"] == key["backbone"]]
         table.append(key | {"trained_on": steps, "tested_on": steps} | _gain(rows, n_resamples))
         for tested, there in groups(away, "tested_on"):
-            trained_on = steps if tested["tested_on"] == long_steps else f"samples of {key['backbone']}"
+            trained_on = steps
+            if tested["tested_on"].startswith("samples of "):
+                trained_on = f"samples of {key['backbone']}"
             table.append(key | {"trained_on": trained_on} | tested | _gain(there, n_resamples))
     trained = {name: settings.airl_variant(name).families for name in settings.ablations}
     for key, rows in groups(base, "backbone", "variant", "family"):

@@ -119,7 +119,7 @@ def _sft_faults(params: Params) -> Iterator[str]:
     for name in params.sft_ablations:
         if name in taken:
             yield f"sft_ablations.{name}: the name is taken; choose another"
-    for name in {"sft": {}} | params.sft_ablations:
+    for name in ("sft", *params.sft_ablations):
         where = "sft" if name == "sft" else f"sft_ablations.{name}"
         try:
             sft = params.sft_variant(name)

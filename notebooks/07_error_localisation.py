@@ -82,10 +82,12 @@ for variant in settings.variants:
         reward_model = scoring.load_discriminator(backbone, variant, seed, settings)
         detector = (reward_model, tokenizer)
         known = localisation.detect_by_reward(*detector, validation, known_errors, airl, settings)
-        for policy, of_policy in wrong_of.items():
-            detected = localisation.detect_by_reward(*detector, problems, of_policy, airl, settings)
-            detected = localisation.calibrated(detected, known)
-            rows += [{**row, "policy": policy, "variant": variant, "seed": seed} for row in detected]
+        detected = [
+            {**row, "policy": policy, "variant": variant, "seed": seed}
+            for policy, of_policy in wrong_of.items()
+            for row in localisation.detect_by_reward(*detector, problems, of_policy, airl, settings)
+        ]
+        rows += localisation.calibrated(detected, known)
 localisation.write(backbone, rows)
 
 # %% [markdown]

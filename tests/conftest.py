@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from lib import backbones, demonstrations, params, world
+from lib import backbones, demonstrations, discriminator, params, traces, world
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -58,3 +58,21 @@ def experts():
 def settings():
     """The parameters of the profile `tiny`."""
     return params.validate(params.apply_profile(ROOT / "params.yaml", "tiny"), "params.yaml")
+
+
+@pytest.fixture(scope="module")
+def reward_model(backbone):
+    """A head whose adapter has learned nothing yet."""
+    torch.manual_seed(0)
+    return discriminator.HeadDiscriminator.new(backbone, r=2, alpha=4)
+
+
+@pytest.fixture
+def sample_rows(experts):
+    """Two samples a problem: the expert's own trace, and one that is wrong in its first step."""
+    rows = []
+    for problem, expert in enumerate(experts):
+        for sample, text in enumerate([expert.trace, traces.render(["1+1=3 beads"], "3")]):
+            wrong = world.first_wrong_unit(text, expert.trace)
+            rows.append({"problem": problem, "sample": sample, "text": text, "first_wrong_unit": wrong})
+    return rows

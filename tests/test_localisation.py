@@ -1,7 +1,6 @@
 import random
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -9,24 +8,8 @@ from hypothesis import strategies as st
 from lib import discriminator, localisation, perturb, runs, sampling, study, traces, training, world
 
 
-@pytest.fixture(scope="module")
-def reward_model(backbone):
-    torch.manual_seed(0)
-    return discriminator.HeadDiscriminator.new(backbone, r=2, alpha=4)
-
-
-def sample_rows(experts):
-    """Two samples a problem: the expert's own trace, and one that is wrong in its first step."""
-    rows = []
-    for problem, expert in enumerate(experts):
-        for sample, text in enumerate([expert.trace, traces.render(["1+1=3 beads"], "3")]):
-            wrong = world.first_wrong_unit(text, expert.trace)
-            rows.append({"problem": problem, "sample": sample, "text": text, "first_wrong_unit": wrong})
-    return rows
-
-
-def test_wrong_traces_point_at_the_unit_the_worlds_checker_finds(experts):
-    rows = sample_rows(experts)
+def test_wrong_traces_point_at_the_unit_the_worlds_checker_finds(experts, sample_rows):
+    rows = sample_rows
     wrong = localisation.wrong_traces(experts, rows, seed=0)
     perturbed = [w for w in wrong if w["source"] == "perturbed"]
     assert [(w["problem"], w["sample"]) for w in perturbed] == [(i, j) for i in range(12) for j in range(2)]

@@ -1,23 +1,7 @@
 import pytest
 import torch
 
-from lib import discriminator, scoring, study, traces, world
-
-
-@pytest.fixture(scope="module")
-def reward_model(backbone):
-    torch.manual_seed(0)
-    return discriminator.HeadDiscriminator.new(backbone, r=2, alpha=4)
-
-
-def sample_rows(experts):
-    """Two samples a problem: the expert's own trace, and one that is wrong in its first step."""
-    rows = []
-    for problem, expert in enumerate(experts):
-        for sample, text in enumerate([expert.trace, traces.render(["1+1=3 beads"], "3")]):
-            wrong = world.first_wrong_unit(text, expert.trace)
-            rows.append({"problem": problem, "sample": sample, "text": text, "first_wrong_unit": wrong})
-    return rows
+from lib import discriminator, scoring, study, traces
 
 
 def test_a_missing_discriminator_is_one_clear_line(settings, backbone, tmp_path, monkeypatch):
@@ -48,8 +32,10 @@ def test_the_discriminators_backbone(settings):
     assert scoring.discriminator_backbone(other, "llama") == "qwen2_small"
 
 
-def test_samples_are_scored_in_order_and_few_keep_their_tokens(reward_model, tokenizer, experts, settings):
-    rows = sample_rows(experts)
+def test_samples_are_scored_in_order_and_few_keep_their_tokens(
+    reward_model, tokenizer, experts, sample_rows, settings
+):
+    rows = sample_rows
     scored = scoring.score_samples(reward_model, tokenizer, experts, rows, settings.airl, settings)
     kept = settings.evaluation.token_records
     assert 0 < kept < len(experts)
