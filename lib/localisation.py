@@ -88,18 +88,22 @@ def detect_by_likelihood(
     return rows
 
 
-def calibrated(rows: list[dict], near_misses: list[dict]) -> list[dict]:
-    """`rows` with their detector's threshold: the one that finds most of the near misses it was shown.
+def calibrated(rows: list[dict], known: list[dict]) -> list[dict]:
+    """`rows` with their detector's threshold: the one that finds most of the `known` errors of their source.
 
-    `near_misses` are rows of the same detectors on traces whose first wrong unit a rule knows.
+    A perturbed trace goes wrong once and is wrong by much; a policy's own errors need a threshold of their
+    own. Raises ValueError if none is known of a detector and source.
     """
-    thresholds = {}
-    for detector in {row["detector"] for row in rows}:
-        shown = [row for row in near_misses if row["detector"] == detector]
-        thresholds[detector] = metrics.best_threshold(
-            [row["unit_scores"] for row in shown], [row["first_wrong_unit"] for row in shown]
+    shown, thresholds = {}, {}
+    for row in known:
+        shown.setdefault((row["detector"], row["source"]), []).append(row)
+    for key in sorted({(row["detector"], row["source"]) for row in rows}):
+        if key not in shown:
+            raise ValueError(f"localisation: no known errors of source {key[1]!r} for detector {key[0]!r}")
+        thresholds[key] = metrics.best_threshold(
+            [row["unit_scores"] for row in shown[key]], [row["first_wrong_unit"] for row in shown[key]]
         )
-    return [{**row, "threshold": round(thresholds[row["detector"]], 4)} for row in rows]
+    return [{**row, "threshold": round(thresholds[row["detector"], row["source"]], 4)} for row in rows]
 
 
 def write(name: str, rows: list[dict]) -> None:

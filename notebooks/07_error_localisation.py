@@ -20,8 +20,9 @@
 # asked about two kinds of wrong traces: perturbed experts, and the own wrong samples of the base policy and
 # of the SFT policy. Two detectors that need no reward are asked on the same units: the least likely token
 # (log-probability) and the least certain one (entropy), both under the policy that erred. Each detector's
-# threshold is the one that finds most of the perturbed experts of the validation problems. No slack: a hit
-# is the exact first wrong unit.
+# threshold is the one that finds most known errors of the same source on validation problems: perturbed
+# experts for the one, wrong samples of the same policy for the other. No slack: a hit is the exact first
+# wrong unit.
 
 # %%
 import os
@@ -34,6 +35,7 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd
 from peft import PeftModel
+from transformers import set_seed
 
 from lib import localisation, metrics, params, scoring, study, tables, training
 
@@ -60,34 +62,39 @@ wrong_of = {"base": wrong, "sft": localisation.wrong_traces([], study.samples(ba
 counts = {policy: pd.DataFrame(rows).groupby(["source", "kind"]).size() for policy, rows in wrong_of.items()}
 pd.DataFrame(counts).fillna(0).astype(int)
 
-# %%
-validation = study.split("validation")
-known_errors = localisation.wrong_traces(validation, [], settings.data.seed)
-
 # %% [markdown]
 # ## The detectors
+#
+# The errors known on validation, from which the thresholds come, are of the same two sources.
 
 # %%
-rows = []
-for policy, of_policy in wrong_of.items():
+validation = study.split("validation")
+set_seed(settings.data.seed)
+known_of, rows = {}, []
+for policy, wrong in wrong_of.items():
     if policy == "sft":
         model = PeftModel.from_pretrained(model, study.run_dir(backbone, "sft", first) / "adapter")
-    known = localisation.detect_by_likelihood(model, tokenizer, validation, known_errors, settings)
-    detected = localisation.detect_by_likelihood(model, tokenizer, problems, of_policy, settings)
+    samples = study.sample(model, tokenizer, validation[:50], settings)
+    known_of[policy] = localisation.wrong_traces(
+        validation if policy == "base" else [], samples, settings.data.seed
+    )
+    known = localisation.detect_by_likelihood(model, tokenizer, validation, known_of[policy], settings)
+    detected = localisation.detect_by_likelihood(model, tokenizer, problems, wrong, settings)
     detected = localisation.calibrated(detected, known)
     rows += [{**row, "policy": policy, "variant": "", "seed": first} for row in detected]
+
+# %%
 for variant in settings.variants:
     airl = settings.airl_variant(variant)
     for seed in settings.seeds:
         reward_model = scoring.load_discriminator(backbone, variant, seed, settings)
-        detector = (reward_model, tokenizer)
-        known = localisation.detect_by_reward(*detector, validation, known_errors, airl, settings)
-        detected = [
-            {**row, "policy": policy, "variant": variant, "seed": seed}
-            for policy, of_policy in wrong_of.items()
-            for row in localisation.detect_by_reward(*detector, problems, of_policy, airl, settings)
-        ]
-        rows += localisation.calibrated(detected, known)
+        for policy, wrong in wrong_of.items():
+            known, detected = (
+                localisation.detect_by_reward(reward_model, tokenizer, of_split, traces, airl, settings)
+                for of_split, traces in ((validation, known_of[policy]), (problems, wrong))
+            )
+            detected = localisation.calibrated(detected, known)
+            rows += [{**row, "policy": policy, "variant": variant, "seed": seed} for row in detected]
 localisation.write(backbone, rows)
 
 # %% [markdown]

@@ -109,17 +109,31 @@ def test_an_unlikely_token_points_at_its_unit(monkeypatch, tokenizer, experts, s
         assert row["unit_scores"].index(max(row["unit_scores"])) == row["first_wrong_unit"]
 
 
-def test_each_detector_gets_the_threshold_that_finds_its_near_misses():
-    def row(detector, scores, unit):
-        return {"detector": detector, "unit_scores": scores, "first_wrong_unit": unit}
+def _verdict(detector, source, scores, unit):
+    return {"detector": detector, "source": source, "unit_scores": scores, "first_wrong_unit": unit}
 
-    known = [row("logprob", [0.1, 2.0, 3.0], 1), row("logprob", [0.2, 0.1, 1.5], 2)]
-    known += [row("entropy", [0.3, 0.4, 0.1], 1), row("entropy", [0.35, 0.1, 0.1], 0)]
-    rows = [row("logprob", [1.0, 9.0], 1), row("entropy", [1.0, 9.0], 1)]
+
+def test_each_detector_gets_the_threshold_that_finds_the_known_errors_of_the_source():
+    known = [
+        _verdict("logprob", "policy", [0.1, 2.0, 3.0], 1),
+        _verdict("logprob", "policy", [0.2, 0.1, 1.5], 2),
+        _verdict("logprob", "perturbed", [3.0, 7.0, 8.0], 1),
+        _verdict("entropy", "policy", [0.3, 0.4, 0.1], 1),
+        _verdict("entropy", "policy", [0.35, 0.1, 0.1], 0),
+    ]
+    asked = [("logprob", "policy"), ("entropy", "policy"), ("logprob", "perturbed")]
+    rows = [_verdict(*key, [1.0, 9.0], 1) for key in asked]
     found = localisation.calibrated(rows, known)
     assert [{key: r[key] for key in rows[0]} for r in found] == rows
     assert 0.2 <= found[0]["threshold"] < 2.0  # below, the second trace is missed; above, the first
     assert 0.3 <= found[1]["threshold"]
+    assert 3.0 <= found[2]["threshold"] < 7.0
+
+
+def test_errors_of_a_source_without_a_known_one_are_named():
+    known = [_verdict("reward", "perturbed", [0.0, 1.0], 1)]
+    with pytest.raises(ValueError, match="no known errors of source 'policy' for detector 'reward'"):
+        localisation.calibrated([_verdict("reward", "policy", [0.0, 1.0], 1)], known)
 
 
 def test_written_rows_come_back(tmp_path, monkeypatch):
