@@ -10,14 +10,16 @@ their own question, and one that changes nothing is never used; the discriminato
 to its own longest row and holds `policy_per_prompt` samples of a group, not all.
 """
 
+import json
 import random
 from collections import deque
+from pathlib import Path
 
 import torch
+from accelerate.utils import gather_object
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
-from trl import GRPOTrainer
 
-from lib import credit, discriminator, perturb, rows, sampling, traces
+from lib import checkpoints, credit, discriminator, perturb, rows, runs, sampling, traces
 from lib.discriminator import EXPERT, PERTURBED, POLICY
 from lib.health import Health
 from lib.metrics import auroc
@@ -27,7 +29,7 @@ KL_EVERY = 5  # steps between two estimates of the KL to the backbone; each cost
 REPLAYED_STEPS = 50  # how many steps back a replayed policy sample may come from
 
 
-class AIRLTrainer(GRPOTrainer):
+class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
     """GRPO whose advantages come from a discriminator that is trained alongside.
 
     The dataset has the columns `prompt`, `answer` (logged as pass rate; it reaches the reward only
@@ -36,7 +38,8 @@ class AIRLTrainer(GRPOTrainer):
     the parameters; `reward_model` a discriminator of `lib.discriminator`, sharing the tokenizer.
     With `start: reward` the policy becomes the log-ratio's p_phi when the warm-up ends: the policy that is
     optimal for the reward at a KL to the backbone of weight 1. A run that degenerates stops, and `fault`
-    says why.
+    says why. On several processes each has the samples of its own questions, whole groups, and the
+    discriminator the mean of all their gradients.
     """
 
     def __init__(self, *, reward_model, settings, **kwargs):
@@ -135,6 +138,8 @@ class AIRLTrainer(GRPOTrainer):
             accuracies=accuracies,
             truncated=1 - ended / len(completions),
         )
+        faults = gather_object([self.fault])  # one process that stops alone would leave the others waiting
+        self.fault = next((fault for fault in faults if fault), None)
         self.control.should_training_stop |= self.fault is not None
 
     def _update_discriminator(self, inputs, prompts, completions) -> list[float]:
@@ -157,13 +162,15 @@ class AIRLTrainer(GRPOTrainer):
         )
         self._optimizer.zero_grad()
         loss.backward()
+        for parameter in self._parameters:
+            parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()
         if self.settings.discriminator_schedule == "cosine":
             self._scheduler.step()
 
         logged = self._metrics["train"]
-        logged["disc_loss"].append(loss.item())
+        logged["disc_loss"].append(self.accelerator.reduce(loss.detach(), "mean").item())
         right_BT, accuracies = (logits_BT.detach() > 0) == (class_B == EXPERT)[:, None], []
         for name, c in (("expert", EXPERT), ("policy", POLICY), ("perturbed", PERTURBED)):
             if (class_B == c).any():
@@ -245,6 +252,32 @@ class AIRLTrainer(GRPOTrainer):
     def _is_correct(self, ids: list[int], answer: str) -> bool:
         text = self.processing_class.decode(ids, skip_special_tokens=True)
         return traces.is_correct(traces.parse(text).answer, answer)
+
+    def _save_optimizer_and_scheduler(self, output_dir):
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            checkpoints.save_discriminator(output_dir, self.reward_model, self._optimizer, self._scheduler)
+        state = {
+            "random": self._random.getstate(),
+            "replay": list(self._replay),
+            "health": vars(self._health),
+        }
+        runs.write_json(self._state_file(output_dir), state)
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        checkpoints.load_discriminator(checkpoint, self.reward_model, self._optimizer, self._scheduler)
+        state = json.loads(self._state_file(checkpoint).read_text(encoding="utf-8"))
+        version, numbers, gauss = state["random"]
+        self._random.setstate((version, tuple(numbers), gauss))
+        self._replay.extend(Row(*row) for row in state["replay"])
+        vars(self._health).update(state["health"])
+
+    def _state_file(self, checkpoint) -> Path:
+        """What a process keeps of its own: its random numbers, its replayed samples, its health."""
+        return Path(checkpoint) / f"airl_{self.args.process_index}.json"
 
     def _replace_logged_advantages(self, advantages_BT, mask_BT) -> None:
         """TRL has logged its own advantages already; the completions table shows the mean of ours."""

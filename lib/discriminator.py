@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 from trl.trainer.utils import selective_log_softmax
 
-from lib import credit, sampling, traces
+from lib import backbones, credit, sampling, traces
 
 EXPERT, POLICY, PERTURBED = 0, 1, 2
 SCALARS = "log_ratio.safetensors"
@@ -30,7 +30,7 @@ class HeadDiscriminator(torch.nn.Module):
     @classmethod
     def new(cls, backbone: str | Path, *, r: int, alpha: int) -> "HeadDiscriminator":
         """A fresh adapter and head on a backbone directory."""
-        model = AutoModelForTokenClassification.from_pretrained(backbone, num_labels=1)
+        model = AutoModelForTokenClassification.from_pretrained(**backbones.weights(backbone), num_labels=1)
         config = LoraConfig(
             r=r,
             lora_alpha=alpha,
@@ -47,7 +47,7 @@ class HeadDiscriminator(torch.nn.Module):
             raise FileNotFoundError(
                 f"{directory}: no discriminator here; train it with notebooks/04_irl_training"
             )
-        model = AutoModelForTokenClassification.from_pretrained(backbone, num_labels=1)
+        model = AutoModelForTokenClassification.from_pretrained(**backbones.weights(backbone), num_labels=1)
         return cls(PeftModel.from_pretrained(model, directory))
 
     def save(self, directory: str | Path) -> None:
@@ -72,7 +72,7 @@ class LogRatioDiscriminator(torch.nn.Module):
     @classmethod
     def new(cls, backbone: str | Path, *, r: int, alpha: int) -> "LogRatioDiscriminator":
         """A fresh adapter on a backbone directory, b = 0, beta = 1."""
-        model = AutoModelForCausalLM.from_pretrained(backbone)
+        model = AutoModelForCausalLM.from_pretrained(**backbones.weights(backbone))
         config = LoraConfig(r=r, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
         return cls.of_policy(get_peft_model(model, config))
 
@@ -88,7 +88,7 @@ class LogRatioDiscriminator(torch.nn.Module):
             raise FileNotFoundError(
                 f"{directory}: no log-ratio discriminator here; train it with notebooks/04_irl_training"
             )
-        model = AutoModelForCausalLM.from_pretrained(backbone)
+        model = AutoModelForCausalLM.from_pretrained(**backbones.weights(backbone))
         return cls(PeftModel.from_pretrained(model, directory), **load_file(Path(directory) / SCALARS))
 
     def save(self, directory: str | Path) -> None:

@@ -88,9 +88,13 @@ def _read(path: str | Path) -> dict:
 
 def _contradictions(params: Params) -> Iterator[str]:
     """What no single field can tell: names that refer to nothing, overlays that do not fit."""
-    known = ", ".join(params.backbones)
+    backbones = (*params.backbones, *params.pretrained)
+    known = ", ".join(backbones)
+    for name in params.pretrained:
+        if name in params.backbones:
+            yield f"pretrained.{name}: the name is taken; choose another"
     for name in params.policies:
-        if name not in params.backbones:
+        if name not in backbones:
             yield f"policies: {name!r} is not a backbone; there are {known}"
     for name in params.ablation_runs.backbones:
         if name not in params.policies:
@@ -107,7 +111,7 @@ def _contradictions(params: Params) -> Iterator[str]:
             other = params.variants if section == "ablations" else TRAINED_WITHOUT_REWARD
             if name in other:
                 yield f"{section}.{name}: the name is taken; choose another"
-            yield from _overlay_faults(params, section, name, known)
+            yield from _overlay_faults(params, section, name, backbones)
     yield from _sft_faults(params)
     k, n = max(params.evaluation.ks), params.sampling.n
     if k > n:
@@ -130,7 +134,7 @@ def _sft_faults(params: Params) -> Iterator[str]:
             yield f"{where}.demonstrations: data.demonstrations is {params.data.demonstrations}"
 
 
-def _overlay_faults(params: Params, section: str, name: str, known: str) -> Iterator[str]:
+def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[str, ...]) -> Iterator[str]:
     try:
         airl = params.airl_variant(name)
     except ValidationError as error:
@@ -139,7 +143,8 @@ def _overlay_faults(params: Params, section: str, name: str, known: str) -> Iter
         return
     if airl.demonstrations > params.data.demonstrations:
         yield f"{section}.{name}.demonstrations: data.demonstrations is {params.data.demonstrations}"
-    if airl.discriminator not in ("same", *params.backbones):
+    if airl.discriminator not in ("same", *backbones):
+        known = ", ".join(backbones)
         yield f"{section}.{name}.discriminator: {airl.discriminator!r} is neither `same` nor one of {known}"
     elif airl.start == "reward" and not _can_be_a_policy(airl, params.lora):
         yield (

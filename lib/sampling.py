@@ -137,7 +137,7 @@ def sample_rows(
     batch_size: int,
     token_records: int,
     first_wrong_unit: Callable[[str, str], int | None],
-    system_prompt: str = "",
+    system_prompt: str,
 ) -> list[dict]:
     """The rows of `samples.jsonl.gz`: n traces a problem, graded, with their log-probabilities.
 

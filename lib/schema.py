@@ -41,6 +41,11 @@ class Backbone(Section):
     heads: Count
 
 
+class Pretrained(Section):
+    path: Annotated[str, Field(min_length=1)]
+    four_bit: bool
+
+
 class Pretraining(Section):
     steps: Count
     batch_size: Count
@@ -54,6 +59,13 @@ class Lora(Section):
     r: Count
     alpha: Count
     full_weights: bool
+
+
+class Training(Section):
+    launch: str
+    checkpoint_every: Natural
+    micro_batch: Natural
+    vllm: Literal["off", "colocate", "server"]
 
 
 class Sft(Section):
@@ -123,6 +135,7 @@ class Sampling(Section):
     temperature: Positive
     max_new_tokens: Count
     batch_size: Count
+    system_prompt: str
 
 
 class Evaluation(Section):
@@ -139,8 +152,10 @@ class Params(Section):
     policies: Annotated[tuple[Name, ...], Field(min_length=1)]
     data: Data
     backbones: dict[Name, Backbone]
+    pretrained: dict[Name, Pretrained]
     pretraining: Pretraining
     lora: Lora
+    training: Training
     sft: Sft
     sft_ablations: dict[Name, dict[str, Any]]
     grpo: Grpo

@@ -1,6 +1,7 @@
 """What the notebooks share: where things are, reading a split, sampling a policy, recording a run."""
 
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,7 @@ def sample(model, tokenizer, problems: list[Demonstration], settings: Params) ->
         batch_size=settings.sampling.batch_size,
         token_records=settings.evaluation.token_records,
         first_wrong_unit=world.first_wrong_unit,
+        system_prompt=settings.sampling.system_prompt,
     )
 
 
@@ -101,6 +103,12 @@ def codes_and_correct(rows: list[dict], n: int) -> tuple[np.ndarray, np.ndarray]
     answers = [traces.parse(row["text"]).answer for row in rows]
     codes_PN = metrics.answer_codes([answers[i : i + n] for i in range(0, len(answers), n)])
     return codes_PN, np.array([row["correct"] for row in rows]).reshape(-1, n)
+
+
+def validate(trained, seed: int, settings: Params) -> dict[str, float]:
+    """The `summary` of a trained policy on the validation split."""
+    set_seed(seed)
+    return summary(sample(trained.model, trained.tokenizer, split("validation"), settings), settings)
 
 
 def training_log(trainer) -> list[dict]:
@@ -136,21 +144,32 @@ def record_base(
         )
 
 
-def record_run(backbone, method, seed, *, settings, section, trainer, validation, seconds) -> None:
+def record_run(backbone, method, seed, *, settings, section, trained, validation, seconds) -> None:
     """Sample a trained policy on the test split and write the record of its run.
 
     The record holds the adapter (or the full weights) and, for AIRL, the discriminator.
     """
     set_seed(seed)
-    rows = sample(trainer.model, trainer.processing_class, split("test"), settings)
+    rows = sample(trained.model, trained.tokenizer, split("test"), settings)
 
     def save(directory: Path) -> None:
-        trainer.model.save_pretrained(directory / "adapter")
-        if hasattr(trainer, "reward_model"):
-            trainer.reward_model.save(directory / "discriminator")
+        for part in ("adapter", "discriminator"):
+            if (trained.directory / part).exists():
+                shutil.copytree(trained.directory / part, directory / part)
 
-    log, status = training_log(trainer), getattr(trainer, "fault", None) or "completed"
-    _write(backbone, method, seed, settings, section, validation, seconds, rows, log, save, status)
+    _write(
+        backbone,
+        method,
+        seed,
+        settings,
+        section,
+        validation,
+        seconds,
+        rows,
+        trained.log,
+        save,
+        trained.status,
+    )
 
 
 def _write(

@@ -34,7 +34,6 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
-from peft import PeftModel
 from transformers import set_seed
 
 from lib import localisation, metrics, params, scoring, study, tables, training
@@ -73,7 +72,8 @@ set_seed(settings.data.seed)
 known_of, rows = {}, []
 for policy, wrong in wrong_of.items():
     if policy == "sft":
-        model = PeftModel.from_pretrained(model, study.run_dir(backbone, "sft", first) / "adapter")
+        adapter = study.run_dir(backbone, policy, first) / "adapter"
+        model = training.load_policy(study.backbone_dir(backbone), adapter)
     samples = study.sample(model, tokenizer, validation[:50], settings)
     known_of[policy] = localisation.wrong_traces(
         validation if policy == "base" else [], samples, settings.data.seed

@@ -30,8 +30,7 @@ ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
-from lib import localisation, params, plots, runs, scoring, study
-from lib.airl_training import train_airl
+from lib import launch, localisation, params, plots, runs, scoring, study
 
 # %% [markdown]
 # `ablation` names an entry of `ablations` in `params.yaml`.
@@ -49,24 +48,10 @@ print("changed:", settings.ablations[ablation])
 
 # %%
 watch = runs.Stopwatch()
-trainer = train_airl(
-    study.backbone_dir(backbone),
-    study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
-    study.split("demonstrations"),
-    study.split("train"),
-    settings=airl,
-    sft=settings.sft,
-    adapter=settings.lora,
-    sft_adapter=study.run_dir(backbone, "sft", seed) / "adapter",
-    seed=seed,
-    output_dir=study.SCRATCH,
-    max_new_tokens=settings.sampling.max_new_tokens,
-    temperature=settings.sampling.temperature,
-)
+trained = launch.train(backbone, ablation, seed, params_file)
 
 # %%
-log = study.training_log(trainer)
-figure = plots.training_curves(log, ["pass_rate", "reward_auroc"])
+figure = plots.training_curves(trained.log, ["pass_rate", "reward_auroc"])
 # %% [markdown]
 # ## The policy, and the reward as ranker and pointer
 #
@@ -80,14 +65,15 @@ study.record_run(
     seed,
     settings=settings,
     section=airl,
-    trainer=trainer,
+    trained=trained,
     validation={},
     seconds=watch.seconds,
 )
+launch.forget(trained)
 
 # %%
 problems, base = study.split("test"), study.samples(backbone, "base", seed)
-arguments = (trainer.reward_model, trainer.processing_class, problems)
+arguments = (trained.reward_model, trained.tokenizer, problems)
 where = {"variant": ablation, "seed": seed}
 scores = scoring.score_samples(*arguments, base, airl, settings)
 scoring.write_scores(

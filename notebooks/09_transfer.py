@@ -30,7 +30,6 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
-from peft import PeftModel
 from transformers import set_seed
 
 from lib import params, runs, scoring, study, training
@@ -55,7 +54,8 @@ for method in ("base", "sft", "grpo", *settings.variants):
     for seed in settings.seeds:
         model, _ = training.load_backbone(study.backbone_dir(backbone))
         if method != "base":
-            model = PeftModel.from_pretrained(model, study.run_dir(backbone, method, seed) / "adapter")
+            adapter = study.run_dir(backbone, method, seed) / "adapter"
+            model = training.load_policy(study.backbone_dir(backbone), adapter)
         set_seed(seed)
         for row in study.sample(model, tokenizer, long_problems, settings):
             kept = {key: row[key] for key in ("problem", "sample", "text", "correct")}
