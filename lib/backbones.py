@@ -135,6 +135,12 @@ def weights(directory: str | Path) -> dict:
     return {"pretrained_model_name_or_path": directory}
 
 
+def placed(model):
+    """The model on the GPU, where there is one; a model in 4 bits is there already."""
+    on_gpu = torch.cuda.is_available() and not getattr(model, "is_quantized", False)
+    return model.to("cuda") if on_gpu else model
+
+
 def corpus(
     tokenizer,
     rng: random.Random,

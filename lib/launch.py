@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from transformers import AutoTokenizer
 
 from lib import checkpoints, params, runs, scoring, study, training
@@ -41,15 +42,28 @@ def train(backbone: str, method: str, seed: int, params_file: str) -> Trained:
     Raises ValueError with the message of the process that failed.
     """
     settings = params.load(params_file)
-    config = Path(settings.training.launch)
-    if not config.exists():
-        others = ", ".join(map(str, sorted(config.parent.glob("*.yaml")))) or "none in its directory"
-        raise ValueError(f"training.launch: {config}: no such file; there are {others}")
+    config = require(settings)
     scratch = _scratch(backbone, method, seed)
     checkpoints.keep_only(scratch, _made_with(settings, method))
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--config_file", str(config)]
     _run([*launcher, "-m", "lib.launch", backbone, method, str(seed), params_file])
     return _load(backbone, method, settings, scratch / "trained")
+
+
+def require(settings: Params) -> Path:
+    """The launcher's file. Raises ValueError if there is none, or if it is for GPUs and there is no GPU."""
+    config = Path(settings.training.launch)
+    if not config.exists():
+        others = ", ".join(map(str, sorted(config.parent.glob("*.yaml")))) or "none in its directory"
+        raise ValueError(f"training.launch: {config}: no such file; there are {others}")
+    if (
+        not params.parse_value(config.read_text(encoding="utf-8")).get("use_cpu")
+        and not torch.cuda.is_available()
+    ):
+        raise ValueError(
+            f"training.launch: {config} needs a GPU and this machine has none; take launch/cpu.yaml"
+        )
+    return config
 
 
 def forget(trained: Trained) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lib import discriminator, runs, sampling, study
+from lib import backbones, discriminator, runs, sampling, study
 from lib.demonstrations import Demonstration
 from lib.schema import Airl, Params
 
@@ -16,7 +16,7 @@ def load_discriminator(backbone: str, method: str, seed: int, settings: Params):
 def load(backbone: str, directory: Path, airl: Airl):
     """A discriminator that was trained with `airl` and saved in a directory."""
     start = study.backbone_dir(discriminator_backbone(airl, backbone))
-    return discriminator.PARAMETERISATIONS[airl.parameterisation].load(start, directory)
+    return backbones.placed(discriminator.PARAMETERISATIONS[airl.parameterisation].load(start, directory))
 
 
 def discriminator_backbone(airl: Airl, backbone: str) -> str:

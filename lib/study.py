@@ -123,9 +123,12 @@ def training_log(trainer) -> list[dict]:
 
 
 def record_base(
-    backbone: str, model, tokenizer, settings: Params, start: dict, losses, seconds: float
+    backbone: str, model, tokenizer, settings: Params, section, start: dict, losses, seconds: float
 ) -> None:
-    """Record a backbone as the policy that was never trained further: test samples for every seed."""
+    """Record a backbone as the policy that was never trained further: test samples for every seed.
+
+    `section` is what it came of.
+    """
     for seed in settings.seeds:
         set_seed(seed)
         rows = sample(model, tokenizer, split("test"), settings)
@@ -135,7 +138,7 @@ def record_base(
             "base",
             seed,
             settings,
-            settings.pretraining,
+            section,
             start,
             seconds,
             rows,

@@ -32,11 +32,13 @@ def load_backbone(directory: str | Path):
     return model, AutoTokenizer.from_pretrained(directory)
 
 
-def load_policy(backbone: str | Path, directory: str | Path):
-    """A policy that was saved as an adapter of the backbone, or whole."""
-    if not (Path(directory) / "adapter_config.json").exists():
-        return AutoModelForCausalLM.from_pretrained(directory)
-    return PeftModel.from_pretrained(load_backbone(backbone)[0], directory)
+def load_policy(backbone: str | Path, saved: str | Path | None = None):
+    """A policy to sample from: the backbone, or what was saved as an adapter of it or whole."""
+    if saved is None:
+        return backbones.placed(load_backbone(backbone)[0])
+    if not (Path(saved) / "adapter_config.json").exists():
+        return backbones.placed(AutoModelForCausalLM.from_pretrained(saved))
+    return PeftModel.from_pretrained(load_policy(backbone), saved)
 
 
 def lora(settings) -> LoraConfig | None:

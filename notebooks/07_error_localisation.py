@@ -34,7 +34,7 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
-from transformers import set_seed
+from transformers import AutoTokenizer, set_seed
 
 from lib import localisation, metrics, params, scoring, study, tables, training
 
@@ -44,7 +44,8 @@ params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-model, tokenizer = training.load_backbone(study.backbone_dir(backbone))
+model = training.load_policy(study.backbone_dir(backbone))
+tokenizer = AutoTokenizer.from_pretrained(study.backbone_dir(backbone))
 problems = study.split("test")
 
 # %% [markdown]

@@ -72,10 +72,9 @@ def make_trainer(kind: str, backbone: Path, problems, length: int, settings: par
         peft_config=training.lora(settings.lora),
         args=training.grpo_config(
             section,
+            settings=settings,
             seed=0,
             output_dir=output_dir,
-            max_new_tokens=length,
-            temperature=settings.sampling.temperature,
             generation_kwargs={"suppress_tokens": [tokenizer.eos_token_id]},
         ),
     )

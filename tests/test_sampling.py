@@ -168,6 +168,7 @@ def sample(monkeypatch, tokenizer, problems, texts, n, token_records):
         batch_size=4,
         token_records=token_records,
         first_wrong_unit=world.first_wrong_unit,
+        system_prompt="",
     )
 
 
