@@ -88,6 +88,8 @@ def _read(path: str | Path) -> dict:
 
 def _contradictions(params: Params) -> Iterator[str]:
     """What no single field can tell: names that refer to nothing, overlays that do not fit."""
+    if params.data.dataset == "jsonl" and not params.data.path:
+        yield "data.path: the dataset jsonl needs the local directory of its train.jsonl"
     backbones = (*params.backbones, *params.pretrained)
     known = ", ".join(backbones)
     for name in params.pretrained:

@@ -23,7 +23,8 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    dataset: Literal["world"]
+    dataset: Literal["world", "gsm8k", "medreason", "mmlu_pro", "jsonl"]
+    path: str
     train: Count
     demonstrations: Count
     validation: Count

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from transformers import set_seed
 
-from lib import backbones, demonstrations, metrics, runs, sampling, traces, world
+from lib import backbones, corpora, demonstrations, metrics, runs, sampling, traces, world
 from lib.demonstrations import Demonstration
 from lib.schema import Params
 
@@ -22,18 +22,12 @@ LOGGED = (
 
 
 def make_splits(settings: Params) -> dict[str, list[Demonstration]]:
-    """The splits that `data` asks for."""
+    """The splits that `data` asks for; raises ValueError if the dataset cannot give them."""
     data = settings.data
-    return demonstrations.make_world_splits(
-        train=data.train,
-        demonstrations=data.demonstrations,
-        validation=data.validation,
-        test=data.test,
-        steps=data.steps,
-        test_long=data.test_long,
-        long_steps=data.long_steps,
-        seed=data.seed,
-    )
+    sizes = data.model_dump(exclude={"dataset", "path"})
+    if data.dataset == "world":
+        return demonstrations.make_world_splits(**sizes)
+    return corpora.make_splits(data.dataset, data.path, **sizes)
 
 
 def split(name: str) -> list[Demonstration]:
@@ -67,7 +61,11 @@ def world_tokenizer(settings: Params):
 
 
 def sample(model, tokenizer, problems: list[Demonstration], settings: Params) -> list[dict]:
-    """Rows of `samples.jsonl.gz` for a policy on some problems."""
+    """Rows of `samples.jsonl.gz` for a policy on some problems.
+
+    Only the world can say where a trace goes wrong; of other data `first_wrong_unit` is always None.
+    """
+    of_world = settings.data.dataset == "world"
     return sampling.sample_rows(
         model,
         tokenizer,
@@ -77,7 +75,7 @@ def sample(model, tokenizer, problems: list[Demonstration], settings: Params) ->
         max_new_tokens=settings.sampling.max_new_tokens,
         batch_size=settings.sampling.batch_size,
         token_records=settings.evaluation.token_records,
-        first_wrong_unit=world.first_wrong_unit,
+        first_wrong_unit=world.first_wrong_unit if of_world else lambda text, expert: None,
         system_prompt=settings.sampling.system_prompt,
     )
 

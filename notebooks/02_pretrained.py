@@ -15,9 +15,9 @@
 # %% [markdown]
 # # 2b. Pretrained backbones: a policy's start from the hub
 #
-# At the paper's scale nothing is trained from scratch: the policy starts from an instruct model of the hub, and
-# learns the trace format from its prompt. This notebook takes the place of notebook 2 for every backbone of
-# `pretrained`, and asks the same of it: how often is it right before anything is learned?
+# At the paper's scale nothing is trained from scratch: the policy starts from an instruct model of the hub,
+# and learns the trace format from its prompt. This notebook takes the place of notebook 2 for every backbone
+# of `pretrained`, and asks the same of it: how often is it right before anything is learned?
 
 # %%
 import os

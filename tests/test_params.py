@@ -72,6 +72,16 @@ def test_the_tree_is_read_only(write):
         ("airl.near_misses", "none", "airl.near_misses: should be 'paper', 'carried' or 'all'"),
         ("airl.families", "stock", "airl.families: should be a valid "),
         ("data.long_steps", [], "data.long_steps: should "),
+        (
+            "data.dataset",
+            "gsm9k",
+            "data.dataset: should be 'world', 'gsm8k', 'medreason', 'mmlu_pro' or 'jsonl'",
+        ),
+        (
+            "data.dataset",
+            "jsonl",
+            "data.path: the dataset jsonl needs the local directory of its train.jsonl",
+        ),
         ("ablations.other", {"demonstrations": 999}, "ablations.other.demonstrations: data.demonstr"),
         ("ablation_runs.variant", "ours", "ablation_runs.variant: 'ours' is none of airl_dense, airl_no_p"),
         ("sft.demonstrations", 999, "sft.demonstrations: data.demonstrations is 256"),

@@ -77,3 +77,32 @@ def test_damaged_traces_are_read_as_far_as_they_go(text, steps, answer):
 )
 def test_answers_are_graded_by_value(answer, gold, correct):
     assert traces.is_correct(answer, gold) is correct
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["B", " B\n", "(B)", "B.", "B)", "B) text", "(B) text", "B. text", "B: a text, and more", "B) Vitamin A",
+     "B) A fever and a cough", "B. E. coli", "B) Vitamins A and D", "B.\ntext"],
+)  # fmt: skip
+def test_an_option_counts_by_its_letter(answer):
+    assert traces.is_correct(answer, "B")
+    assert not any(traces.is_correct(answer, gold) for gold in "ACDEFGHIJ")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["A or B", "A, B", "A and B", "A B", "A/B", "(A) or (B)", "A) or B)", "A. or B.", "A. B.", "A. B. C",
+     "AB", "A) text B) text", "A) text\n(B) text", "A: B", "Because", "A fever", "a", "b", "", "text", None],
+)  # fmt: skip
+def test_a_reply_that_does_not_name_one_option_is_wrong(answer):
+    assert not any(traces.is_correct(answer, gold) for gold in "ABCDEFGHIJ")
+
+
+@given(
+    st.lists(st.sampled_from("ABCDEFGHIJ"), min_size=2, max_size=5, unique=True),
+    st.sampled_from(["{}", "({})", "{})", "{}."]),
+    st.sampled_from([", ", " or ", " and ", " ", "/", ",", " & ", ", or ", "; ", "\n"]),
+)
+def test_several_options_are_never_right(letters, form, between):
+    answer = between.join(form.format(letter) for letter in letters)
+    assert not any(traces.is_correct(answer, gold) for gold in letters)
