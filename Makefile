@@ -40,8 +40,8 @@ define run_study
 mkdir -p $(STUDY)
 $(BIN)/python -m lib.params $(PROFILE) > $(STUDY)/params.tmp
 mv $(STUDY)/params.tmp $(STUDY)/params.yaml
-rm -rf $(STUDY)/lib $(STUDY)/notebooks
-cp -R lib notebooks dvc.yaml .dvcignore $(STUDY)
+rm -rf $(STUDY)/lib $(STUDY)/notebooks $(STUDY)/launch
+cp -R lib notebooks launch dvc.yaml .dvcignore $(STUDY)
 cd $(STUDY) && { test -d .dvc || $(BIN)/dvc init --no-scm --quiet; }
 cd $(STUDY) && $(BIN)/dvc repro && $(BIN)/python -m lib.report --summary
 endef

@@ -5,6 +5,7 @@ tree with a profile's overlay applied.
 """
 
 import difflib
+import functools
 import json
 import sys
 from collections.abc import Iterator
@@ -48,15 +49,22 @@ def validate(tree: dict, source: str) -> Params:
 
 
 def apply_profile(path: str | Path, profile: str) -> dict:
-    """The checked tree of a file with a profile's overlay; `default` is the tree itself.
+    """The checked tree of a file with a profile's overlay, after those that it `extends`.
+
+    `default` is the tree itself.
 
     Raises ValueError for an unknown profile and as `load` does.
     """
     tree = _read(path)
     profiles = {"default": {}, **tree.pop("profiles", {})}
-    if profile not in profiles:
-        raise ValueError(f"{path}: unknown profile {profile!r}; there are {', '.join(profiles)}")
-    tree = merge(tree, profiles[profile]) | {"profile": profile}
+    name, overlays = profile, []
+    while name:
+        if name not in profiles:
+            raise ValueError(f"{path}: unknown profile {name!r}; there are {', '.join(profiles)}")
+        overlay = dict(profiles.pop(name))  # gone, so that none can extend itself
+        name = overlay.pop("extends", None)
+        overlays.insert(0, overlay)
+    tree = functools.reduce(merge, overlays, tree) | {"profile": profile}
     validate(tree, f"{path}, profile {profile}")
     return tree
 
