@@ -47,7 +47,7 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
         self.reward_model = reward_model.to(self.accelerator.device)
         self.settings = settings
         self._random = random.Random(self.args.seed)
-        self._parameters = [p for p in reward_model.parameters() if p.requires_grad]
+        self._parameters = list(reward_model.trained().values())
         self._optimizer = torch.optim.AdamW(self._parameters, lr=settings.discriminator_lr, weight_decay=0.0)
         self._scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
             self._optimizer, max(settings.discriminator_steps * settings.discriminator_updates, 1)
@@ -83,8 +83,10 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
             and self.settings.start == "reward"
             and self.state.global_step == self.settings.warmup_steps
         ):
-            expert_model = get_peft_model_state_dict(self.reward_model.model)
-            set_peft_model_state_dict(self.accelerator.unwrap_model(self.model), expert_model)
+            reward = get_peft_model_state_dict(
+                self.reward_model.model, adapter_name=self.reward_model.adapter
+            )
+            set_peft_model_state_dict(self.accelerator.unwrap_model(self.model), reward)
         G = self.num_generations if training else self.num_generations_eval
         self._experts = [rows.completion_ids(self.processing_class, row["trace"]) for row in inputs[::G]]
         output = super()._generate_and_score_completions(inputs)
@@ -101,15 +103,7 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
         boundaries_BT = credit.boundaries(
             self.settings.boundaries, mask_BT, self.settings.interval, step_ends_BT.to(mask_BT.device)
         )
-        self.reward_model.eval()
-        with torch.no_grad():
-            rewards_BT = discriminator.rewards_BT(
-                self.reward_model,
-                self.settings.reward,
-                torch.cat([output["prompt_ids"], output["completion_ids"]], 1),
-                torch.cat([output["prompt_mask"], output["completion_mask"]], 1),
-                mask_BT.shape[1],
-            )
+        rewards_BT = self._rewards_BT(output)
         if training:
             self._stop_if_degenerate(rewards_BT[mask_BT], accuracies, completions)
         output["advantages"] = credit.advantages(
@@ -129,6 +123,21 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
         )
         self._record(inputs, completions, scores_B, output)
         return output
+
+    @torch.no_grad()
+    def _rewards_BT(self, output) -> torch.Tensor:
+        """The discriminator's reward at each token, as many completions at once as the policy trains on."""
+        ids_BL = torch.cat([output["prompt_ids"], output["completion_ids"]], 1)
+        attention_BL = torch.cat([output["prompt_mask"], output["completion_mask"]], 1)
+        width_t, at_once = output["completion_ids"].shape[1], self.args.per_device_train_batch_size
+        self.reward_model.eval()
+        with self.reward_model.in_use():
+            return torch.cat(
+                [
+                    discriminator.rewards_BT(self.reward_model, self.settings.reward, ids, attention, width_t)
+                    for ids, attention in zip(ids_BL.split(at_once), attention_BL.split(at_once), strict=True)
+                ]
+            )
 
     def _stop_if_degenerate(self, rewards, accuracies, completions) -> None:
         """Ask the trainer to stop after this step if the run has degenerated; `fault` then says why."""
@@ -151,21 +160,22 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
             tensor.to(self.accelerator.device) for tensor in batch
         )
         self.reward_model.train()
-        logits_BT = self.reward_model.logits_BT(ids_BL, attention_BL, boundaries_BT.shape[1])
-        loss = discriminator.loss(
-            logits_BT,
-            boundaries_BT,
-            expert_is_one_B,
-            class_B,
-            kind=self.settings.loss,
-            label_smoothing=self.settings.label_smoothing,
-        )
-        self._optimizer.zero_grad()
-        loss.backward()
+        with self.reward_model.in_use():
+            logits_BT = self.reward_model.logits_BT(ids_BL, attention_BL, boundaries_BT.shape[1])
+            loss = discriminator.loss(
+                logits_BT,
+                boundaries_BT,
+                expert_is_one_B,
+                class_B,
+                kind=self.settings.loss,
+                label_smoothing=self.settings.label_smoothing,
+            )
+            loss.backward()
         for parameter in self._parameters:
             parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()
+        self._optimizer.zero_grad()  # on a shared backbone the policy's trainer would count these gradients
         if self.settings.discriminator_schedule == "cosine":
             self._scheduler.step()
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from peft import PeftModel
+from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import set_seed
 
 from lib import discriminator, rows, training
 from lib.airl import AIRLTrainer
 from lib.demonstrations import Demonstration
 from lib.schema import Airl, Lora, Params
+from lib.shared import SHARED
 
 
 def train_airl(
@@ -29,14 +30,17 @@ def train_airl(
     `sft_adapter`. Returns the trained trainer, its discriminator in `reward_model`.
     """
     set_seed(seed)
+    experts, unlabelled = rows.choose(demonstrations, train, section, seed)
     model, tokenizer = training.load_backbone(backbone)
     new_adapter = training.lora(settings.lora)
     if section.start == "sft":
         model = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True)
         new_adapter = None
-    experts, unlabelled = rows.choose(demonstrations, train, section, seed)
+    if settings.training.shared_backbone:
+        model = model if new_adapter is None else get_peft_model(model, new_adapter)
+        new_adapter = None
     reward_model = _new_discriminator(
-        discriminator_backbone, experts, section, settings, seed, Path(output_dir) / "likelihood"
+        discriminator_backbone, model, experts, section, settings, seed, Path(output_dir) / "likelihood"
     )
     questions = training.question_dataset([*experts, *unlabelled], settings.sampling.system_prompt)
     trainer = AIRLTrainer(
@@ -59,19 +63,28 @@ def train_airl(
 
 
 def _new_discriminator(
-    backbone, experts: list[Demonstration], section: Airl, settings: Params, seed, output_dir
+    backbone, policy, experts: list[Demonstration], section: Airl, settings: Params, seed, output_dir
 ):
-    """A fresh discriminator; a log-ratio first fitted to the experts by `likelihood_epochs` of SFT."""
-    r, alpha = section.discriminator_r, 2 * section.discriminator_r
-    if not section.likelihood_epochs:
-        return discriminator.PARAMETERISATIONS[section.parameterisation].new(backbone, r=r, alpha=alpha)
-    adapter = Lora(r=r, alpha=alpha, full_weights=False)
-    fitted = training.train_sft(
-        backbone,
-        experts,
-        settings.sft.model_copy(update={"epochs": section.likelihood_epochs}),
-        settings=settings.model_copy(update={"lora": adapter}),
-        seed=seed,
-        output_dir=output_dir,
-    )
-    return discriminator.LogRatioDiscriminator.of_policy(fitted.model)
+    """A fresh discriminator, on the policy's weights if these are shared; a log-ratio first fitted to the
+    experts by `likelihood_epochs` of SFT."""
+    size = {"r": section.discriminator_r, "alpha": 2 * section.discriminator_r}
+    fitted = None
+    if section.likelihood_epochs:
+        adapter = Lora(**size, full_weights=False)
+        fitted = training.train_sft(
+            backbone,
+            experts,
+            settings.sft.model_copy(update={"epochs": section.likelihood_epochs}),
+            settings=settings.model_copy(update={"lora": adapter}),
+            seed=seed,
+            output_dir=output_dir,
+        ).model
+    if settings.training.shared_backbone:
+        reward_model = SHARED[section.parameterisation](policy, **size)
+        if fitted is not None:
+            weights = get_peft_model_state_dict(fitted)
+            set_peft_model_state_dict(policy, weights, adapter_name=reward_model.adapter)
+        return reward_model
+    if fitted is not None:
+        return discriminator.LogRatioDiscriminator.of_policy(fitted)
+    return discriminator.PARAMETERISATIONS[section.parameterisation].new(backbone, **size)

@@ -46,28 +46,24 @@ class ResumableGRPOTrainer(GRPOTrainer):
         return sampler
 
 
-def save_discriminator(directory: str | Path, model: torch.nn.Module, optimizer, scheduler) -> None:
+def save_discriminator(directory: str | Path, model, optimizer, scheduler) -> None:
     """Write the trained parameters and the state of what trains them."""
     directory = Path(directory)
-    save_file(trained(model), directory / "discriminator.safetensors")
+    weights = {name: p.detach() for name, p in model.trained().items()}
+    save_file(weights, directory / "discriminator.safetensors")
     states = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
     torch.save(states, directory / "discriminator_optimizer.pt")
 
 
-def load_discriminator(directory: str | Path, model: torch.nn.Module, optimizer, scheduler) -> None:
+def load_discriminator(directory: str | Path, model, optimizer, scheduler) -> None:
     """Read what `save_discriminator` wrote into objects of the same shape."""
     directory = Path(directory)
     saved = load_file(directory / "discriminator.safetensors")
-    for name, parameter in trained(model).items():
-        parameter.copy_(saved[name])
+    for name, parameter in model.trained().items():
+        parameter.data.copy_(saved[name])
     states = torch.load(directory / "discriminator_optimizer.pt", weights_only=True)
     optimizer.load_state_dict(states["optimizer"])
     scheduler.load_state_dict(states["scheduler"])
-
-
-def trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters that are trained, by name."""
-    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def _read(path: Path) -> dict | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from peft import PeftModel
 from transformers import AutoTokenizer
 
 from lib import checkpoints, params, runs, scoring, study, training
@@ -143,9 +144,9 @@ def _save(trainer, directory: Path) -> None:
     if not trainer.accelerator.is_main_process:
         return
     with runs.record(directory) as temporary:
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(
-            temporary / "adapter", state_dict=weights
-        )
+        policy = trainer.accelerator.unwrap_model(trainer.model)
+        own = {"selected_adapters": ["default"]} if isinstance(policy, PeftModel) else {}
+        policy.save_pretrained(temporary / "adapter", state_dict=weights, **own)
         if hasattr(trainer, "reward_model"):
             trainer.reward_model.save(temporary / "discriminator")
         status = getattr(trainer, "fault", None) or "completed"

@@ -66,6 +66,7 @@ class Training(Section):
     launch: str
     checkpoint_every: Natural
     micro_batch: Natural
+    shared_backbone: bool
     vllm: Literal["off", "colocate", "server"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from lib import checkpoints, params, study
+from lib import params, study
 from lib.airl import AIRLTrainer
 from lib.airl_training import train_airl
 
@@ -39,7 +39,8 @@ def main() -> None:
         output_dir=study.SCRATCH,
     )  # fmt: skip
     rank = trainer.args.process_index
-    save_file(checkpoints.trained(trainer.reward_model), f"discriminator{rank}.safetensors")
+    weights = {name: p.detach() for name, p in trainer.reward_model.trained().items()}
+    save_file(weights, f"discriminator{rank}.safetensors")
     assert trainer.args.world_size == int(os.environ.get("WORLD_SIZE", 1))
     if rank == 0:
         steps = [row for row in trainer.state.log_history if "disc_loss" in row]

@@ -9,13 +9,20 @@ from trl import GRPOTrainer
 
 from lib import backbones, equations, health, params, sampling, traces, training, world
 from lib.airl import AIRLTrainer
-from lib.discriminator import EXPERT, PERTURBED, POLICY, HeadDiscriminator, LogRatioDiscriminator
+from lib.discriminator import (
+    EXPERT,
+    PERTURBED,
+    POLICY,
+    Discriminator,
+    HeadDiscriminator,
+    LogRatioDiscriminator,
+)
 from lib.rows import completion_ids
 
 G, PROMPTS, LENGTH = 4, 2, 6
 
 
-class Stub(torch.nn.Module):
+class Stub(Discriminator):
     """A reward model whose logits are `f(completion ids, their mask)`, of shape (B, T)."""
 
     def __init__(self, f):

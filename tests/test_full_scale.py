@@ -93,7 +93,8 @@ def directory(published_rows, tmp_path_factory) -> Path:
         shutil.copytree(ROOT / name, at / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, at)
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([f"{sys.prefix}/bin", os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1"}
     for command in (["init", "--no-scm", "--quiet"], ["repro"]):
         result = subprocess.run(
             [sys.executable, "-m", "dvc", *command], cwd=at, env=environment, capture_output=True, text=True
