@@ -16,6 +16,12 @@ def prompt_text(tokenizer, question: str, system_prompt: str = "") -> str:
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
+def without_room(tokenizer, prompts: list[str], max_new_tokens: int, limit: int) -> int:
+    """How many prompts leave fewer than `max_new_tokens` of a model's `limit` of tokens; none is ever cut."""
+    lengths = map(len, tokenizer(prompts, add_special_tokens=False).input_ids)
+    return sum(length + max_new_tokens > limit for length in lengths)
+
+
 def token_ends(tokenizer, ids: list[int]) -> list[int]:
     """Where each token ends, in characters of the decoded text (special tokens are empty).
 

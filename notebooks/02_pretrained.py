@@ -56,11 +56,24 @@ problems = study.split("validation")
 print(sampling.prompt_text(tokenizer, problems[0].question, settings.sampling.system_prompt))
 
 # %% [markdown]
-# ## Is it a fair start?
+# Nothing cuts a prompt. Of every split, how many leave no room for a whole completion?
 
 # %%
 watch = runs.Stopwatch()
 model = training.load_policy(directory)
+limit, longest = model.config.max_position_embeddings, settings.sampling.max_new_tokens
+for split in ("demonstrations", "train", "validation", "test", "test_long"):
+    prompts = [
+        sampling.prompt_text(tokenizer, row.question, settings.sampling.system_prompt)
+        for row in study.split(split)
+    ]
+    count = sampling.without_room(tokenizer, prompts, longest, limit)
+    print(f"{split}: {count} of {len(prompts)} prompts, at {longest} tokens of {limit}")
+
+# %% [markdown]
+# ## Is it a fair start?
+
+# %%
 set_seed(settings.seeds[0])
 start = study.summary(study.sample(model, tokenizer, problems, settings), settings)
 start

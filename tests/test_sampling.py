@@ -53,6 +53,16 @@ def test_units_of_tokens_by_hand(tokenizer):
     assert sampling.unit_of_token("ab\ncd", [1, 2, 3, 4, 5, 5]) == [0, 0, 1, 1, 1, 2]  # ended without answer
 
 
+def test_prompts_without_room_are_counted(tokenizer):
+    prompts = ["7 beads", "7 beads and 9 beads"]
+    short, long = (len(tokenizer(prompt).input_ids) for prompt in prompts)
+    assert short < long
+    counts = [
+        sampling.without_room(tokenizer, prompts, 5, limit) for limit in (long + 5, long + 4, short + 4)
+    ]
+    assert counts == [0, 1, 2]
+
+
 pieces = st.sampled_from(["<think>", "</think>", "<answer>", "\n", " ", "7", "+", "=", "a"])
 written_text = st.one_of(st.text(), st.lists(pieces).map("".join))
 
