@@ -97,14 +97,19 @@ def train(trainer):
     return trainer
 
 
+def processes() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
 def _common(settings: Params, seed: int, output_dir: str | Path, batch_size: int, rows: str) -> dict:
     """Arguments of any trainer; `batch_size` is of an optimizer step and all processes, in `rows`."""
-    on_gpu, processes = torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE", 1))
-    at_once = settings.training.micro_batch or max(batch_size // processes, 1)
-    if batch_size % (at_once * processes):
+    on_gpu, n = torch.cuda.is_available(), processes()
+    at_once = settings.training.micro_batch or max(batch_size // n, 1)
+    if batch_size % (at_once * n):
         raise ValueError(
-            f"training.micro_batch: {batch_size} {rows} cannot be shared by {processes} processes that "
-            f"take {at_once} at once"
+            f"training.micro_batch: {batch_size} {rows} cannot be shared by {n} processes that take "
+            f"{at_once} at once"
         )
     return dict(
         output_dir=str(output_dir),
@@ -121,7 +126,7 @@ def _common(settings: Params, seed: int, output_dir: str | Path, batch_size: int
         lr_scheduler_type="cosine",
         warmup_steps=0.1,
         per_device_train_batch_size=at_once,
-        gradient_accumulation_steps=batch_size // (at_once * processes),
+        gradient_accumulation_steps=batch_size // (at_once * n),
     )
 
 

@@ -203,3 +203,44 @@ def test_the_policy_becomes_the_rewards_model_when_the_warm_up_ends(backbone, ex
     assert any(p.abs().sum() > 0 for n, p in policy.items() if "lora_B" in n)
     logged = [row["kl_to_start"] for row in trainer.state.log_history if "kl_to_start" in row]
     assert abs(logged[0]) < 1e-6  # the warm-up's policy is the backbone
+
+
+def config(settings, tmp_path, **changes):
+    """The arguments of GRPO under other `training` parameters."""
+    how = settings.training.model_copy(update=changes)
+    section = settings.grpo.model_copy(update={"prompts_per_step": 4, "group_size": 4})
+    changed = settings.model_copy(update={"training": how})
+    return training.grpo_config(section, settings=changed, seed=0, output_dir=tmp_path)
+
+
+@pytest.mark.parametrize("processes, micro_batch, at_once, accumulated", [
+    (1, 0, 16, 1), (1, 8, 8, 2), (2, 0, 8, 1), (2, 4, 4, 2), (4, 2, 2, 2),
+])  # fmt: skip
+def test_a_step_has_the_same_samples_however_they_are_shared_out(
+    settings, tmp_path, monkeypatch, processes, micro_batch, at_once, accumulated
+):
+    monkeypatch.setattr(training, "processes", lambda: processes)
+    made = config(settings, tmp_path, micro_batch=micro_batch)
+    assert (made.per_device_train_batch_size, made.gradient_accumulation_steps) == (at_once, accumulated)
+    assert at_once * accumulated * processes == 16
+
+
+@pytest.mark.parametrize("processes, micro_batch", [(3, 0), (1, 5), (32, 0)])
+def test_a_step_that_cannot_be_shared_out_is_refused(settings, tmp_path, monkeypatch, processes, micro_batch):
+    monkeypatch.setattr(training, "processes", lambda: processes)
+    with pytest.raises(ValueError, match=f"micro_batch: 16 completions cannot be shared by {processes} proc"):
+        config(settings, tmp_path, micro_batch=micro_batch)
+
+
+@pytest.mark.parametrize(
+    "vllm, used, mode", [("off", False, None), ("colocate", True, "colocate"), ("server", True, "server")]
+)
+def test_samples_come_from_vllm_where_asked(settings, tmp_path, vllm, used, mode):
+    made = config(settings, tmp_path, vllm=vllm)
+    assert made.use_vllm == used and (not used or made.vllm_mode == mode)
+
+
+def test_checkpoints_are_written_as_often_as_asked(settings, tmp_path):
+    assert config(settings, tmp_path, checkpoint_every=0).save_strategy == "no"
+    made = config(settings, tmp_path, checkpoint_every=7)
+    assert (made.save_strategy, made.save_steps, made.save_total_limit) == ("steps", 7, 2)
