@@ -53,15 +53,7 @@ def measure(form: str, shared: bool, start: Path, problems, scratch: Path) -> di
         }
     )
     trainer = train_airl(
-        directory,
-        directory,
-        problems,
-        [],
-        section,
-        settings=settings,
-        sft_adapter=None,
-        seed=0,
-        output_dir=scratch,
+        start, start, problems, [], section, settings=settings, sft_adapter=None, seed=0, output_dir=scratch
     )
     steps = [row for row in trainer.state.log_history if "step_time" in row][1:]
     seconds = statistics.median(row["step_time"] for row in steps)
