@@ -17,7 +17,8 @@ from lib.schema import Params
 from lib.tables import MAIN_VARIANT
 
 TABLES = (
-    "main published rerank localisation localisation_by_kind reward_quality ablations transfer long costs"
+    "main gains published rerank localisation localisation_by_kind reward_quality ablations transfer long "
+    "costs"
 ).split()
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fff; --line: #d4d4d4; --soft: #f3f3f3 }
@@ -81,7 +82,7 @@ def build(results: str | Path, settings: Params, records: Records, heatmaps: Seq
         ("The method", f"<p>{METHOD}</p><p>{READING}</p>"),
         (
             "Policies",
-            page.bullets(findings.main(tables["main"]))
+            page.bullets(findings.main(tables["main"]) + findings.gains(tables["gains"]))
             + figure("pass_at_k", "Pass@k of every method on the test problems.")
             + page.main_table(tables["main"], tables["published"]),
         ),
