@@ -57,8 +57,11 @@ problems = study.split("test")
 
 # %%
 first = settings.seeds[0]
-wrong = localisation.wrong_traces(problems, study.samples(backbone, "base", first), settings.data.seed)
-wrong_of = {"base": wrong, "sft": localisation.wrong_traces([], study.samples(backbone, "sft", first), 0)}
+wrong_of = {
+    policy: localisation.wrong_traces(near, study.samples(backbone, policy, first), settings.data.seed)
+    for policy, near in (("base", problems), ("sft", []))
+}
+wrong_of = {policy: wrong for policy, wrong in wrong_of.items() if wrong}  # of real data no one can tell
 counts = {policy: pd.DataFrame(rows).groupby(["source", "kind"]).size() for policy, rows in wrong_of.items()}
 pd.DataFrame(counts).fillna(0).astype(int)
 
