@@ -33,10 +33,11 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
-from IPython.display import display
 from transformers import AutoTokenizer
 
 from lib import external, params, plots, runs, scoring, study
+
+# %matplotlib inline
 
 # %% [markdown]
 # `name` is an entry of `external` in `params.yaml`: the file of solutions, and the run whose reward it is.
@@ -79,7 +80,7 @@ runs.write_rows(study.RESULTS / "external" / f"{name}.jsonl.gz", rows)
 # Were the reward a perfect judge, the two colours would not overlap.
 
 # %%
-display(plots.reward_distributions(pd.DataFrame(rows).rename(columns={"is_correct": "correct"})))
+plots.reward_distributions(pd.DataFrame(rows).rename(columns={"is_correct": "correct"}))
 
 # %% [markdown]
 # ## Right from wrong, the choice of one, the first error
