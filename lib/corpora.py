@@ -16,7 +16,6 @@ from lib import demonstrations, traces
 from lib.demonstrations import Demonstration
 
 _MARK = re.compile(r"<<[^<>\n]*>>|<<\S*")  # a calculator's, such as <<48/2=24>>; the last may be cut off
-_SEPARATOR = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # of thousands
 _OPTION_LINE = re.compile(r"^([A-J])\. *(.*\S)", re.MULTILINE)
 _ANSWER_LINE = re.compile(r"A: *(.+)")
 
@@ -123,7 +122,7 @@ def _gsm8k(row: dict) -> dict:
     solution, found, answer = _text(row, "answer").rpartition("####")
     if not (found and answer.strip()):
         raise ValueError("answer: no #### with the answer after it")
-    return _fields(_text(row, "question"), solution, _SEPARATOR.sub("", answer.strip()), "gsm8k")
+    return _fields(_text(row, "question"), solution, traces.SEPARATOR.sub("", answer.strip()), "gsm8k")
 
 
 def _medreason(row: dict) -> dict | None:
@@ -175,7 +174,7 @@ def _solution(row: dict, key: str) -> dict:
     if not steps:
         raise ValueError("there are no steps")
     if answer is None and (last := _ANSWER_LINE.fullmatch(steps[-1])):
-        steps, answer = steps[:-1], _SEPARATOR.sub("", last[1])
+        steps, answer = steps[:-1], traces.SEPARATOR.sub("", last[1])
     text = "\n".join([traces.THINK_OPEN, *steps]) if answer is None else traces.render(steps, answer)
     wrong, n_units = row.get("first_wrong_step"), len(traces.unit_spans(text))
     if wrong is not None and wrong not in range(n_units):

@@ -112,6 +112,16 @@ def _contradictions(params: Params) -> Iterator[str]:
     for seed in params.ablation_runs.seeds:
         if seed not in params.seeds:
             yield f"ablation_runs.seeds: {seed} is none of seeds, {', '.join(map(str, params.seeds))}"
+    for name, asked in params.external.items():
+        if asked.backbone not in params.policies:
+            known_policies = ", ".join(params.policies)
+            yield f"external.{name}.backbone: {asked.backbone!r} is none of policies, {known_policies}"
+        if asked.variant not in (*params.variants, *params.ablations):
+            known_rewards = ", ".join([*params.variants, *params.ablations])
+            yield (
+                f"external.{name}.variant: {asked.variant!r} is neither a variant nor an ablation; there are "
+                f"{known_rewards}"
+            )
     if params.ablation_runs.variant not in params.variants:
         known_variants = ", ".join(params.variants)
         yield f"ablation_runs.variant: {params.ablation_runs.variant!r} is none of {known_variants}"

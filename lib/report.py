@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import findings, page, runs
+from lib import external, findings, page, runs
 from lib.records import Records
 from lib.schema import Params
 from lib.tables import MAIN_VARIANT
@@ -77,6 +77,12 @@ def build(results: str | Path, settings: Params, records: Records, heatmaps: Seq
         return page.figure(results / "figures" / f"{name}.svg", caption)
 
     quality = tables["reward_quality"]
+    on_text = []
+    if (checks := results / "tables" / "external.csv").exists():
+        checked = pd.read_csv(checks)
+        keys = [*external.KEYS, "metric", "chance_or_random", "n"]
+        content = page.bullets(external.sentences(checked)) + page.estimates(checked, keys, {"value": ""})
+        on_text = [("On real text", content)]
     sections = [
         ("The question", f"<p>{QUESTION}</p>"),
         ("The method", f"<p>{METHOD}</p><p>{READING}</p>"),
@@ -172,6 +178,7 @@ def build(results: str | Path, settings: Params, records: Records, heatmaps: Seq
             )
             + page.estimates(tables["long"], ["backbone", "method", "n_seeds"], {"pass_at_1": ""}),
         ),
+        *on_text,
         (
             "Learning curves",
             figure("learning_curves", "The AUROC is computed against true answers for monitoring only."),

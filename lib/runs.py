@@ -29,6 +29,7 @@ FOLDER_STAGES = {
     "scores": "reranking",
     "localisation": "localisation",
     "transfer": "transfer",
+    "external": "external",
 }
 METHOD_STAGES = {"base": "backbone", "sft": "sft", "grpo": "grpo"}
 

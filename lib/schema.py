@@ -146,6 +146,13 @@ class Evaluation(Section):
     token_records: Natural
 
 
+class External(Section):
+    solutions: Annotated[str, Field(min_length=1)]
+    backbone: Name
+    variant: Name
+    seed: Natural
+
+
 class Params(Section):
     """The whole tree."""
 
@@ -167,6 +174,7 @@ class Params(Section):
     ablation_runs: AblationRuns
     sampling: Sampling
     evaluation: Evaluation
+    external: dict[Name, External]
 
     def backbone(self, name: str) -> Backbone:
         """The shape of a backbone; raises ValueError for an unknown name."""

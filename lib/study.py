@@ -98,7 +98,7 @@ def summary(rows: list[dict], settings: Params) -> dict[str, float]:
 
 def codes_and_correct(rows: list[dict], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Answer codes and correctness of sample rows, both of shape (problems, n)."""
-    answers = [traces.parse(row["text"]).answer for row in rows]
+    answers = [traces.normal(traces.parse(row["text"]).answer) for row in rows]
     codes_PN = metrics.answer_codes([answers[i : i + n] for i in range(0, len(answers), n)])
     return codes_PN, np.array([row["correct"] for row in rows]).reshape(-1, n)
 

@@ -17,6 +17,7 @@ _WELL_FORMED = re.compile(
     r"\A<think>\n(?P<steps>.+)\n</think>\n<answer>(?P<answer>[^<>\n]+)</answer>\s*\Z", re.DOTALL
 )
 _ANSWER = re.compile(r"<answer>([^<>]*)</answer>")
+SEPARATOR = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # of thousands
 _WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 _OPTION = re.compile(r"[A-J]")
 _CHOICE = re.compile(r"\(?(?P<letter>[A-J])(?:[).:]+(?:\s+(?P<text>.+))?)?", re.DOTALL)
@@ -81,6 +82,17 @@ def is_correct(answer: str | None, gold: str) -> bool:
     if _WHOLE_NUMBER.fullmatch(answer) and _WHOLE_NUMBER.fullmatch(gold):
         return int(answer) == int(gold)
     return bool(verify(parse_mathematics(gold), parse_mathematics(answer)))
+
+
+def normal(answer: str | None) -> str | None:
+    """An answer as a vote counts it: a whole number without separators of thousands, one of the options A
+    to J as its letter, anything else stripped; None stays None."""
+    if answer is None:
+        return None
+    number = SEPARATOR.sub("", answer.strip())
+    if _WHOLE_NUMBER.fullmatch(number):
+        return number
+    return _chosen(answer) or answer.strip()
 
 
 def _chosen(answer: str) -> str | None:

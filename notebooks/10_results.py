@@ -36,6 +36,7 @@ from lib import (
     comparison_plots,
     comparisons,
     credit,
+    external,
     findings,
     params,
     plots,
@@ -276,6 +277,16 @@ say(findings.transfer(moved))
 # %%
 longer = keep(comparisons.long(recorded, resamples), "long")
 say(findings.long(longer))
+
+# %% [markdown]
+# ## On real text
+#
+# Solutions that others wrote and labelled, where `external` names any and notebook 11 has scored them.
+
+# %%
+on_text = external.table(RESULTS / "external", resamples)
+if len(on_text):
+    display(keep(on_text, "external"), say(external.sentences(on_text)))
 
 # %% [markdown]
 # ## Token by token

@@ -88,6 +88,16 @@ def test_the_tree_is_read_only(write):
         ("sft_ablations.few", {"epoch": 3}, "sft_ablations.few.epoch: unknown key (did you mean epochs?)"),
         ("sft_ablations.few", {"demonstrations": 999}, "sft_ablations.few.demonstrations: data.demons"),
         ("sft_ablations.airl", {}, "sft_ablations.airl: the name is taken"),
+        (
+            "external.other",
+            {"solutions": "a.jsonl", "backbone": "gpt", "variant": "airl", "seed": 0},
+            "external.other.backbone: 'gpt' is none of policies, qwen2, llama",
+        ),
+        (
+            "external.other",
+            {"solutions": "a.jsonl", "backbone": "qwen2", "variant": "sft", "seed": 0},
+            "external.other.variant: 'sft' is neither a variant nor an ablation; there are airl_dense, ",
+        ),
         ("evaluation.ks", [1, 99], "evaluation.ks: pass@99 needs as many samples; sampling.n is 16"),
     ],
 )
