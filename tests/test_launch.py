@@ -132,6 +132,17 @@ def test_an_unknown_launch_file_is_named_with_the_others(study_at):
         launch.train("qwen2", "sft", 0, "params.yaml")
 
 
+@pytest.mark.parametrize("name", ["one_gpu", "gpus", "zero2", "fsdp"])
+def test_a_launch_file_for_gpus_is_refused_without_one(study_at, monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    study_at(name, {"training": {"launch": f"launch/{name}.yaml"}})
+    with pytest.raises(
+        ValueError, match=f"launch/{name}.yaml needs a GPU and this machine has none"
+    ) as error:
+        launch.train("qwen2", "sft", 0, "params.yaml")
+    assert "\n" not in str(error.value) and not Path(".scratch").exists()
+
+
 def test_checkpoints_of_other_parameters_are_forgotten(tmp_path):
     made = {"lr": 0.1}
     checkpoints.keep_only(tmp_path / "run", made)
