@@ -36,7 +36,7 @@ def train_airl(
     if section.start == "sft":
         model = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True)
         new_adapter = None
-    if settings.training.shared_backbone:
+    if _shared(section, settings):
         model = model if new_adapter is None else get_peft_model(model, new_adapter)
         new_adapter = None
     reward_model = _new_discriminator(
@@ -62,6 +62,11 @@ def train_airl(
     return training.train(trainer)
 
 
+def _shared(section: Airl, settings: Params) -> bool:
+    """Whether the discriminator is an adapter on the policy's own weights."""
+    return settings.training.shared_backbone and section.discriminator == "same"
+
+
 def _new_discriminator(
     backbone, policy, experts: list[Demonstration], section: Airl, settings: Params, seed, output_dir
 ):
@@ -79,7 +84,7 @@ def _new_discriminator(
             seed=seed,
             output_dir=output_dir,
         ).model
-    if settings.training.shared_backbone:
+    if _shared(section, settings):
         reward_model = SHARED[section.parameterisation](policy, **size)
         if fitted is not None:
             weights = get_peft_model_state_dict(fitted)

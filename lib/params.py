@@ -133,6 +133,8 @@ def _contradictions(params: Params) -> Iterator[str]:
                 yield f"{section}.{name}: the name is taken; choose another"
             yield from _overlay_faults(params, section, name, backbones)
     yield from _sft_faults(params)
+    if params.training.shared_backbone and params.lora.full_weights:
+        yield "training.shared_backbone: needs policies with an adapter; set lora.full_weights to false"
     k, n = max(params.evaluation.ks), params.sampling.n
     if k > n:
         yield f"evaluation.ks: pass@{k} needs as many samples; sampling.n is {n}"
@@ -171,8 +173,6 @@ def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[st
             f"{section}.{name}.start: a policy can become the reward's model only if that is a log_ratio of "
             "its own backbone, with an adapter as lora's (r = discriminator_r, alpha twice that)"
         )
-    if params.training.shared_backbone and (airl.discriminator != "same" or params.lora.full_weights):
-        yield f"{section}.{name}: training.shared_backbone needs discriminator: same, and lora as an adapter"
     if airl.reward == "log_density" and airl.parameterisation != "log_ratio":
         yield f"{section}.{name}.reward: log_density needs parameterisation: log_ratio"
     if airl.likelihood_epochs and airl.parameterisation != "log_ratio":
