@@ -193,9 +193,9 @@ show(plots.calibration(reliability[reliability["variant"].isin(trained)]), "cali
 # %% [markdown]
 # ## Pointing at the first wrong step
 #
-# A detector scores each unit of a wrong trace (a step, or the answer) and points at the largest score:
-# the reward's is its drop over the unit, the others' are the least likely and the least certain
-# token. Chance points anywhere. All are judged on the same units, with no slack.
+# A detector scores each unit of a wrong trace (a step, or the answer) and points at the first whose score is
+# above its threshold (notebook 7): the reward's is its drop over the unit, the others' are the least likely
+# and the least certain token. Chance points anywhere. All are judged on the same units, with no slack.
 
 # %%
 located = tables.localisation(recorded, resamples)
