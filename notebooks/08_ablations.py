@@ -73,10 +73,8 @@ launch.forget(trained)
 
 # %%
 problems, validation = study.split("test"), study.split("validation")
-judge, where = (
-    (trained.reward_model, trained.tokenizer),
-    {"variant": ablation, "seed": seed, "policy": "base"},
-)
+judge = (trained.reward_model, trained.tokenizer)
+where = {"variant": ablation, "seed": seed, "policy": "base"}
 scores = scoring.score_samples(*judge, problems, study.samples(backbone, "base", seed), airl, settings)
 scoring.write_scores(f"{backbone}.{ablation}.seed{seed}", [{**where, **row} for row in scores])
 
