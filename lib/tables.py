@@ -137,7 +137,7 @@ def _rerankable(records: Records) -> Iterable[tuple[dict, dict[str, np.ndarray]]
         arrays = {column: grid(rows, column) for column in ("correct", "logprob", "reward")}
         answers = [traces.normal(traces.parse(text).answer) for text in rows["text"]]
         # as objects: a column of strings would hold NaN for None, which a majority then counts
-        answers = grid(rows.assign(answer=np.array(answers, dtype=object)), "answer")
+        answers = grid(rows.assign(answer=pd.Series(answers, rows.index, dtype=object)), "answer")
         yield key, arrays | {"codes": np.array([metrics.answer_codes(answers_PN) for answers_PN in answers])}
 
 
