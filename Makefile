@@ -55,7 +55,7 @@ tiny: $(READY)  ## run the whole study from nothing at the profile tiny, in minu
 	$(run_study)
 
 test: $(READY)  ## run the tests, the tiny study included
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(READY)  ## measure speed and memory of training and sampling, print a table
 	$(BIN)/python -m tests.bench
