@@ -40,8 +40,8 @@ define run_study
 mkdir -p $(STUDY)
 $(BIN)/python -m lib.params $(PROFILE) > $(STUDY)/params.tmp
 mv $(STUDY)/params.tmp $(STUDY)/params.yaml
-rm -rf $(STUDY)/lib $(STUDY)/notebooks
-cp -R lib notebooks dvc.yaml .dvcignore $(STUDY)
+rm -rf $(STUDY)/lib $(STUDY)/notebooks $(STUDY)/launch
+cp -R lib notebooks launch dvc.yaml .dvcignore $(STUDY)
 cd $(STUDY) && { test -d .dvc || $(BIN)/dvc init --no-scm --quiet; }
 cd $(STUDY) && $(BIN)/dvc repro && $(BIN)/python -m lib.report --summary
 endef
@@ -55,7 +55,7 @@ tiny: $(READY)  ## run the whole study from nothing at the profile tiny, in minu
 	$(run_study)
 
 test: $(READY)  ## run the tests, the tiny study included
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(READY)  ## measure speed and memory of training and sampling, print a table
 	$(BIN)/python -m tests.bench

@@ -10,14 +10,16 @@ their own question, and one that changes nothing is never used; the discriminato
 to its own longest row and holds `policy_per_prompt` samples of a group, not all.
 """
 
+import json
 import random
 from collections import deque
+from pathlib import Path
 
 import torch
+from accelerate.utils import gather_object
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
-from trl import GRPOTrainer
 
-from lib import credit, discriminator, perturb, rows, sampling, traces
+from lib import checkpoints, credit, discriminator, perturb, rows, runs, sampling, traces
 from lib.discriminator import EXPERT, PERTURBED, POLICY
 from lib.health import Health
 from lib.metrics import auroc
@@ -27,7 +29,7 @@ KL_EVERY = 5  # steps between two estimates of the KL to the backbone; each cost
 REPLAYED_STEPS = 50  # how many steps back a replayed policy sample may come from
 
 
-class AIRLTrainer(GRPOTrainer):
+class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
     """GRPO whose advantages come from a discriminator that is trained alongside.
 
     The dataset has the columns `prompt`, `answer` (logged as pass rate; it reaches the reward only
@@ -36,7 +38,8 @@ class AIRLTrainer(GRPOTrainer):
     the parameters; `reward_model` a discriminator of `lib.discriminator`, sharing the tokenizer.
     With `start: reward` the policy becomes the log-ratio's p_phi when the warm-up ends: the policy that is
     optimal for the reward at a KL to the backbone of weight 1. A run that degenerates stops, and `fault`
-    says why.
+    says why. On several processes each has the samples of its own questions, whole groups, and the
+    discriminator the mean of all their gradients.
     """
 
     def __init__(self, *, reward_model, settings, **kwargs):
@@ -44,7 +47,7 @@ class AIRLTrainer(GRPOTrainer):
         self.reward_model = reward_model.to(self.accelerator.device)
         self.settings = settings
         self._random = random.Random(self.args.seed)
-        self._parameters = [p for p in reward_model.parameters() if p.requires_grad]
+        self._parameters = list(reward_model.trained().values())
         self._optimizer = torch.optim.AdamW(self._parameters, lr=settings.discriminator_lr, weight_decay=0.0)
         self._scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
             self._optimizer, max(settings.discriminator_steps * settings.discriminator_updates, 1)
@@ -80,8 +83,10 @@ class AIRLTrainer(GRPOTrainer):
             and self.settings.start == "reward"
             and self.state.global_step == self.settings.warmup_steps
         ):
-            expert_model = get_peft_model_state_dict(self.reward_model.model)
-            set_peft_model_state_dict(self.accelerator.unwrap_model(self.model), expert_model)
+            reward = get_peft_model_state_dict(
+                self.reward_model.model, adapter_name=self.reward_model.adapter
+            )
+            set_peft_model_state_dict(self.accelerator.unwrap_model(self.model), reward)
         G = self.num_generations if training else self.num_generations_eval
         self._experts = [rows.completion_ids(self.processing_class, row["trace"]) for row in inputs[::G]]
         output = super()._generate_and_score_completions(inputs)
@@ -98,15 +103,7 @@ class AIRLTrainer(GRPOTrainer):
         boundaries_BT = credit.boundaries(
             self.settings.boundaries, mask_BT, self.settings.interval, step_ends_BT.to(mask_BT.device)
         )
-        self.reward_model.eval()
-        with torch.no_grad():
-            rewards_BT = discriminator.rewards_BT(
-                self.reward_model,
-                self.settings.reward,
-                torch.cat([output["prompt_ids"], output["completion_ids"]], 1),
-                torch.cat([output["prompt_mask"], output["completion_mask"]], 1),
-                mask_BT.shape[1],
-            )
+        rewards_BT = self._rewards_BT(output)
         if training:
             self._stop_if_degenerate(rewards_BT[mask_BT], accuracies, completions)
         output["advantages"] = credit.advantages(
@@ -127,6 +124,21 @@ class AIRLTrainer(GRPOTrainer):
         self._record(inputs, completions, scores_B, output)
         return output
 
+    @torch.no_grad()
+    def _rewards_BT(self, output) -> torch.Tensor:
+        """The discriminator's reward at each token, as many completions at once as the policy trains on."""
+        ids_BL = torch.cat([output["prompt_ids"], output["completion_ids"]], 1)
+        attention_BL = torch.cat([output["prompt_mask"], output["completion_mask"]], 1)
+        width_t, at_once = output["completion_ids"].shape[1], self.args.per_device_train_batch_size
+        self.reward_model.eval()
+        with self.reward_model.in_use():
+            return torch.cat(
+                [
+                    discriminator.rewards_BT(self.reward_model, self.settings.reward, ids, attention, width_t)
+                    for ids, attention in zip(ids_BL.split(at_once), attention_BL.split(at_once), strict=True)
+                ]
+            )
+
     def _stop_if_degenerate(self, rewards, accuracies, completions) -> None:
         """Ask the trainer to stop after this step if the run has degenerated; `fault` then says why."""
         ended = sum(self.processing_class.eos_token_id in ids for ids in completions)
@@ -135,6 +147,8 @@ class AIRLTrainer(GRPOTrainer):
             accuracies=accuracies,
             truncated=1 - ended / len(completions),
         )
+        faults = gather_object([self.fault])  # one process that stops alone would leave the others waiting
+        self.fault = next((fault for fault in faults if fault), None)
         self.control.should_training_stop |= self.fault is not None
 
     def _update_discriminator(self, inputs, prompts, completions) -> list[float]:
@@ -146,24 +160,27 @@ class AIRLTrainer(GRPOTrainer):
             tensor.to(self.accelerator.device) for tensor in batch
         )
         self.reward_model.train()
-        logits_BT = self.reward_model.logits_BT(ids_BL, attention_BL, boundaries_BT.shape[1])
-        loss = discriminator.loss(
-            logits_BT,
-            boundaries_BT,
-            expert_is_one_B,
-            class_B,
-            kind=self.settings.loss,
-            label_smoothing=self.settings.label_smoothing,
-        )
-        self._optimizer.zero_grad()
-        loss.backward()
+        with self.reward_model.in_use():
+            logits_BT = self.reward_model.logits_BT(ids_BL, attention_BL, boundaries_BT.shape[1])
+            loss = discriminator.loss(
+                logits_BT,
+                boundaries_BT,
+                expert_is_one_B,
+                class_B,
+                kind=self.settings.loss,
+                label_smoothing=self.settings.label_smoothing,
+            )
+            loss.backward()
+        for parameter in self._parameters:
+            parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()
+        self._optimizer.zero_grad()  # on a shared backbone the policy's trainer would count these gradients
         if self.settings.discriminator_schedule == "cosine":
             self._scheduler.step()
 
         logged = self._metrics["train"]
-        logged["disc_loss"].append(loss.item())
+        logged["disc_loss"].append(self.accelerator.reduce(loss.detach(), "mean").item())
         right_BT, accuracies = (logits_BT.detach() > 0) == (class_B == EXPERT)[:, None], []
         for name, c in (("expert", EXPERT), ("policy", POLICY), ("perturbed", PERTURBED)):
             if (class_B == c).any():
@@ -245,6 +262,32 @@ class AIRLTrainer(GRPOTrainer):
     def _is_correct(self, ids: list[int], answer: str) -> bool:
         text = self.processing_class.decode(ids, skip_special_tokens=True)
         return traces.is_correct(traces.parse(text).answer, answer)
+
+    def _save_optimizer_and_scheduler(self, output_dir):
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            checkpoints.save_discriminator(output_dir, self.reward_model, self._optimizer, self._scheduler)
+        state = {
+            "random": self._random.getstate(),
+            "replay": list(self._replay),
+            "health": vars(self._health),
+        }
+        runs.write_json(self._state_file(output_dir), state)
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        checkpoints.load_discriminator(checkpoint, self.reward_model, self._optimizer, self._scheduler)
+        state = json.loads(self._state_file(checkpoint).read_text(encoding="utf-8"))
+        version, numbers, gauss = state["random"]
+        self._random.setstate((version, tuple(numbers), gauss))
+        self._replay.extend(Row(*row) for row in state["replay"])
+        vars(self._health).update(state["health"])
+
+    def _state_file(self, checkpoint) -> Path:
+        """What a process keeps of its own: its random numbers, its replayed samples, its health."""
+        return Path(checkpoint) / f"airl_{self.args.process_index}.json"
 
     def _replace_logged_advantages(self, advantages_BT, mask_BT) -> None:
         """TRL has logged its own advantages already; the completions table shows the mean of ours."""

@@ -1,12 +1,15 @@
 """Trains a policy and its reward by AIRL: what both start from, and the questions they are trained on."""
 
-from peft import PeftModel
+from pathlib import Path
+
+from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import set_seed
 
 from lib import discriminator, rows, training
 from lib.airl import AIRLTrainer
 from lib.demonstrations import Demonstration
-from lib.schema import Lora
+from lib.schema import Airl, Lora, Params
+from lib.shared import SHARED
 
 
 def train_airl(
@@ -14,63 +17,79 @@ def train_airl(
     discriminator_backbone,
     demonstrations: list[Demonstration],
     train: list[Demonstration],
+    section: Airl,
     *,
-    settings,
-    sft,
-    adapter,
+    settings: Params,
     sft_adapter,
     seed,
     output_dir,
-    max_new_tokens,
-    temperature,
 ) -> AIRLTrainer:
     """AIRL on demonstrations, practising on their questions and on unlabelled ones of `train`.
 
-    `settings` says how many of both (`rows.choose`), and whether the policy starts from the directory
+    `section` says how many of both (`rows.choose`), and whether the policy starts from the directory
     `sft_adapter`. Returns the trained trainer, its discriminator in `reward_model`.
     """
     set_seed(seed)
+    experts, unlabelled = rows.choose(demonstrations, train, section, seed)
     model, tokenizer = training.load_backbone(backbone)
-    new_adapter = training.lora(adapter)
-    if settings.start == "sft":
+    new_adapter = training.lora(settings.lora)
+    if section.start == "sft":
         model = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True)
         new_adapter = None
-    experts, unlabelled = rows.choose(demonstrations, train, settings, seed)
+    if _shared(section, settings):
+        model = model if new_adapter is None else get_peft_model(model, new_adapter)
+        new_adapter = None
     reward_model = _new_discriminator(
-        discriminator_backbone, experts, settings=settings, sft=sft, seed=seed, output_dir=output_dir
+        discriminator_backbone, model, experts, section, settings, seed, Path(output_dir) / "likelihood"
     )
-    questions = training.question_dataset([*experts, *unlabelled])
+    questions = training.question_dataset([*experts, *unlabelled], settings.sampling.system_prompt)
     trainer = AIRLTrainer(
         reward_model=reward_model,
-        settings=settings,
+        settings=section,
         model=model,
         processing_class=tokenizer,
         train_dataset=questions.add_column("trace", [d.trace for d in experts] + [""] * len(unlabelled)),
         reward_funcs=training.correct,
         peft_config=new_adapter,
         args=training.grpo_config(
-            settings,
+            section,
+            settings=settings,
             seed=seed,
             output_dir=output_dir,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
             reward_weights=[0.0],  # the answer is logged and has no influence
         ),
     )
     return training.train(trainer)
 
 
-def _new_discriminator(backbone, experts: list[Demonstration], *, settings, sft, seed, output_dir):
-    """A fresh discriminator; a log-ratio first fitted to the experts by `likelihood_epochs` of `sft`."""
-    r, alpha = settings.discriminator_r, 2 * settings.discriminator_r
-    if not settings.likelihood_epochs:
-        return discriminator.PARAMETERISATIONS[settings.parameterisation].new(backbone, r=r, alpha=alpha)
-    fitted = training.train_sft(
-        backbone,
-        experts,
-        settings=sft.model_copy(update={"epochs": settings.likelihood_epochs}),
-        adapter=Lora(r=r, alpha=alpha, full_weights=False),
-        seed=seed,
-        output_dir=output_dir,
-    )
-    return discriminator.LogRatioDiscriminator.of_policy(fitted.model)
+def _shared(section: Airl, settings: Params) -> bool:
+    """Whether the discriminator is an adapter on the policy's own weights."""
+    return settings.training.shared_backbone and section.discriminator == "same"
+
+
+def _new_discriminator(
+    backbone, policy, experts: list[Demonstration], section: Airl, settings: Params, seed, output_dir
+):
+    """A fresh discriminator, on the policy's weights if these are shared; a log-ratio first fitted to the
+    experts by `likelihood_epochs` of SFT."""
+    size = {"r": section.discriminator_r, "alpha": 2 * section.discriminator_r}
+    fitted = None
+    if section.likelihood_epochs:
+        adapter = Lora(**size, full_weights=False)
+        fitted = training.train_sft(
+            backbone,
+            experts,
+            settings.sft.model_copy(update={"epochs": section.likelihood_epochs}),
+            settings=settings.model_copy(update={"lora": adapter}),
+            seed=seed,
+            output_dir=output_dir,
+        ).model
+    if _shared(section, settings):
+        reward_model = SHARED[section.parameterisation](policy, **size)
+        if fitted is not None:
+            weights = get_peft_model_state_dict(fitted)
+            set_peft_model_state_dict(policy, weights, adapter_name=reward_model.adapter)
+        return reward_model
+    if fitted is not None:
+        return discriminator.LogRatioDiscriminator.of_policy(fitted)
+    return discriminator.PARAMETERISATIONS[section.parameterisation].new(backbone, **size)

@@ -1,20 +1,25 @@
 """Backbones: a tokenizer and causal LMs built and trained from scratch, saved as Hugging Face directories."""
 
+import json
 import random
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from tqdm.auto import tqdm
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
     LlamaConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
 )
 
-from lib import traces, world
+from lib import runs, traces, world
 
 PAD, END, SEPARATOR = "<|endoftext|>", "<|end|>", "<|sep|>"
 CHAT_TEMPLATE = (
@@ -27,6 +32,7 @@ QWEN2_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+SOURCE = "source.json"  # in the directory of a backbone that was trained elsewhere
 CONFIGS = {"qwen2": Qwen2Config, "llama": LlamaConfig}
 
 
@@ -81,6 +87,58 @@ def build(architecture: str, hidden: int, layers: int, heads: int, tokenizer) ->
         bos_token_id=None,
     )
     return AutoModelForCausalLM.from_config(config)
+
+
+def write_pretrained(directory: str | Path, path: str, four_bit: bool) -> None:
+    """Make the directory of a backbone that was trained elsewhere: its tokenizer, and where its weights are.
+
+    Raises ValueError with the way out if they cannot be had.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        AutoConfig.from_pretrained(path)
+    except OSError as error:
+        raise ValueError(
+            f"pretrained: {path} cannot be loaded; name a directory of weights in params.yaml, or connect: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    tokenizer.save_pretrained(directory)
+    runs.write_json(Path(directory) / SOURCE, {"path": path, "four_bit": four_bit})
+
+
+def weights(directory: str | Path) -> dict:
+    """The arguments with which `from_pretrained` of any class loads a backbone directory's weights.
+
+    Raises FileNotFoundError with the way out if there are none.
+    """
+    directory = Path(directory)
+    if (directory / SOURCE).exists():
+        source = json.loads((directory / SOURCE).read_text(encoding="utf-8"))
+        four_bit = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_use_double_quant=True,
+        )
+        return {
+            "pretrained_model_name_or_path": source["path"],
+            "dtype": torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+            "quantization_config": four_bit if source["four_bit"] else None,
+        }
+    if not (directory / "config.json").exists():
+        raise FileNotFoundError(
+            f"{directory}: no backbone here; `dvc repro` makes it, or set its path in params.yaml"
+        )
+    return {"pretrained_model_name_or_path": directory}
+
+
+def placed(model):
+    """The model on the GPU, where there is one; a model in 4 bits is there already."""
+    on_gpu = torch.cuda.is_available() and not getattr(model, "is_quantized", False)
+    return model.to("cuda") if on_gpu else model
 
 
 def corpus(

@@ -1,4 +1,4 @@
-"""Tables of what a change does: ablations of the settings, and rewards tried where they were not trained."""
+"""Tables that compare runs: gains over SFT, ablations, and rewards tried where they were not trained."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -49,6 +49,33 @@ def _change(method: str, reference: str, after, before) -> Change:
     after, before = after.model_dump(), before.model_dump()
     keys = [key for key in after if after[key] != before[key]]
     return Change(method, reference, {key: before[key] for key in keys}, {key: after[key] for key in keys})
+
+
+def gains(records: Records, variants: Iterable[str], n_resamples: int) -> pd.DataFrame:
+    """What a reward adds at pass@1: backbone, method, above_sft, .., share_of_grpo, .., n_seeds.
+
+    Both are paired: of the same problems and seeds. `share_of_grpo` is the gain over the base policy as a
+    part of GRPO's.
+    """
+    table = []
+    for key, rows in groups(records.samples, "backbone"):
+        correct = {
+            of["method"]: grid(of_method, "correct").astype(float) for of, of_method in groups(rows, "method")
+        }
+        for method in variants:
+            if not {method, "sft", "base", "grpo"} <= correct.keys():
+                continue
+            ours, sft, base, grpo = (correct[name] for name in (method, "sft", "base", "grpo"))
+            above = metrics.bootstrap_ci((ours - sft).mean(2), n_resamples, SEED)
+            share = metrics.bootstrap_statistic(_share, ours, base, grpo, n_resamples=n_resamples, seed=SEED)
+            row = key | {"method": method} | estimate("above_sft", above, first=True)
+            table.append(row | estimate("share_of_grpo", share) | {"n_seeds": len(ours)})
+    return pd.DataFrame(table).round(4)
+
+
+def _share(ours: np.ndarray, base: np.ndarray, grpo: np.ndarray) -> float:
+    most = grpo.mean() - base.mean()
+    return float((ours.mean() - base.mean()) / most) if most else float("nan")
 
 
 def ablations(records: Records, changed: Iterable[Change], n_resamples: int) -> pd.DataFrame:

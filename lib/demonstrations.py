@@ -3,7 +3,7 @@
 import json
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +21,7 @@ class Demonstration(BaseModel):
     trace: str = Field(min_length=1)
     answer: str = Field(min_length=1)
     family: str
-    n_steps: int = Field(ge=1)
+    n_steps: int = Field(ge=0)  # 0 where the answer alone is known
 
 
 def read_jsonl(path: str | Path) -> list[Demonstration]:
@@ -31,24 +31,39 @@ def read_jsonl(path: str | Path) -> list[Demonstration]:
     or ill-typed field, or a trace whose answer is missing or is not `answer`.
     """
     rows = []
-    with open(path, "rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(_read(line))
-            except ValueError as error:
-                raise ValueError(f"{path}:{number}: {error}") from error
+    for where, fields in json_objects(path):
+        try:
+            rows.append(check(fields))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
     if not rows:
         raise ValueError(f"{path}: no demonstrations in the file; write one JSON object a line")
     return rows
 
 
-def _read(line: bytes) -> Demonstration:
-    try:
-        fields = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise ValueError(f"expected a JSON object with {', '.join(Demonstration.model_fields)}")
+def json_objects(path: str | Path) -> Iterator[tuple[str, dict]]:
+    """The JSON objects of a file, one a line, each after `path:line`, where it stands.
+
+    Raises ValueError `path:line: what` for a line that is not a JSON object.
+    """
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            where = f"{path}:{number}"
+            try:
+                fields = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{where}: not JSON: {error}") from error
+            if not isinstance(fields, dict):
+                raise ValueError(f"{where}: expected a JSON object")
+            yield where, fields
+
+
+def check(fields: dict) -> Demonstration:
+    """A demonstration of these fields.
+
+    Raises ValueError for a missing, unknown or ill-typed field, or a trace whose answer is missing or
+    is not `answer`.
+    """
     try:
         row = Demonstration.model_validate(fields)
     except ValidationError as error:

@@ -5,6 +5,7 @@ f_t = f(x, y_<=t) has read the prompt and the completion up to and including tok
 f_t = b + beta * sum over s <= t of [log p_phi(y_s) - log p_ref(y_s)], the form of the optimal AIRL logit.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -14,13 +15,27 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 from trl.trainer.utils import selective_log_softmax
 
-from lib import credit, sampling, traces
+from lib import backbones, credit, sampling, traces
 
 EXPERT, POLICY, PERTURBED = 0, 1, 2
 SCALARS = "log_ratio.safetensors"
 
 
-class HeadDiscriminator(torch.nn.Module):
+class Discriminator(torch.nn.Module):
+    """What the forms have in common: `model`, and what of it is trained."""
+
+    adapter = "default"
+
+    def in_use(self):
+        """A context in which the discriminator can be asked and learn; see `lib.shared`."""
+        return nullcontext()
+
+    def trained(self) -> dict[str, torch.nn.Parameter]:
+        """The parameters that are trained, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+class HeadDiscriminator(Discriminator):
     """A causal LM with a token-classification head of one output, LoRA on its linear layers."""
 
     def __init__(self, model: PeftModel):
@@ -30,15 +45,19 @@ class HeadDiscriminator(torch.nn.Module):
     @classmethod
     def new(cls, backbone: str | Path, *, r: int, alpha: int) -> "HeadDiscriminator":
         """A fresh adapter and head on a backbone directory."""
-        model = AutoModelForTokenClassification.from_pretrained(backbone, num_labels=1)
-        config = LoraConfig(
+        model = AutoModelForTokenClassification.from_pretrained(**backbones.weights(backbone), num_labels=1)
+        return cls(get_peft_model(model, cls.config(r, alpha)))
+
+    @staticmethod
+    def config(r: int, alpha: int) -> LoraConfig:
+        """The adapter: on every linear layer but the head, which is trained whole."""
+        return LoraConfig(
             r=r,
             lora_alpha=alpha,
             target_modules="all-linear",
-            exclude_modules=["score"],  # the head: trained whole
+            exclude_modules=["score"],
             task_type="TOKEN_CLS",
         )
-        return cls(get_peft_model(model, config))
 
     @classmethod
     def load(cls, backbone: str | Path, directory: str | Path) -> "HeadDiscriminator":
@@ -47,7 +66,7 @@ class HeadDiscriminator(torch.nn.Module):
             raise FileNotFoundError(
                 f"{directory}: no discriminator here; train it with notebooks/04_irl_training"
             )
-        model = AutoModelForTokenClassification.from_pretrained(backbone, num_labels=1)
+        model = AutoModelForTokenClassification.from_pretrained(**backbones.weights(backbone), num_labels=1)
         return cls(PeftModel.from_pretrained(model, directory))
 
     def save(self, directory: str | Path) -> None:
@@ -59,7 +78,7 @@ class HeadDiscriminator(torch.nn.Module):
         return self.model(ids_BL, attention_mask=attention_BL).logits[:, -width_t:, 0].float()
 
 
-class LogRatioDiscriminator(torch.nn.Module):
+class LogRatioDiscriminator(Discriminator):
     """A causal LM with LoRA on its linear layers (p_phi) against itself without (p_ref); b, beta learned.
 
     p_phi starts as p_ref, f then b everywhere, or as the likeliest model of the demonstrations."""
@@ -72,9 +91,13 @@ class LogRatioDiscriminator(torch.nn.Module):
     @classmethod
     def new(cls, backbone: str | Path, *, r: int, alpha: int) -> "LogRatioDiscriminator":
         """A fresh adapter on a backbone directory, b = 0, beta = 1."""
-        model = AutoModelForCausalLM.from_pretrained(backbone)
-        config = LoraConfig(r=r, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-        return cls.of_policy(get_peft_model(model, config))
+        model = AutoModelForCausalLM.from_pretrained(**backbones.weights(backbone))
+        return cls.of_policy(get_peft_model(model, cls.config(r, alpha)))
+
+    @staticmethod
+    def config(r: int, alpha: int) -> LoraConfig:
+        """The adapter of p_phi: on every linear layer."""
+        return LoraConfig(r=r, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
 
     @classmethod
     def of_policy(cls, policy: PeftModel) -> "LogRatioDiscriminator":
@@ -88,12 +111,16 @@ class LogRatioDiscriminator(torch.nn.Module):
             raise FileNotFoundError(
                 f"{directory}: no log-ratio discriminator here; train it with notebooks/04_irl_training"
             )
-        model = AutoModelForCausalLM.from_pretrained(backbone)
+        model = AutoModelForCausalLM.from_pretrained(**backbones.weights(backbone))
         return cls(PeftModel.from_pretrained(model, directory), **load_file(Path(directory) / SCALARS))
 
     def save(self, directory: str | Path) -> None:
         """Write the adapter, b and beta as safetensors."""
         self.model.save_pretrained(directory)
+        self.save_scalars(directory)
+
+    def save_scalars(self, directory: str | Path) -> None:
+        """Write b and beta."""
         scalars = {"bias": self.bias.detach().cpu(), "beta": self.beta.detach().cpu()}
         save_file(scalars, Path(directory) / SCALARS)
 

@@ -50,6 +50,16 @@ def main(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
+def gains(table: pd.DataFrame) -> list[str]:
+    """Each reward-trained policy beside SFT and GRPO on the same problems and seeds."""
+    return [
+        f"On {row['backbone']}, problem by problem, {label(row['method'])} is "
+        f"{interval(row, 'above_sft')} above SFT at pass@1, and has "
+        f"{interval(row, 'share_of_grpo', 'share_of_grpo_')} of GRPO's gain over the base policy."
+        for _, row in table.iterrows()
+    ]
+
+
 def rerank(table: pd.DataFrame, policy: str) -> list[str]:
     """Choosing by the reward against the other selectors, at the largest n."""
     sentences = []

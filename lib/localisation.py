@@ -69,7 +69,8 @@ def detect_by_likelihood(
     model, tokenizer, problems: list[Demonstration], wrong: list[dict], settings: Params
 ) -> list[dict]:
     """Rows of the detectors `logprob` (least likely token) and `entropy` (least certain one) of a policy."""
-    prompts = [sampling.prompt_text(tokenizer, problems[trace["problem"]].question) for trace in wrong]
+    questions = [problems[trace["problem"]].question for trace in wrong]
+    prompts = [sampling.prompt_text(tokenizer, q, settings.sampling.system_prompt) for q in questions]
     completions = [
         [*tokenizer(trace["text"], add_special_tokens=False).input_ids, tokenizer.eos_token_id]
         for trace in wrong

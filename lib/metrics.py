@@ -95,6 +95,7 @@ def bootstrap_auroc(
 
     With pairs_PP[p, q] the won pairs of a positive of p and a negative of q, a tie half a win, the
     AUROC of a resample that has problem p w_p times is w' pairs w / (w'positives * w'negatives).
+    A score of NaN, which is not positive, stands for a sample that the problem lacks.
     """
     n_seeds, n_problems, _ = scores_SPN.shape
     seeds_RS, problems_RP = _resamples(n_seeds, n_problems, n_resamples, seed)
@@ -108,7 +109,8 @@ def bootstrap_auroc(
         )
         weights_RP = np.vstack([np.ones(n_problems), problems_RP])
         won = ((weights_RP @ pairs_PP) * weights_RP).sum(1)
-        all_pairs = (weights_RP @ positive_PN.sum(1)) * (weights_RP @ (~positive_PN).sum(1))
+        negative_PN = ~positive_PN & ~np.isnan(scores_PN)
+        all_pairs = (weights_RP @ positive_PN.sum(1)) * (weights_RP @ negative_PN.sum(1))
         point, *values = np.divide(won, all_pairs, out=np.full(len(won), np.nan), where=all_pairs > 0)
         points.append(point)
         values_SR.append(values)

@@ -5,6 +5,7 @@ tree with a profile's overlay applied.
 """
 
 import difflib
+import functools
 import json
 import sys
 from collections.abc import Iterator
@@ -48,15 +49,22 @@ def validate(tree: dict, source: str) -> Params:
 
 
 def apply_profile(path: str | Path, profile: str) -> dict:
-    """The checked tree of a file with a profile's overlay; `default` is the tree itself.
+    """The checked tree of a file with a profile's overlay, after those that it `extends`.
+
+    `default` is the tree itself.
 
     Raises ValueError for an unknown profile and as `load` does.
     """
     tree = _read(path)
     profiles = {"default": {}, **tree.pop("profiles", {})}
-    if profile not in profiles:
-        raise ValueError(f"{path}: unknown profile {profile!r}; there are {', '.join(profiles)}")
-    tree = merge(tree, profiles[profile]) | {"profile": profile}
+    name, overlays = profile, []
+    while name:
+        if name not in profiles:
+            raise ValueError(f"{path}: unknown profile {name!r}; there are {', '.join(profiles)}")
+        overlay = dict(profiles.pop(name))  # gone, so that none can extend itself
+        name = overlay.pop("extends", None)
+        overlays.insert(0, overlay)
+    tree = functools.reduce(merge, overlays, tree) | {"profile": profile}
     validate(tree, f"{path}, profile {profile}")
     return tree
 
@@ -88,9 +96,15 @@ def _read(path: str | Path) -> dict:
 
 def _contradictions(params: Params) -> Iterator[str]:
     """What no single field can tell: names that refer to nothing, overlays that do not fit."""
-    known = ", ".join(params.backbones)
+    if params.data.dataset == "jsonl" and not params.data.path:
+        yield "data.path: the dataset jsonl needs the local directory of its train.jsonl"
+    backbones = (*params.backbones, *params.pretrained)
+    known = ", ".join(backbones)
+    for name in params.pretrained:
+        if name in params.backbones:
+            yield f"pretrained.{name}: the name is taken; choose another"
     for name in params.policies:
-        if name not in params.backbones:
+        if name not in backbones:
             yield f"policies: {name!r} is not a backbone; there are {known}"
     for name in params.ablation_runs.backbones:
         if name not in params.policies:
@@ -98,6 +112,16 @@ def _contradictions(params: Params) -> Iterator[str]:
     for seed in params.ablation_runs.seeds:
         if seed not in params.seeds:
             yield f"ablation_runs.seeds: {seed} is none of seeds, {', '.join(map(str, params.seeds))}"
+    for name, asked in params.external.items():
+        if asked.backbone not in params.policies:
+            known_policies = ", ".join(params.policies)
+            yield f"external.{name}.backbone: {asked.backbone!r} is none of policies, {known_policies}"
+        if asked.variant not in (*params.variants, *params.ablations):
+            known_rewards = ", ".join([*params.variants, *params.ablations])
+            yield (
+                f"external.{name}.variant: {asked.variant!r} is neither a variant nor an ablation; there are "
+                f"{known_rewards}"
+            )
     if params.ablation_runs.variant not in params.variants:
         known_variants = ", ".join(params.variants)
         yield f"ablation_runs.variant: {params.ablation_runs.variant!r} is none of {known_variants}"
@@ -107,8 +131,10 @@ def _contradictions(params: Params) -> Iterator[str]:
             other = params.variants if section == "ablations" else TRAINED_WITHOUT_REWARD
             if name in other:
                 yield f"{section}.{name}: the name is taken; choose another"
-            yield from _overlay_faults(params, section, name, known)
+            yield from _overlay_faults(params, section, name, backbones)
     yield from _sft_faults(params)
+    if params.training.shared_backbone and params.lora.full_weights:
+        yield "training.shared_backbone: needs policies with an adapter; set lora.full_weights to false"
     k, n = max(params.evaluation.ks), params.sampling.n
     if k > n:
         yield f"evaluation.ks: pass@{k} needs as many samples; sampling.n is {n}"
@@ -130,7 +156,7 @@ def _sft_faults(params: Params) -> Iterator[str]:
             yield f"{where}.demonstrations: data.demonstrations is {params.data.demonstrations}"
 
 
-def _overlay_faults(params: Params, section: str, name: str, known: str) -> Iterator[str]:
+def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[str, ...]) -> Iterator[str]:
     try:
         airl = params.airl_variant(name)
     except ValidationError as error:
@@ -139,7 +165,8 @@ def _overlay_faults(params: Params, section: str, name: str, known: str) -> Iter
         return
     if airl.demonstrations > params.data.demonstrations:
         yield f"{section}.{name}.demonstrations: data.demonstrations is {params.data.demonstrations}"
-    if airl.discriminator not in ("same", *params.backbones):
+    if airl.discriminator not in ("same", *backbones):
+        known = ", ".join(backbones)
         yield f"{section}.{name}.discriminator: {airl.discriminator!r} is neither `same` nor one of {known}"
     elif airl.start == "reward" and not _can_be_a_policy(airl, params.lora):
         yield (

@@ -25,6 +25,7 @@ class Perturbed:
 
 
 _ANSWER = re.compile(r"<answer>([^<>]*)</answer>")
+OPTION = re.compile(r"^([A-J])\. ", re.MULTILINE)  # of a multiple-choice question
 
 
 # --- the paper's: one place changed ---
@@ -38,10 +39,18 @@ def flip_operator(question: str, trace: str, rng: random.Random) -> Perturbed | 
 
 
 def nearby_answer(question: str, trace: str, rng: random.Random) -> Perturbed | None:
-    """Nudge a number inside the last `<answer>` tags; None if there is none."""
+    """Nudge a number inside the last `<answer>` tags, or take another of the question's options.
+
+    None if the answer is neither.
+    """
     answers = list(_ANSWER.finditer(trace))
-    numbers = list(NUMBER.finditer(trace, *answers[-1].span(1))) if answers else []
-    return _first_false(trace, equations.nudges(numbers), "nearby_answer", rng)
+    if not answers:
+        return None
+    answer, options = answers[-1], OPTION.findall(question)
+    edits = equations.nudges(NUMBER.finditer(trace, *answer.span(1)))
+    if answer[1] in options:
+        edits = [(*answer.span(1), option) for option in options if option != answer[1]]
+    return _first_false(trace, edits, "nearby_answer", rng)
 
 
 def corrupt_number(question: str, trace: str, rng: random.Random) -> Perturbed | None:

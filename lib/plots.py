@@ -116,7 +116,7 @@ def reward_distributions(scores: pd.DataFrame) -> Figure:
                 alpha=0.55,
                 label=f"{name} answer",
             )
-        axis.set_xlabel("reward of the trace (discounted logits)")
+        axis.set_xlabel("reward of the trace")
     axes[0, 0].set_ylabel("share of the class's traces")
     legend_below(figure, axes[0, 0])
     figure.suptitle("Learned reward of right and wrong traces (outer 1% drawn at the edge)", fontsize=9)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import findings, page, runs
+from lib import external, findings, page, runs
 from lib.records import Records
 from lib.schema import Params
 from lib.tables import MAIN_VARIANT
 
 TABLES = (
-    "main published rerank localisation localisation_by_kind reward_quality ablations transfer long costs"
+    "main gains published rerank localisation localisation_by_kind reward_quality ablations transfer long "
+    "costs"
 ).split()
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fff; --line: #d4d4d4; --soft: #f3f3f3 }
@@ -76,12 +77,18 @@ def build(results: str | Path, settings: Params, records: Records, heatmaps: Seq
         return page.figure(results / "figures" / f"{name}.svg", caption)
 
     quality = tables["reward_quality"]
+    on_text = []
+    if (checks := results / "tables" / "external.csv").exists():
+        checked = pd.read_csv(checks)
+        keys = [*external.KEYS, "metric", "chance_or_random", "n"]
+        content = page.bullets(external.sentences(checked)) + page.estimates(checked, keys, {"value": ""})
+        on_text = [("On real text", content)]
     sections = [
         ("The question", f"<p>{QUESTION}</p>"),
         ("The method", f"<p>{METHOD}</p><p>{READING}</p>"),
         (
             "Policies",
-            page.bullets(findings.main(tables["main"]))
+            page.bullets(findings.main(tables["main"]) + findings.gains(tables["gains"]))
             + figure("pass_at_k", "Pass@k of every method on the test problems.")
             + page.main_table(tables["main"], tables["published"]),
         ),
@@ -171,6 +178,7 @@ def build(results: str | Path, settings: Params, records: Records, heatmaps: Seq
             )
             + page.estimates(tables["long"], ["backbone", "method", "n_seeds"], {"pass_at_1": ""}),
         ),
+        *on_text,
         (
             "Learning curves",
             figure("learning_curves", "The AUROC is computed against true answers for monitoring only."),

@@ -99,8 +99,12 @@ def choose(
 
 
 def _ends_wrong(expert: Demonstration, rng: random.Random) -> str:
-    """A carried near miss with another answer: of two errors the second may mend the first."""
-    while True:
-        wrong = perturb.perturb(expert.question, expert.trace, rng, 1, perturb.CARRIED)[0]
+    """A carried near miss with another answer; where none is found, the expert with a nearby answer."""
+    for _ in range(20):  # of two errors the second may mend the first
+        try:
+            wrong = perturb.perturb(expert.question, expert.trace, rng, 1, perturb.CARRIED)[0]
+        except ValueError:  # no rule can carry an error through this trace
+            break
         if not traces.is_correct(traces.parse(wrong.text).answer, expert.answer):
             return wrong.text
+    return perturb.nearby_answer(expert.question, expert.trace, rng).text

@@ -29,6 +29,7 @@ FOLDER_STAGES = {
     "scores": "reranking",
     "localisation": "localisation",
     "transfer": "transfer",
+    "external": "external",
 }
 METHOD_STAGES = {"base": "backbone", "sft": "sft", "grpo": "grpo"}
 
@@ -189,9 +190,10 @@ def sha256(paths: Iterable[str | Path]) -> str:
 
 
 def peak_memory_mib() -> float:
-    """The largest resident memory this process has had, in MiB."""
+    """The largest resident memory that this process or an ended one that it started has had, in MiB."""
     unit = 1024**2 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(w).ru_maxrss for w in who) / unit
 
 
 def _cpu() -> str:

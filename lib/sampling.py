@@ -16,6 +16,12 @@ def prompt_text(tokenizer, question: str, system_prompt: str = "") -> str:
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
+def without_room(tokenizer, prompts: list[str], max_new_tokens: int, limit: int) -> int:
+    """How many prompts leave fewer than `max_new_tokens` of a model's `limit` of tokens; none is ever cut."""
+    lengths = map(len, tokenizer(prompts, add_special_tokens=False).input_ids)
+    return sum(length + max_new_tokens > limit for length in lengths)
+
+
 def token_ends(tokenizer, ids: list[int]) -> list[int]:
     """Where each token ends, in characters of the decoded text (special tokens are empty).
 
@@ -31,13 +37,15 @@ def token_ends(tokenizer, ids: list[int]) -> list[int]:
 
 
 def unit_of_token(text: str, ends: list[int]) -> list[int]:
-    """For each token the index of the unit (see `lib.traces`) its last character belongs to.
+    """For each token the index of the unit (see `lib.traces`) its first character belongs to.
 
-    What precedes the first step counts to it, and the line break after a step to the next unit. The
-    end token, which has no characters, counts to the answer even where none was written.
+    What precedes the first step counts to it, and a line break of its own to the next unit. The end
+    token, which has no characters, counts to the answer even where none was written.
     """
     unit_ends = [end for _, end in traces.unit_spans(text)]
-    units = [next((u for u, last in enumerate(unit_ends) if end <= last), len(unit_ends) - 1) for end in ends]
+    # a token without characters, such as a character's last byte, is where the one before it was
+    places = [min(start, end - 1) for start, end in zip([0, *ends], ends, strict=False)]
+    units = [next((u for u, last in enumerate(unit_ends) if p < last), len(unit_ends) - 1) for p in places]
     if ends[-2:-1] == ends[-1:] == [len(text)]:
         units[-1] = len(unit_ends) - 1
     return units
@@ -137,7 +145,7 @@ def sample_rows(
     batch_size: int,
     token_records: int,
     first_wrong_unit: Callable[[str, str], int | None],
-    system_prompt: str = "",
+    system_prompt: str,
 ) -> list[dict]:
     """The rows of `samples.jsonl.gz`: n traces a problem, graded, with their log-probabilities.
 

@@ -23,7 +23,8 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    dataset: Literal["world"]
+    dataset: Literal["world", "gsm8k", "medreason", "mmlu_pro", "jsonl"]
+    path: str
     train: Count
     demonstrations: Count
     validation: Count
@@ -41,6 +42,11 @@ class Backbone(Section):
     heads: Count
 
 
+class Pretrained(Section):
+    path: Annotated[str, Field(min_length=1)]
+    four_bit: bool
+
+
 class Pretraining(Section):
     steps: Count
     batch_size: Count
@@ -54,6 +60,14 @@ class Lora(Section):
     r: Count
     alpha: Count
     full_weights: bool
+
+
+class Training(Section):
+    launch: str
+    checkpoint_every: Natural
+    micro_batch: Natural
+    shared_backbone: bool
+    vllm: Literal["off", "colocate", "server"]
 
 
 class Sft(Section):
@@ -123,12 +137,20 @@ class Sampling(Section):
     temperature: Positive
     max_new_tokens: Count
     batch_size: Count
+    system_prompt: str
 
 
 class Evaluation(Section):
     ks: Annotated[tuple[Count, ...], Field(min_length=1)]
     bootstrap: Count
     token_records: Natural
+
+
+class External(Section):
+    solutions: Annotated[str, Field(min_length=1)]
+    backbone: Name
+    variant: Name
+    seed: Natural
 
 
 class Params(Section):
@@ -139,8 +161,10 @@ class Params(Section):
     policies: Annotated[tuple[Name, ...], Field(min_length=1)]
     data: Data
     backbones: dict[Name, Backbone]
+    pretrained: dict[Name, Pretrained]
     pretraining: Pretraining
     lora: Lora
+    training: Training
     sft: Sft
     sft_ablations: dict[Name, dict[str, Any]]
     grpo: Grpo
@@ -150,6 +174,7 @@ class Params(Section):
     ablation_runs: AblationRuns
     sampling: Sampling
     evaluation: Evaluation
+    external: dict[Name, External]
 
     def backbone(self, name: str) -> Backbone:
         """The shape of a backbone; raises ValueError for an unknown name."""

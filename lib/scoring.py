@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
-from lib import discriminator, runs, sampling, study
+from lib import backbones, discriminator, runs, sampling, study
 from lib.demonstrations import Demonstration
 from lib.schema import Airl, Params
 
 
 def load_discriminator(backbone: str, method: str, seed: int, settings: Params):
-    """The discriminator of an AIRL run."""
+    """The discriminator of a recorded AIRL run."""
     airl = settings.airl_variant(method)
+    return load(backbone, study.run_dir(backbone, method, seed) / "discriminator", airl)
+
+
+def load(backbone: str, directory: Path, airl: Airl):
+    """A discriminator that was trained with `airl` and saved in a directory."""
     start = study.backbone_dir(discriminator_backbone(airl, backbone))
-    return discriminator.PARAMETERISATIONS[airl.parameterisation].load(
-        start, study.run_dir(backbone, method, seed) / "discriminator"
-    )
+    return backbones.placed(discriminator.PARAMETERISATIONS[airl.parameterisation].load(start, directory))
 
 
 def discriminator_backbone(airl: Airl, backbone: str) -> str:
@@ -26,7 +29,10 @@ def score(reward_model, tokenizer, questions: list[str], texts: list[str], airl:
     return discriminator.score(
         reward_model,
         tokenizer,
-        [sampling.prompt_text(tokenizer, question) for question in questions],
+        [
+            sampling.prompt_text(tokenizer, question, settings.sampling.system_prompt)
+            for question in questions
+        ],
         texts,
         reward=airl.reward,
         boundaries=airl.boundaries,

@@ -1,12 +1,13 @@
 """What the notebooks share: where things are, reading a split, sampling a policy, recording a run."""
 
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
 from transformers import set_seed
 
-from lib import backbones, demonstrations, metrics, runs, sampling, traces, world
+from lib import backbones, corpora, demonstrations, metrics, runs, sampling, traces, world
 from lib.demonstrations import Demonstration
 from lib.schema import Params
 
@@ -21,18 +22,12 @@ LOGGED = (
 
 
 def make_splits(settings: Params) -> dict[str, list[Demonstration]]:
-    """The splits that `data` asks for."""
+    """The splits that `data` asks for; raises ValueError if the dataset cannot give them."""
     data = settings.data
-    return demonstrations.make_world_splits(
-        train=data.train,
-        demonstrations=data.demonstrations,
-        validation=data.validation,
-        test=data.test,
-        steps=data.steps,
-        test_long=data.test_long,
-        long_steps=data.long_steps,
-        seed=data.seed,
-    )
+    sizes = data.model_dump(exclude={"dataset", "path"})
+    if data.dataset == "world":
+        return demonstrations.make_world_splits(**sizes)
+    return corpora.make_splits(data.dataset, data.path, **sizes)
 
 
 def split(name: str) -> list[Demonstration]:
@@ -66,7 +61,11 @@ def world_tokenizer(settings: Params):
 
 
 def sample(model, tokenizer, problems: list[Demonstration], settings: Params) -> list[dict]:
-    """Rows of `samples.jsonl.gz` for a policy on some problems."""
+    """Rows of `samples.jsonl.gz` for a policy on some problems.
+
+    Only the world can say where a trace goes wrong; of other data `first_wrong_unit` is always None.
+    """
+    of_world = settings.data.dataset == "world"
     return sampling.sample_rows(
         model,
         tokenizer,
@@ -76,7 +75,8 @@ def sample(model, tokenizer, problems: list[Demonstration], settings: Params) ->
         max_new_tokens=settings.sampling.max_new_tokens,
         batch_size=settings.sampling.batch_size,
         token_records=settings.evaluation.token_records,
-        first_wrong_unit=world.first_wrong_unit,
+        first_wrong_unit=world.first_wrong_unit if of_world else lambda text, expert: None,
+        system_prompt=settings.sampling.system_prompt,
     )
 
 
@@ -98,9 +98,15 @@ def summary(rows: list[dict], settings: Params) -> dict[str, float]:
 
 def codes_and_correct(rows: list[dict], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Answer codes and correctness of sample rows, both of shape (problems, n)."""
-    answers = [traces.parse(row["text"]).answer for row in rows]
+    answers = [traces.normal(traces.parse(row["text"]).answer) for row in rows]
     codes_PN = metrics.answer_codes([answers[i : i + n] for i in range(0, len(answers), n)])
     return codes_PN, np.array([row["correct"] for row in rows]).reshape(-1, n)
+
+
+def validate(trained, seed: int, settings: Params) -> dict[str, float]:
+    """The `summary` of a trained policy on the validation split."""
+    set_seed(seed)
+    return summary(sample(trained.model, trained.tokenizer, split("validation"), settings), settings)
 
 
 def training_log(trainer) -> list[dict]:
@@ -115,9 +121,12 @@ def training_log(trainer) -> list[dict]:
 
 
 def record_base(
-    backbone: str, model, tokenizer, settings: Params, start: dict, losses, seconds: float
+    backbone: str, model, tokenizer, settings: Params, section, start: dict, losses, seconds: float
 ) -> None:
-    """Record a backbone as the policy that was never trained further: test samples for every seed."""
+    """Record a backbone as the policy that was never trained further: test samples for every seed.
+
+    `section` is what it came of.
+    """
     for seed in settings.seeds:
         set_seed(seed)
         rows = sample(model, tokenizer, split("test"), settings)
@@ -127,7 +136,7 @@ def record_base(
             "base",
             seed,
             settings,
-            settings.pretraining,
+            section,
             start,
             seconds,
             rows,
@@ -136,21 +145,32 @@ def record_base(
         )
 
 
-def record_run(backbone, method, seed, *, settings, section, trainer, validation, seconds) -> None:
+def record_run(backbone, method, seed, *, settings, section, trained, validation, seconds) -> None:
     """Sample a trained policy on the test split and write the record of its run.
 
     The record holds the adapter (or the full weights) and, for AIRL, the discriminator.
     """
     set_seed(seed)
-    rows = sample(trainer.model, trainer.processing_class, split("test"), settings)
+    rows = sample(trained.model, trained.tokenizer, split("test"), settings)
 
     def save(directory: Path) -> None:
-        trainer.model.save_pretrained(directory / "adapter")
-        if hasattr(trainer, "reward_model"):
-            trainer.reward_model.save(directory / "discriminator")
+        for part in ("adapter", "discriminator"):
+            if (trained.directory / part).exists():
+                shutil.copytree(trained.directory / part, directory / part)
 
-    log, status = training_log(trainer), getattr(trainer, "fault", None) or "completed"
-    _write(backbone, method, seed, settings, section, validation, seconds, rows, log, save, status)
+    _write(
+        backbone,
+        method,
+        seed,
+        settings,
+        section,
+        validation,
+        seconds,
+        rows,
+        trained.log,
+        save,
+        trained.status,
+    )
 
 
 def _write(

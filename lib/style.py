@@ -40,6 +40,7 @@ COLOURS = {
     "airl_dense": BLUE,
     "airl_no_perturbation": SKY,
     "airl": RED,
+    "reference": RED,  # the same in the ablations' shorter runs
     "random": GREY,
     "majority": ORANGE,
     "logprob": PINK,
@@ -56,6 +57,7 @@ LABELS = {
     "sft": "SFT",
     "grpo": "GRPO (true answers)",
     "airl": "AIRL (ours)",
+    "reference": "AIRL (ours, shorter runs)",
     "airl_dense": "AIRL dense (paper)",
     "airl_no_perturbation": "AIRL dense, no perturbations",
     "reward_weighted_majority": "reward-weighted majority",

@@ -4,18 +4,21 @@ All methods start from the same backbone, train the same adapter (or the full we
 these few arguments, so that what differs between them is the signal alone.
 """
 
+import os
 from pathlib import Path
 
 import torch
 import transformers
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
-from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+from trl import GRPOConfig, SFTConfig, SFTTrainer
 
-from lib import traces
+from lib import backbones, checkpoints, traces
+from lib.checkpoints import ResumableGRPOTrainer
 from lib.demonstrations import Demonstration
+from lib.schema import Grpo, Params, Sft
 
 transformers.logging.set_verbosity_error()  # quiet about the fresh head of each discriminator
 
@@ -25,11 +28,17 @@ def load_backbone(directory: str | Path):
 
     Raises FileNotFoundError with the way out if there is none.
     """
-    if not (Path(directory) / "config.json").exists():
-        raise FileNotFoundError(
-            f"{directory}: no backbone here; `dvc repro` makes it, or set its path in params.yaml"
-        )
-    return AutoModelForCausalLM.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
+    model = AutoModelForCausalLM.from_pretrained(**backbones.weights(directory))
+    return model, AutoTokenizer.from_pretrained(directory)
+
+
+def load_policy(backbone: str | Path, saved: str | Path | None = None):
+    """A policy to sample from: the backbone, or what was saved as an adapter of it or whole."""
+    if saved is None:
+        return backbones.placed(load_backbone(backbone)[0])
+    if not (Path(saved) / "adapter_config.json").exists():
+        return backbones.placed(AutoModelForCausalLM.from_pretrained(saved))
+    return PeftModel.from_pretrained(load_policy(backbone), saved)
 
 
 def lora(settings) -> LoraConfig | None:
@@ -71,7 +80,7 @@ class Progress(TrainerCallback):
     """A plain progress bar: the trainers' own prints every logged step."""
 
     def on_train_begin(self, args, state, control, **_):
-        self._bar = tqdm(total=state.max_steps, desc="training")
+        self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training")
 
     def on_step_end(self, args, state, control, **_):
         self._bar.update()
@@ -81,20 +90,34 @@ class Progress(TrainerCallback):
 
 
 def train(trainer):
-    """Train with a progress bar; returns the trainer."""
+    """Train with a progress bar, from the last checkpoint if there is one; returns the trainer."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress())
-    trainer.train()
+    trainer.train(resume_from_checkpoint=checkpoints.last(trainer.args.output_dir))
     return trainer
 
 
-def _common(output_dir: str | Path, seed: int) -> dict:
-    on_gpu = torch.cuda.is_available()
+def processes() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def _common(settings: Params, seed: int, output_dir: str | Path, batch_size: int, rows: str) -> dict:
+    """Arguments of any trainer; `batch_size` is of an optimizer step and all processes, in `rows`."""
+    on_gpu, n = torch.cuda.is_available(), processes()
+    at_once = settings.training.micro_batch or max(batch_size // n, 1)
+    if batch_size % (at_once * n):
+        raise ValueError(
+            f"training.micro_batch: {batch_size} {rows} cannot be shared by {n} processes that take "
+            f"{at_once} at once"
+        )
     return dict(
         output_dir=str(output_dir),
         seed=seed,
         report_to="none",
-        save_strategy="no",
+        save_strategy="steps" if settings.training.checkpoint_every else "no",
+        save_steps=settings.training.checkpoint_every or 1,
+        save_total_limit=2,  # the last may have been cut short
         logging_steps=1,
         disable_tqdm=True,  # see `Progress`
         bf16=on_gpu,
@@ -102,11 +125,13 @@ def _common(output_dir: str | Path, seed: int) -> dict:
         activation_checkpointing=on_gpu,
         lr_scheduler_type="cosine",
         warmup_steps=0.1,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=batch_size // (at_once * n),
     )
 
 
 def train_sft(
-    backbone, demonstrations: list[Demonstration], *, settings, adapter, seed, output_dir
+    backbone, demonstrations: list[Demonstration], section: Sft, *, settings: Params, seed, output_dir
 ) -> SFTTrainer:
     """SFT on the completions of the demonstrations; returns the trained trainer."""
     set_seed(seed)
@@ -114,59 +139,50 @@ def train_sft(
     trainer = SFTTrainer(
         model=model,
         processing_class=tokenizer,
-        train_dataset=sft_dataset(demonstrations),
-        peft_config=lora(adapter),
+        train_dataset=sft_dataset(demonstrations, settings.sampling.system_prompt),
+        peft_config=lora(settings.lora),
         args=SFTConfig(
-            **_common(output_dir, seed),
-            per_device_train_batch_size=settings.batch_size,
-            num_train_epochs=settings.epochs,
-            learning_rate=settings.lr,
+            **_common(settings, seed, output_dir, section.batch_size, "demonstrations"),
+            num_train_epochs=section.epochs,
+            learning_rate=section.lr,
             max_length=None,
         ),
     )
     return train(trainer)
 
 
-def grpo_config(settings, *, seed, output_dir, max_new_tokens, temperature, **overrides) -> GRPOConfig:
+def grpo_config(section: Grpo, *, settings: Params, seed, output_dir, **overrides) -> GRPOConfig:
     """One optimizer step per batch of `prompts_per_step` groups of `group_size` samples."""
+    batch_size = section.prompts_per_step * section.group_size
     return GRPOConfig(
-        **_common(output_dir, seed)
+        **_common(settings, seed, output_dir, batch_size, "completions")
         | dict(
-            per_device_train_batch_size=settings.prompts_per_step * settings.group_size,
-            num_generations=settings.group_size,
-            max_steps=settings.steps,
-            learning_rate=settings.lr,
-            beta=settings.beta,
+            num_generations=section.group_size,
+            max_steps=section.steps,
+            learning_rate=section.lr,
+            beta=section.beta,
             loss_type="dr_grpo",
-            max_completion_length=max_new_tokens,
-            temperature=temperature,
+            max_completion_length=settings.sampling.max_new_tokens,
+            temperature=settings.sampling.temperature,
+            use_vllm=settings.training.vllm != "off",
+            vllm_mode="server" if settings.training.vllm == "server" else "colocate",
         )
         | overrides
     )
 
 
 def train_grpo(
-    backbone,
-    problems: list[Demonstration],
-    *,
-    settings,
-    adapter,
-    seed,
-    output_dir,
-    max_new_tokens,
-    temperature,
-) -> GRPOTrainer:
+    backbone, problems: list[Demonstration], section: Grpo, *, settings: Params, seed, output_dir
+) -> ResumableGRPOTrainer:
     """GRPO on verifiable answers, the empirical upper bound; returns the trained trainer."""
     set_seed(seed)
     model, tokenizer = load_backbone(backbone)
-    trainer = GRPOTrainer(
+    trainer = ResumableGRPOTrainer(
         model=model,
         processing_class=tokenizer,
-        train_dataset=question_dataset(problems),
+        train_dataset=question_dataset(problems, settings.sampling.system_prompt),
         reward_funcs=correct,
-        peft_config=lora(adapter),
-        args=grpo_config(
-            settings, seed=seed, output_dir=output_dir, max_new_tokens=max_new_tokens, temperature=temperature
-        ),
+        peft_config=lora(settings.lora),
+        args=grpo_config(section, settings=settings, seed=seed, output_dir=output_dir),
     )
     return train(trainer)

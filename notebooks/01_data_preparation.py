@@ -13,12 +13,13 @@
 # ---
 
 # %% [markdown]
-# # 1. Data: word problems, expert traces, and solvers with misconceptions
+# # 1. Data: questions, expert traces, and solvers with misconceptions
 #
 # Can a reward for reasoning be learned from a few expert demonstrations? To measure an answer we
 # need questions with known answers, expert traces, and, rarer, the truth about *which step* of a
-# wrong trace is the first wrong one. The embedded world writes its problems by program, so it knows
-# all three. This notebook makes the splits that every later notebook reads.
+# wrong trace is the first wrong one. Published datasets have the first two. The embedded world
+# writes its problems by program, so it knows all three. This notebook makes the splits that every
+# later notebook reads.
 
 # %%
 import os
@@ -47,50 +48,6 @@ settings = params.load(params_file)
 settings.data
 
 # %% [markdown]
-# ## A problem and its expert
-#
-# A problem is a chain of operations on one quantity, one sentence each. The expert writes one
-# equation a step between `<think>` tags, then the answer.
-
-# %%
-rng = random.Random(settings.data.seed)
-problem = world.generate(rng, "stock", 3)
-trace, answer = world.expert(problem)
-print(problem.question, trace, sep="\n\n")
-
-# %% [markdown]
-# ## A solver with misconceptions
-#
-# Most text in the world is not by experts. Its authors misread *operations*, each in its own
-# systematic way and with its own probability: "a third are eaten" leaves a third, a score is ten.
-# They also lose a tag now and then. The backbones are trained on this mixture, as real models are
-# on the web. The checker names the first wrong unit, where each step is a unit and the answer is
-# the last.
-
-# %%
-unreliable = world.unreliable(problem, rng, settings.pretraining.malformed)
-print(unreliable)
-print("\nfirst wrong unit:", world.first_wrong_unit(unreliable, trace))
-
-# %% [markdown]
-# How often is such a solver right, by the number of steps? Errors compound along the chain.
-
-# %%
-rates = {}
-for n_steps in settings.data.steps:
-    right = 0
-    for _ in range(300):
-        problem = world.generate(rng, rng.choice(list(world.FAMILIES)), n_steps)
-        text = world.unreliable(problem, rng, settings.pretraining.malformed)
-        right += traces.is_correct(traces.parse(text).answer, world.expert(problem)[1])
-    rates[n_steps] = right / 300
-
-figure, axes = plt.subplots(figsize=(5, 3))
-axes.bar([str(n) for n in rates], list(rates.values()), color="0.5")
-_ = axes.set(
-    xlabel="steps of the problem", ylabel="fraction of corpus traces with the right answer", ylim=(0, 1)
-)
-# %% [markdown]
 # ## The splits
 #
 # Train (questions for on-policy training), demonstrations, validation and test never share a
@@ -104,22 +61,71 @@ for name, rows in splits.items():
     print(f"{name:15s} {len(rows):5d} questions", dict(Counter(row.family for row in rows)))
 
 # %% [markdown]
+# The files are plain JSON lines in the schema of every dataset: question, trace, answer.
+#
+# ## A problem and its expert
+#
+# The expert writes one step a line between `<think>` tags, then the answer. In the embedded world a
+# problem is a chain of operations on one quantity, one sentence each, and a step is one equation.
+
+# %%
+shown = splits["demonstrations"][0]
+print(shown.question, shown.trace, sep="\n\n")
+
+# %% [markdown]
+# ## In the embedded world: a solver with misconceptions
+#
+# The rest is about the world alone. Most text in it is not by experts. Its authors misread
+# *operations*, each in its own systematic way and with its own probability: "a third are eaten"
+# leaves a third, a score is ten. They also lose a tag now and then. The backbones are trained on
+# this mixture, as real models are on the web. The checker names the first wrong unit, where each
+# step is a unit and the answer is the last.
+
+# %%
+of_world = settings.data.dataset == "world"
+rng = random.Random(settings.data.seed)
+if of_world:
+    problem = world.generate(rng, "stock", 3)
+    expert, answer = world.expert(problem)
+    unreliable = world.unreliable(problem, rng, settings.pretraining.malformed)
+    print(problem.question, expert, unreliable, sep="\n\n")
+    print("\nfirst wrong unit:", world.first_wrong_unit(unreliable, expert))
+
+# %% [markdown]
+# How often is such a solver right, by the number of steps? Errors compound along the chain.
+
+# %%
+rates = {}
+for n_steps in settings.data.steps if of_world else ():
+    right = 0
+    for _ in range(300):
+        problem = world.generate(rng, rng.choice(list(world.FAMILIES)), n_steps)
+        text = world.unreliable(problem, rng, settings.pretraining.malformed)
+        right += traces.is_correct(traces.parse(text).answer, world.expert(problem)[1])
+    rates[n_steps] = right / 300
+
+if of_world:
+    figure, axes = plt.subplots(figsize=(5, 3))
+    axes.bar([str(n) for n in rates], list(rates.values()), color="0.5")
+    axes.set(xlabel="steps of the problem", ylabel="fraction of traces with the right answer", ylim=(0, 1))
+
+# %% [markdown]
 # How much do the demonstrations that SFT and AIRL read show of each operation? Rare operations appear
 # a few times or not at all: that is what makes learning from few experts hard.
 
 # %%
-used = splits["demonstrations"][: settings.sft.demonstrations]
-operations = {
-    operation.sentence: sum(world.mentions(row.question, operation) for row in used)
-    for family in world.FAMILIES.values()
-    for operation in family.operations
-}
-counts = sorted(operations.values(), reverse=True)
-figure, axes = plt.subplots(figsize=(7, 3))
-axes.bar(range(len(counts)), counts, color="0.5")
-_ = axes.set(xlabel="operation, by rank", ylabel="demonstrations that show it")
-print(f"{sum(c == 0 for c in counts)} of {len(counts)} operations are shown by no demonstration")
+if of_world:
+    used = splits["demonstrations"][: settings.sft.demonstrations]
+    operations = {
+        operation.sentence: sum(world.mentions(row.question, operation) for row in used)
+        for family in world.FAMILIES.values()
+        for operation in family.operations
+    }
+    counts = sorted(operations.values(), reverse=True)
+    figure, axes = plt.subplots(figsize=(7, 3))
+    axes.bar(range(len(counts)), counts, color="0.5")
+    axes.set(xlabel="operation, by rank", ylabel="demonstrations that show it")
+    print(f"{sum(c == 0 for c in counts)} of {len(counts)} operations are shown by no demonstration")
 
 # %% [markdown]
-# The files are plain JSON lines in the schema of every other dataset: question, trace, answer.
 # The next notebook trains the backbones.

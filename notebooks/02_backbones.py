@@ -102,4 +102,5 @@ start
 # %%
 model.save_pretrained(study.backbone_dir(backbone))
 tokenizer.save_pretrained(study.backbone_dir(backbone))
-study.record_base(backbone, model, tokenizer, settings, start, losses, watch.seconds)
+section = settings.pretraining
+study.record_base(backbone, model, tokenizer, settings, section, start, losses, watch.seconds)

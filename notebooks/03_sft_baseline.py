@@ -30,7 +30,7 @@ ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
-from lib import params, plots, runs, study, training
+from lib import launch, params, plots, runs, study
 
 # %% [markdown]
 # `method` is `sft`, or names an entry of `sft_ablations` in `params.yaml`: another number of
@@ -52,30 +52,23 @@ print(demonstrations[0].question, demonstrations[0].trace, sep="\n\n")
 # %% [markdown]
 # ## Training
 #
-# `trl.SFTTrainer` with the loss on the completion alone; the adapter is LoRA on every linear layer.
+# `trl.SFTTrainer` with the loss on the completion alone (`training.train_sft`); the adapter is LoRA on every
+# linear layer. It runs in processes of its own, on the devices that `training.launch` names, and if it was
+# killed it goes on from its last checkpoint.
 
 # %%
 watch = runs.Stopwatch()
-trainer = training.train_sft(
-    study.backbone_dir(backbone),
-    demonstrations,
-    settings=sft,
-    adapter=settings.lora,
-    seed=seed,
-    output_dir=study.SCRATCH,
-)
+trained = launch.train(backbone, method, seed, params_file)
 
 # %%
-log = study.training_log(trainer)
-figure = plots.training_curves(log, ["loss"])
+figure = plots.training_curves(trained.log, ["loss"])
 # %% [markdown]
 # ## On validation
 #
 # Imitation lifts the base policy. The gap between pass@1 and pass@n is what practice could still close.
 
 # %%
-model, tokenizer = trainer.model, trainer.processing_class
-validation = study.summary(study.sample(model, tokenizer, study.split("validation"), settings), settings)
+validation = study.validate(trained, seed, settings)
 validation
 
 # %% [markdown]
@@ -91,7 +84,8 @@ study.record_run(
     seed,
     settings=settings,
     section=sft,
-    trainer=trainer,
+    trained=trained,
     validation=validation,
     seconds=watch.seconds,
 )
+launch.forget(trained)

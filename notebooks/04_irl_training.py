@@ -37,8 +37,7 @@ import pandas as pd
 import torch
 from IPython.display import HTML
 
-from lib import credit, params, perturb, plots, runs, sampling, scoring, study, viewer
-from lib.airl_training import train_airl
+from lib import credit, launch, params, perturb, plots, runs, sampling, scoring, study, viewer
 
 # %% [markdown]
 # `variant` names an entry of `variants` in `params.yaml`: what differs from the section `airl`.
@@ -115,20 +114,7 @@ pd.DataFrame(
 
 # %%
 watch = runs.Stopwatch()
-trainer = train_airl(
-    study.backbone_dir(backbone),
-    study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
-    study.split("demonstrations"),
-    study.split("train"),  # further questions to practise on; their answers are not read
-    settings=airl,
-    sft=settings.sft,
-    adapter=settings.lora,
-    sft_adapter=study.run_dir(backbone, "sft", seed) / "adapter",
-    seed=seed,
-    output_dir=study.SCRATCH,
-    max_new_tokens=settings.sampling.max_new_tokens,
-    temperature=settings.sampling.temperature,
-)
+trained = launch.train(backbone, variant, seed, params_file)
 
 # %% [markdown]
 # ## What happened
@@ -138,14 +124,12 @@ trainer = train_airl(
 # how often it is right about each class.
 
 # %%
-log = study.training_log(trainer)
-figure = plots.training_curves(log, ["pass_rate", "reward_auroc"])
+figure = plots.training_curves(trained.log, ["pass_rate", "reward_auroc"])
 figure = plots.training_curves(
-    log, ["disc_loss", "disc_accuracy_expert", "disc_accuracy_policy", "disc_accuracy_perturbed"]
+    trained.log, ["disc_loss", "disc_accuracy_expert", "disc_accuracy_policy", "disc_accuracy_perturbed"]
 )
 # %%
-model, tokenizer = trainer.model, trainer.processing_class
-validation = study.summary(study.sample(model, tokenizer, study.split("validation"), settings), settings)
+validation = study.validate(trained, seed, settings)
 validation
 
 # %% [markdown]
@@ -157,8 +141,8 @@ validation
 # %%
 problem = study.split("validation")[0]
 near_miss = perturb.perturb(problem.question, problem.trace, random.Random(seed), 1, kinds)[0]
-texts = [problem.trace, near_miss.text]
-scored = scoring.score(trainer.reward_model, tokenizer, [problem.question] * 2, texts, airl, settings)
+texts, tokenizer = [problem.trace, near_miss.text], trained.tokenizer
+scored = scoring.score(trained.reward_model, tokenizer, [problem.question] * 2, texts, airl, settings)
 views = []
 for text, row, title in zip(texts, scored, ["expert", near_miss.kind], strict=True):
     ids = tokenizer(text).input_ids + [tokenizer.eos_token_id]
@@ -176,7 +160,8 @@ study.record_run(
     seed,
     settings=settings,
     section=airl,
-    trainer=trainer,
+    trained=trained,
     validation=validation,
     seconds=watch.seconds,
 )
+launch.forget(trained)

@@ -30,7 +30,7 @@ ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
-from lib import params, plots, runs, study, training
+from lib import launch, params, plots, runs, study
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -43,26 +43,15 @@ settings.grpo
 
 # %%
 watch = runs.Stopwatch()
-trainer = training.train_grpo(
-    study.backbone_dir(backbone),
-    study.split("train"),
-    settings=settings.grpo,
-    adapter=settings.lora,
-    seed=seed,
-    output_dir=study.SCRATCH,
-    max_new_tokens=settings.sampling.max_new_tokens,
-    temperature=settings.sampling.temperature,
-)
+trained = launch.train(backbone, "grpo", seed, params_file)
 
 # %% [markdown]
 # The pass rate of the policy's own samples on fresh training questions. It should have levelled off.
 
 # %%
-log = study.training_log(trainer)
-figure = plots.training_curves(log, ["pass_rate"])
+figure = plots.training_curves(trained.log, ["pass_rate"])
 # %%
-model, tokenizer = trainer.model, trainer.processing_class
-validation = study.summary(study.sample(model, tokenizer, study.split("validation"), settings), settings)
+validation = study.validate(trained, seed, settings)
 validation
 
 # %% [markdown]
@@ -75,7 +64,8 @@ study.record_run(
     seed,
     settings=settings,
     section=settings.grpo,
-    trainer=trainer,
+    trained=trained,
     validation=validation,
     seconds=watch.seconds,
 )
+launch.forget(trained)

@@ -34,8 +34,7 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
-from peft import PeftModel
-from transformers import set_seed
+from transformers import AutoTokenizer, set_seed
 
 from lib import localisation, metrics, params, scoring, study, tables, training
 
@@ -45,7 +44,8 @@ params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-model, tokenizer = training.load_backbone(study.backbone_dir(backbone))
+model = training.load_policy(study.backbone_dir(backbone))
+tokenizer = AutoTokenizer.from_pretrained(study.backbone_dir(backbone))
 problems = study.split("test")
 
 # %% [markdown]
@@ -57,8 +57,11 @@ problems = study.split("test")
 
 # %%
 first = settings.seeds[0]
-wrong = localisation.wrong_traces(problems, study.samples(backbone, "base", first), settings.data.seed)
-wrong_of = {"base": wrong, "sft": localisation.wrong_traces([], study.samples(backbone, "sft", first), 0)}
+wrong_of = {
+    policy: localisation.wrong_traces(near, study.samples(backbone, policy, first), settings.data.seed)
+    for policy, near in (("base", problems), ("sft", []))
+}
+wrong_of = {policy: wrong for policy, wrong in wrong_of.items() if wrong}  # of real data no one can tell
 counts = {policy: pd.DataFrame(rows).groupby(["source", "kind"]).size() for policy, rows in wrong_of.items()}
 pd.DataFrame(counts).fillna(0).astype(int)
 
@@ -73,7 +76,8 @@ set_seed(settings.data.seed)
 known_of, rows = {}, []
 for policy, wrong in wrong_of.items():
     if policy == "sft":
-        model = PeftModel.from_pretrained(model, study.run_dir(backbone, "sft", first) / "adapter")
+        adapter = study.run_dir(backbone, policy, first) / "adapter"
+        model = training.load_policy(study.backbone_dir(backbone), adapter)
     samples = study.sample(model, tokenizer, validation[:50], settings)
     known_of[policy] = localisation.wrong_traces(
         validation if policy == "base" else [], samples, settings.data.seed

@@ -15,11 +15,11 @@
 # %% [markdown]
 # # 8. Ablations: what each part of the recipe is worth
 #
-# One change to the recipe of notebook 4 at a time, everything else equal: where the rewards sit
-# (sparse, interval, step), how large the discriminator is, whether it learns at all, and whether
-# near misses are shown to it. The main comparison, with and without perturbations on every
-# backbone and seed, are the variants of notebook 4; this notebook trains one further ablation.
-# Nothing is chosen by its outcome, so its policy answers no validation question.
+# One change to the study's recipe at a time, in shorter runs, everything else equal: where the rewards sit
+# and how they become credit, which near misses are shown, how much there is to learn from, how large the
+# discriminator is and whether it learns at all, and where the policy starts. The main comparison, with and
+# without perturbations on every backbone and seed, are the variants of notebook 4; this notebook trains one
+# further ablation. Nothing is chosen by its outcome, so its policy answers no validation question.
 
 # %%
 import os
@@ -30,15 +30,14 @@ ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
-from lib import localisation, params, plots, runs, scoring, study
-from lib.airl_training import train_airl
+from lib import launch, localisation, params, plots, runs, scoring, study
 
 # %% [markdown]
 # `ablation` names an entry of `ablations` in `params.yaml`.
 
 # %% tags=["parameters"]
 backbone = "qwen2"
-ablation = "sparse"
+ablation = "reference"
 seed = 0
 params_file = "params.yaml"
 
@@ -49,24 +48,10 @@ print("changed:", settings.ablations[ablation])
 
 # %%
 watch = runs.Stopwatch()
-trainer = train_airl(
-    study.backbone_dir(backbone),
-    study.backbone_dir(scoring.discriminator_backbone(airl, backbone)),
-    study.split("demonstrations"),
-    study.split("train"),
-    settings=airl,
-    sft=settings.sft,
-    adapter=settings.lora,
-    sft_adapter=study.run_dir(backbone, "sft", seed) / "adapter",
-    seed=seed,
-    output_dir=study.SCRATCH,
-    max_new_tokens=settings.sampling.max_new_tokens,
-    temperature=settings.sampling.temperature,
-)
+trained = launch.train(backbone, ablation, seed, params_file)
 
 # %%
-log = study.training_log(trainer)
-figure = plots.training_curves(log, ["pass_rate", "reward_auroc"])
+figure = plots.training_curves(trained.log, ["pass_rate", "reward_auroc"])
 # %% [markdown]
 # ## The policy, and the reward as ranker and pointer
 #
@@ -80,27 +65,24 @@ study.record_run(
     seed,
     settings=settings,
     section=airl,
-    trainer=trainer,
+    trained=trained,
     validation={},
     seconds=watch.seconds,
 )
+launch.forget(trained)
 
 # %%
-problems, base = study.split("test"), study.samples(backbone, "base", seed)
-arguments = (trainer.reward_model, trainer.processing_class, problems)
-where = {"variant": ablation, "seed": seed}
-scores = scoring.score_samples(*arguments, base, airl, settings)
-scoring.write_scores(
-    f"{backbone}.{ablation}.seed{seed}", [{**where, "policy": "base", **row} for row in scores]
-)
+problems, validation = study.split("test"), study.split("validation")
+judge = (trained.reward_model, trained.tokenizer)
+where = {"variant": ablation, "seed": seed, "policy": "base"}
+scores = scoring.score_samples(*judge, problems, study.samples(backbone, "base", seed), airl, settings)
+scoring.write_scores(f"{backbone}.{ablation}.seed{seed}", [{**where, **row} for row in scores])
 
-validation = study.split("validation")
 test_errors, known_errors = (
     localisation.detect_by_reward(
-        *arguments[:2], of_split, localisation.wrong_traces(of_split, [], settings.data.seed), airl, settings
+        *judge, of_split, localisation.wrong_traces(of_split, [], settings.data.seed), airl, settings
     )
     for of_split in (problems, validation)
 )
 detected = localisation.calibrated(test_errors, known_errors)
-where |= {"policy": "base"}
 localisation.write(f"{backbone}.{ablation}.seed{seed}", [{**row, **where} for row in detected])

@@ -30,8 +30,7 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
-from peft import PeftModel
-from transformers import set_seed
+from transformers import AutoTokenizer, set_seed
 
 from lib import params, runs, scoring, study, training
 from lib.tables import MAIN_VARIANT
@@ -43,7 +42,7 @@ params_file = "params.yaml"
 # %%
 settings = params.load(params_file)
 airl = settings.airl_variant(MAIN_VARIANT)
-tokenizer = training.load_backbone(study.backbone_dir(backbone))[1]
+tokenizer = AutoTokenizer.from_pretrained(study.backbone_dir(backbone))
 problems, long_problems = study.split("test"), study.split("test_long")
 
 # %% [markdown]
@@ -53,9 +52,8 @@ problems, long_problems = study.split("test"), study.split("test_long")
 samples = []
 for method in ("base", "sft", "grpo", *settings.variants):
     for seed in settings.seeds:
-        model, _ = training.load_backbone(study.backbone_dir(backbone))
-        if method != "base":
-            model = PeftModel.from_pretrained(model, study.run_dir(backbone, method, seed) / "adapter")
+        adapter = None if method == "base" else study.run_dir(backbone, method, seed) / "adapter"
+        model = training.load_policy(study.backbone_dir(backbone), adapter)
         set_seed(seed)
         for row in study.sample(model, tokenizer, long_problems, settings):
             kept = {key: row[key] for key in ("problem", "sample", "text", "correct")}

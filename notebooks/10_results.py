@@ -36,6 +36,7 @@ from lib import (
     comparison_plots,
     comparisons,
     credit,
+    external,
     findings,
     params,
     plots,
@@ -103,6 +104,14 @@ runs.write_json(RESULTS / "metrics.json", {"pass@1": pass_at_1.to_dict("index")}
 
 # %%
 say(findings.main(main))
+
+# %% [markdown]
+# The problems differ much more than the methods do, so intervals of two methods may overlap although one is
+# nearly always ahead. Paired, problem by problem:
+
+# %%
+gained = keep(comparisons.gains(recorded, settings.variants, resamples), "gains")
+say(findings.gains(gained))
 
 # %% [markdown]
 # The paper's numbers, for the order of the methods: they are of pretrained models a thousand times
@@ -184,9 +193,9 @@ show(plots.calibration(reliability[reliability["variant"].isin(trained)]), "cali
 # %% [markdown]
 # ## Pointing at the first wrong step
 #
-# A detector scores each unit of a wrong trace (a step, or the answer) and points at the largest score:
-# the reward's is its drop over the unit, the others' are the least likely and the least certain
-# token. Chance points anywhere. All are judged on the same units, with no slack.
+# A detector scores each unit of a wrong trace (a step, or the answer) and points at the first whose score is
+# above its threshold (notebook 7): the reward's is its drop over the unit, the others' are the least likely
+# and the least certain token. Chance points anywhere. All are judged on the same units, with no slack.
 
 # %%
 located = tables.localisation(recorded, resamples)
@@ -268,6 +277,16 @@ say(findings.transfer(moved))
 # %%
 longer = keep(comparisons.long(recorded, resamples), "long")
 say(findings.long(longer))
+
+# %% [markdown]
+# ## On real text
+#
+# Solutions that others wrote and labelled, where `external` names any and notebook 11 has scored them.
+
+# %%
+on_text = external.table(RESULTS / "external", resamples)
+if len(on_text):
+    display(keep(on_text, "external"), say(external.sentences(on_text)))
 
 # %% [markdown]
 # ## Token by token

@@ -10,6 +10,8 @@ import statistics
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from transformers.utils import logging
 from trl import GRPOTrainer
 
 from lib import airl, backbones, credit, discriminator, params, runs, sampling, study, training
+from lib.airl_training import train_airl
 
 ROUNDS, STEPS = 2, 6  # each trainer's turns, and the steps of one; the first of a turn is not counted
 
@@ -61,9 +64,24 @@ class StepTimes(TrainerCallback):
             self.parts.append(dict(self.clock.seconds))
 
 
-def make_trainer(kind: str, backbone: Path, problems, length: int, settings: params.Params, output_dir):
+def sections(settings: params.Params) -> dict[str, params.Airl]:
+    """The AIRL sections compared with GRPO: the paper's head, which learns at every step, and the study's
+    log-ratio, as it learns during the warm-up and as it is practised on after."""
+    short = {"steps": STEPS, "warmup_steps": 0, "likelihood_epochs": 0, "start": "base"}
+    sizes = settings.airl.model_dump(include={"prompts_per_step", "group_size"})
+    own = settings.airl_variant("airl").model_copy(update=short | sizes)
+    return {
+        "head": settings.airl.model_copy(update=short),
+        "log-ratio, learning": own.model_copy(
+            update={"discriminator_steps": STEPS, "discriminator_updates": 1}
+        ),
+        "log-ratio, at rest": own.model_copy(update={"discriminator_steps": 0}),
+    }
+
+
+def make_trainer(kind: str, backbone: Path, problems, settings: params.Params, output_dir):
     """A trainer of `STEPS` steps on the settings of AIRL; GRPO differs in the reward alone."""
-    section = settings.airl.model_copy(update={"steps": STEPS, "warmup_steps": 0})
+    section = sections(settings)["head" if kind == "grpo" else kind]
     model, tokenizer = training.load_backbone(backbone)
     common = dict(
         model=model,
@@ -72,20 +90,19 @@ def make_trainer(kind: str, backbone: Path, problems, length: int, settings: par
         peft_config=training.lora(settings.lora),
         args=training.grpo_config(
             section,
+            settings=settings,
             seed=0,
             output_dir=output_dir,
-            max_new_tokens=length,
-            temperature=settings.sampling.temperature,
             generation_kwargs={"suppress_tokens": [tokenizer.eos_token_id]},
         ),
     )
     questions = training.question_dataset(problems)
     if kind == "grpo":
         return GRPOTrainer(train_dataset=questions, **common)
-    r = section.discriminator_r
+    r, form = section.discriminator_r, discriminator.PARAMETERISATIONS[section.parameterisation]
     return airl.AIRLTrainer(
         train_dataset=questions.add_column("trace", [p.trace for p in problems]),
-        reward_model=discriminator.HeadDiscriminator.new(backbone, r=r, alpha=2 * r),
+        reward_model=form.new(backbone, r=r, alpha=2 * r),
         settings=section,
         **common,
     )
@@ -95,7 +112,7 @@ def watch_airl(clock: Clock, trainer) -> None:
     """Divide the time of an AIRL step into its parts."""
     clock.watch(trainer, "_generate", "sampling")
     clock.watch(trainer, "_update_discriminator", "discriminator: its step")
-    clock.watch(trainer.reward_model, "logits_BT", "discriminator: forward")
+    clock.watch(trainer, "_rewards_BT", "discriminator: forward")
     clock.watch(trainer, "_discriminator_rows", "bookkeeping: the discriminator's batch")
     clock.watch(trainer, "_record", "bookkeeping: pass rate and AUROC")
     clock.watch(trainer, "_kl_to_start", "KL to the start")
@@ -110,24 +127,63 @@ def watch_functions(clock: Clock) -> None:
     clock.watch(credit, "advantages", "credit")
 
 
-def time_steps(backbone, problems, length, settings, scratch) -> tuple[dict[str, StepTimes], float]:
-    """Step times of both trainers in turns, and the padded over the real tokens of AIRL's batches."""
+def time_steps(backbone, problems, settings, scratch) -> tuple[dict[str, StepTimes], float]:
+    """Step times of the trainers in turns, and the padded over the real tokens of the head's batches."""
     clock = Clock()
     watch_functions(clock)
-    times = {"grpo": StepTimes(clock), "airl": StepTimes(clock)}
+    times = {kind: StepTimes(clock) for kind in ("grpo", *sections(settings))}
     padded = real = 0
     for _ in range(ROUNDS):
         for kind, callback in times.items():
-            trainer = make_trainer(kind, backbone, problems, length, settings, scratch)
+            trainer = make_trainer(kind, backbone, problems, settings, scratch)
             trainer.add_callback(callback)
-            if kind == "airl":
+            if kind != "grpo":
                 watch_airl(clock, trainer)
             trainer.remove_callback(PrinterCallback)
             trainer.train()
-        attention_BL = clock.results["bookkeeping: padding"][1]  # the last discriminator batch of the turn
-        padded += int((attention_BL == 0).sum())
-        real += int(attention_BL.sum())
+            if kind == "head":
+                attention_BL = clock.results["bookkeeping: padding"][1]  # the turn's last batch of it
+                padded += int((attention_BL == 0).sum())
+                real += int(attention_BL.sum())
     return times, padded / real
+
+
+def peak_memory(shared: bool, backbone: Path, settings: params.Params, scratch: Path) -> float:
+    """Peak MiB of a process that trains the log-ratio for two steps, on one copy of the weights or on two."""
+    problems = study.make_splits(settings)["train"][:32]
+    tree = settings.model_copy(
+        update={"training": settings.training.model_copy(update={"shared_backbone": shared})}
+    )
+    section = settings.airl_variant("airl").model_copy(
+        update={
+            "steps": 2,
+            "warmup_steps": 1,
+            "prompts_per_step": 2,
+            "group_size": 2,
+            "demonstrations": len(problems),
+            "unlabelled_questions": 0,
+            "likelihood_epochs": 0,
+            "start": "base",
+        }
+    )
+    train_airl(
+        backbone, backbone, problems, [], section, settings=tree, sft_adapter=None, seed=0, output_dir=scratch
+    )
+    return runs.peak_memory_mib()
+
+
+def compare_memory(tokenizer, settings: params.Params, scratch: Path) -> dict[bool, float]:
+    """`peak_memory` of both, each in a process of its own, on a backbone of 100 million parameters."""
+    torch.manual_seed(0)
+    backbones.build("qwen2", 1024, 8, 8, tokenizer).save_pretrained(scratch / "large")
+    tokenizer.save_pretrained(scratch / "large")
+    peaks = {}
+    for shared in (False, True):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            peaks[shared] = pool.submit(
+                peak_memory, shared, scratch / "large", settings, scratch / str(shared)
+            ).result()
+    return peaks
 
 
 def time_sampling(model, tokenizer, problems, settings) -> tuple[float, float]:
@@ -189,43 +245,60 @@ def main() -> None:
     tokenizer = study.world_tokenizer(settings)
     problems = study.make_splits(settings)["train"][:256]
     length = max(len(tokenizer(p.trace).input_ids) + 1 for p in problems)
+    settings = settings.model_copy(
+        update={
+            "sampling": settings.sampling.model_copy(update={"max_new_tokens": length}),
+            "training": settings.training.model_copy(update={"checkpoint_every": 0}),
+        }
+    )
     shape = settings.backbone(settings.policies[0])
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as scratch:
         backbone = Path(scratch) / "backbone"
         backbones.build(**shape.model_dump(), tokenizer=tokenizer).save_pretrained(backbone)
         tokenizer.save_pretrained(backbone)
-        times, padding = time_steps(backbone, problems, length, settings, Path(scratch))
+        times, padding = time_steps(backbone, problems, settings, Path(scratch))
         model = AutoModelForCausalLM.from_pretrained(backbone)
         ours, plain = time_sampling(model, tokenizer, problems, settings)
         largest_batches(model, tokenizer, backbone, problems, settings)
+        peak = runs.peak_memory_mib()
+        memory = compare_memory(tokenizer, settings, Path(scratch))
 
-    grpo, airl_ = (statistics.median(times[kind].steps) for kind in ("grpo", "airl"))
+    steps = {kind: statistics.median(callback.steps) for kind, callback in times.items()}
     print(f"\n{shape}, {torch.get_num_threads()} thread(s)")
     print(f"{settings.airl.prompts_per_step} x {settings.airl.group_size} samples of {length} tokens a step")
-    print(f"medians over {len(times['airl'].steps)} steps of each trainer\n")
-    rows = [
-        ("GRPO step, seconds", grpo, ""),
-        ("AIRL step, seconds", airl_, ""),
-        ("AIRL step / GRPO step", airl_ / grpo, "1.8"),
+    print(f"medians over {len(times['head'].steps)} steps of each trainer\n")
+    limits = {"head": "1.8", "log-ratio, at rest": "1.6"}
+    rows = [("GRPO step, seconds", steps["grpo"], "")]
+    for kind in sections(settings):
+        rows.append((f"AIRL step ({kind}), seconds", steps[kind], ""))
+        rows.append((f"AIRL step ({kind}) / GRPO step", steps[kind] / steps["grpo"], limits.get(kind, "")))
+    rows += [
         ("discriminator batch, padded / real tokens", padding, ""),
         ("sampling at batch 128, seconds", ours, ""),
         ("sampling / plain generate", ours / plain, "1.2"),
-        ("peak memory, MiB", runs.peak_memory_mib(), "4096"),
+        ("peak memory, MiB", peak, "4096"),
+        ("100 M parameters, two models: peak MiB", memory[False], ""),
+        ("100 M parameters, one and two adapters", memory[True], ""),
     ]
-    print(f"{'':44}{'measured':>10}{'limit':>8}")
+    print(f"{'':48}{'measured':>10}{'limit':>8}")
     for name, value, limit in rows:
-        print(f"{name:44}{value:10.2f}{limit:>8}{'  OVER' if limit and value > float(limit) else ''}")
+        print(f"{name:48}{value:10.2f}{limit:>8}{'  OVER' if limit and value > float(limit) else ''}")
+    for kind in sections(settings):
+        print_shares(kind, times[kind])
 
-    print("\nmean share of an AIRL step")
-    total, parts = sum(times["airl"].steps), Counter()
-    for step in times["airl"].parts:
+
+def print_shares(kind: str, times: StepTimes) -> None:
+    """Where the time of a step goes."""
+    print(f"\nmean share of an AIRL step ({kind})")
+    total, parts = sum(times.steps), Counter()
+    for step in times.parts:
         parts.update(step)
     parts["policy's step and the rest of GRPO"] = total - sum(parts.values())
     for name, seconds in parts.most_common():
-        print(f"{name:44}{seconds / total:10.1%}")
+        print(f"{name:48}{seconds / total:10.1%}")
     bookkeeping = sum(seconds for name, seconds in parts.items() if name.startswith("bookkeeping"))
-    print(f"{'bookkeeping in all':44}{bookkeeping / total:10.1%}")
+    print(f"{'bookkeeping in all':48}{bookkeeping / total:10.1%}")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,20 @@ from trl import GRPOTrainer
 
 from lib import backbones, equations, health, params, sampling, traces, training, world
 from lib.airl import AIRLTrainer
-from lib.discriminator import EXPERT, PERTURBED, POLICY, HeadDiscriminator, LogRatioDiscriminator
+from lib.discriminator import (
+    EXPERT,
+    PERTURBED,
+    POLICY,
+    Discriminator,
+    HeadDiscriminator,
+    LogRatioDiscriminator,
+)
 from lib.rows import completion_ids
 
 G, PROMPTS, LENGTH = 4, 2, 6
 
 
-class Stub(torch.nn.Module):
+class Stub(Discriminator):
     """A reward model whose logits are `f(completion ids, their mask)`, of shape (B, T)."""
 
     def __init__(self, f):
@@ -64,6 +71,8 @@ def make(backbone, experts, settings, tmp_path):
                    "expert_in_group": False, "perturbations": 2, "lr": 0.01, **changes}  # fmt: skip
         assert set(changes) <= set(params.Airl.model_fields)  # `model_copy` would take any name
         airl = settings.airl.model_copy(update=changes)
+        sampling = settings.sampling.model_copy(update={"max_new_tokens": LENGTH})
+        short = settings.model_copy(update={"sampling": sampling})
         set_seed(7)
         model, tokenizer = training.load_backbone(backbone)
         if reward_model is None:
@@ -79,8 +88,7 @@ def make(backbone, experts, settings, tmp_path):
             eval_dataset=rows.select(range(2)) if evaluate else None,
             peft_config=training.lora(SimpleNamespace(full_weights=full_weights, r=2, alpha=4)),
             args=training.grpo_config(
-                airl, seed=7, output_dir=tmp_path, max_new_tokens=LENGTH, temperature=1.0,
-                per_device_eval_batch_size=2 * G,
+                airl, settings=short, seed=7, output_dir=tmp_path, per_device_eval_batch_size=2 * G,
                 **({} if grpo else {"reward_weights": [0.0]}),
             ),
         )  # fmt: skip

@@ -50,6 +50,32 @@ def settings_with(**overlays) -> params.Params:
     return params.validate(tree | overlays, "params.yaml")
 
 
+# Gains, paired
+
+
+def test_gains_are_of_the_same_problems_and_seeds(study):
+    table = comparisons.gains(study, ["airl", "airl_dense", "never_run"], RESAMPLES)
+    assert set(table["method"]) == {"airl", "airl_dense"}
+    for row in table.itertuples():
+        rows = study.samples[study.samples["backbone"] == row.backbone]
+        rate = rows.groupby("method")["correct"].mean()
+        assert row.above_sft == pytest.approx(rate[row.method] - rate["sft"], abs=1e-4)
+        assert row.ci_low <= row.above_sft <= row.ci_high
+        by_seed = rows.groupby(["seed", "method"])["correct"].mean().unstack()
+        share = (by_seed[row.method] - by_seed["base"]) / (by_seed["grpo"] - by_seed["base"])
+        assert row.share_of_grpo == pytest.approx(share.mean(), abs=1e-4)
+
+
+def test_a_method_paired_with_itself_gains_nothing(study):
+    alone = study._replace(
+        samples=pd.concat(
+            [study.samples, study.samples[study.samples["method"] == "sft"].assign(method="copy")]
+        )
+    )
+    table = comparisons.gains(alone, ["copy"], RESAMPLES)
+    assert len(table) and (table[["above_sft", "ci_low", "ci_high"]] == 0).all(axis=None)
+
+
 # What is compared with what
 
 

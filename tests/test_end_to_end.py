@@ -51,7 +51,8 @@ def settings(study) -> params.Params:
 def test_every_notebook_was_executed_to_its_end(study, settings):
     executed = list((study / "results" / "notebooks").rglob("*.ipynb"))
     stems = {path.stem.split("_")[0] for path in executed}
-    assert stems == {path.stem.split("_")[0] for path in (ROOT / "notebooks").glob("*.py")}
+    notebooks = {path.stem.split("_")[0] for path in (ROOT / "notebooks").glob("*.py")}
+    assert stems == notebooks - {"11"} and not settings.external  # which names what notebook 11 is run on
     for path in executed:
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in cells if cell.source), path

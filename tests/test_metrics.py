@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from lib import metrics
 
@@ -85,6 +86,20 @@ def test_fast_bootstrap_of_auroc_agrees_with_the_plain_one():
     assert fast[0] == pytest.approx(
         np.mean([metrics.auroc(s.ravel(), p.ravel()) for s, p in zip(scores, positive, strict=True)])
     )
+
+
+def test_auroc_of_problems_with_different_numbers_of_samples():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 6, (1, 12, 4)).astype(float)
+    scores[0, rng.random((12, 4)) < 0.3] = np.nan
+    there = ~np.isnan(scores)
+    positive = (rng.random(scores.shape) < 0.5) & there
+
+    def plain(scores, positive, there):
+        return roc_auc_score(positive[there], scores[there])
+
+    expected = metrics.bootstrap_statistic(plain, scores, positive, there, n_resamples=60, seed=3)
+    assert metrics.bootstrap_auroc(scores, positive, n_resamples=60, seed=3) == pytest.approx(expected)
 
 
 # --- reranking ---

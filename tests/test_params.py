@@ -72,12 +72,32 @@ def test_the_tree_is_read_only(write):
         ("airl.near_misses", "none", "airl.near_misses: should be 'paper', 'carried' or 'all'"),
         ("airl.families", "stock", "airl.families: should be a valid "),
         ("data.long_steps", [], "data.long_steps: should "),
+        (
+            "data.dataset",
+            "gsm9k",
+            "data.dataset: should be 'world', 'gsm8k', 'medreason', 'mmlu_pro' or 'jsonl'",
+        ),
+        (
+            "data.dataset",
+            "jsonl",
+            "data.path: the dataset jsonl needs the local directory of its train.jsonl",
+        ),
         ("ablations.other", {"demonstrations": 999}, "ablations.other.demonstrations: data.demonstr"),
         ("ablation_runs.variant", "ours", "ablation_runs.variant: 'ours' is none of airl_dense, airl_no_p"),
         ("sft.demonstrations", 999, "sft.demonstrations: data.demonstrations is 256"),
         ("sft_ablations.few", {"epoch": 3}, "sft_ablations.few.epoch: unknown key (did you mean epochs?)"),
         ("sft_ablations.few", {"demonstrations": 999}, "sft_ablations.few.demonstrations: data.demons"),
         ("sft_ablations.airl", {}, "sft_ablations.airl: the name is taken"),
+        (
+            "external.other",
+            {"solutions": "a.jsonl", "backbone": "gpt", "variant": "airl", "seed": 0},
+            "external.other.backbone: 'gpt' is none of policies, qwen2, llama",
+        ),
+        (
+            "external.other",
+            {"solutions": "a.jsonl", "backbone": "qwen2", "variant": "sft", "seed": 0},
+            "external.other.variant: 'sft' is neither a variant nor an ablation; there are airl_dense, ",
+        ),
         ("evaluation.ks", [1, 99], "evaluation.ks: pass@99 needs as many samples; sampling.n is 16"),
     ],
 )

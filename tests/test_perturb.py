@@ -195,6 +195,13 @@ def test_numbers_keep_their_notation():
     }
 
 
+def test_another_option_is_a_nearby_answer():
+    question, trace = "Which is it?\nA. hives\nB. measles\nC. mumps", traces.render(["It is measles."], "B")
+    found = {perturb.nearby_answer(question, trace, random.Random(seed)).text for seed in range(20)}
+    assert found == {traces.render(["It is measles."], option) for option in "AC"}
+    assert perturb.nearby_answer("Is it so?", trace, random.Random(0)) is None
+
+
 def test_the_answer_and_the_list_markers_are_not_corrupted():
     for text in reachable("corrupt_number", GSM8K) | reachable("flip_operator", GSM8K):
         assert traces.parse(text).answer == "2,401.00"

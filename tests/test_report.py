@@ -41,7 +41,7 @@ def run_notebook(directory: Path) -> None:
 
 def written(directory: Path) -> dict[str, bytes]:
     """What the notebook writes: everything under results but the records it reads."""
-    inputs = ("data", "runs", "scores", "localisation", "transfer")
+    inputs = ("data", "runs", "scores", "localisation", "transfer", "external")
     files = (p for p in (directory / "results").rglob("*") if p.is_file())
     paths = {str(p.relative_to(directory / "results")): p for p in files}
     return {name: p.read_bytes() for name, p in paths.items() if name.split("/")[0] not in inputs}
@@ -51,6 +51,13 @@ def written(directory: Path) -> dict[str, bytes]:
 def study(tmp_path_factory) -> Path:
     directory = tmp_path_factory.mktemp("study")
     make_study(directory, seeds=2)
+    labelled = [
+        {"backbone": "qwen2", "variant": "airl", "seed": 0, "problem": problem, "sample": sample,
+         "is_correct": sample == 0, "answer": str(sample), "reward": 1.0 - sample,
+         "first_wrong_unit": None, "unit_reward": [0.0, 1.0]}
+        for problem in range(5) for sample in range(2)
+    ]  # fmt: skip
+    synthetic.write_rows(directory / "results" / "external" / "gsm8k.jsonl.gz", labelled)
     run_notebook(directory)
     return directory
 
@@ -101,6 +108,13 @@ def test_the_page_tells_of_transfer_and_longer_problems(study):
     )
 
 
+def test_the_page_tells_of_real_text(study):
+    page = (study / "results" / "report.html").read_text()
+    assert "<h2>On real text</h2>" in page
+    assert "the reward of AIRL (ours) on qwen2 has an AUROC of 1.00 [1.00, 1.00]" in page
+    assert "its choice among 2 solutions is 0.50 above random (1.00 against 0.50; intervals apart)" in page
+
+
 def test_the_page_shows_our_numbers_and_marks_the_published(study):
     page = (study / "results" / "report.html").read_text()
     row = pd.read_csv(study / "results" / "tables" / "main.csv").iloc[0]
@@ -125,7 +139,9 @@ def test_traces_of_one_class_leave_the_auroc_undefined(tmp_path, skill):
     make_study(tmp_path, backbones=("qwen2",), seeds=1, problems=6, skill=skill)
     run_notebook(tmp_path)
     assert pd.read_csv(tmp_path / "results" / "tables" / "reward_quality.csv")["auroc"].isna().all()
-    assert "AUROC n/a" in (tmp_path / "results" / "report.html").read_text()
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert "AUROC n/a" in page
+    assert "On real text" not in page and not (tmp_path / "results" / "tables" / "external.csv").exists()
 
 
 def test_a_hostile_trace_stays_text(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from lib import backbones, demonstrations, equations, perturb, rows, sampling, world
+from lib import backbones, demonstrations, equations, perturb, rows, sampling, traces, world
 from lib.discriminator import EXPERT, PERTURBED, POLICY
 from lib.rows import Row
 
@@ -135,6 +135,18 @@ def test_wrong_experts_go_wrong_and_are_consistent_from_there_on(splits):
             stated = equations.find(now.trace)
             assert sum(equations.value(e.expression) != equations.value(e.result) for e in stated) <= 1
     assert splits["demonstrations"] == before
+
+
+def test_an_expert_without_a_calculation_ends_wrong_too(splits):
+    words = splits["demonstrations"][0].model_copy(
+        update={
+            "question": "Which?\nA. hives\nB. measles",
+            "trace": traces.render(["Red spots."], "B"),
+            "answer": "B",
+        }
+    )
+    experts, _ = choose({"demonstrations": [words], "train": []}, demonstrations=1, wrong_experts=1.0)
+    assert experts[0].trace == traces.render(["Red spots."], "A")
 
 
 def test_which_experts_are_wrong_depends_on_the_seed_alone(splits):

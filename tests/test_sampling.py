@@ -53,6 +53,16 @@ def test_units_of_tokens_by_hand(tokenizer):
     assert sampling.unit_of_token("ab\ncd", [1, 2, 3, 4, 5, 5]) == [0, 0, 1, 1, 1, 2]  # ended without answer
 
 
+def test_prompts_without_room_are_counted(tokenizer):
+    prompts = ["7 beads", "7 beads and 9 beads"]
+    short, long = (len(tokenizer(prompt).input_ids) for prompt in prompts)
+    assert short < long
+    counts = [
+        sampling.without_room(tokenizer, prompts, 5, limit) for limit in (long + 5, long + 4, short + 4)
+    ]
+    assert counts == [0, 1, 2]
+
+
 pieces = st.sampled_from(["<think>", "</think>", "<answer>", "\n", " ", "7", "+", "=", "a"])
 written_text = st.one_of(st.text(), st.lists(pieces).map("".join))
 
@@ -67,8 +77,8 @@ def test_tokens_tile_the_text_and_units_never_go_back(tokenizer, text):
     units = sampling.units_of_tokens(tokenizer, ids)
     spans = traces.unit_spans(decoded)
     assert len(units) == len(ids) and units == sorted(units) and units[-1] == len(spans) - 1
-    for unit, end in zip(units[:-1], ends, strict=False):
-        assert end <= spans[unit][1] and (unit == 0 or end > spans[unit - 1][1])
+    for unit, start, end in zip(units[:-1], [0, *ends], ends, strict=False):
+        assert min(start, end - 1) < spans[unit][1] and (unit == 0 or end > spans[unit - 1][1])
 
 
 @hypothesis_settings(max_examples=200, deadline=None)
@@ -168,6 +178,7 @@ def sample(monkeypatch, tokenizer, problems, texts, n, token_records):
         batch_size=4,
         token_records=token_records,
         first_wrong_unit=world.first_wrong_unit,
+        system_prompt="",
     )
 
 

@@ -76,6 +76,16 @@ def test_rerank_has_one_row_a_choice_and_sane_limits(study):
     assert_intervals(table, accuracy="")
 
 
+def test_a_missing_answer_has_no_vote(study):
+    """One of four samples answers, and rightly: the majority is its answer."""
+    first = study.scores["sample"] == 0
+    texts = np.where(first, "<think>\n1+1=2\n</think>\n<answer>2</answer>", "<think>\n1+1=2")
+    scores = study.scores.assign(text=texts, correct=first)
+    table = tables.rerank(study._replace(scores=scores), RESAMPLES).query("n == 4").set_index("selector")
+    assert (table.loc["majority", "accuracy"] == 1).all()
+    assert (table.loc["random", "accuracy"] == 0.25).all()
+
+
 def test_reranked_pass_at_k_of_all_samples_is_the_same_by_any_order(study):
     table = tables.reranked_pass_at_k(study, [1, 4], RESAMPLES)
     all_kept = table[table["k"] == 4].pivot(

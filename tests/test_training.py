@@ -25,7 +25,9 @@ def few_demonstrations(settings, **changes):
 
 def common(settings, tmp_path, full_weights=False):
     adapter = settings.lora.model_copy(update={"full_weights": full_weights})
-    return {"adapter": adapter, "seed": 0, "output_dir": tmp_path}
+    sampled = settings.sampling.model_copy(update={"max_new_tokens": 4})
+    changed = settings.model_copy(update={"lora": adapter, "sampling": sampled, "sft": few_steps(settings)})
+    return {"settings": changed, "seed": 0, "output_dir": tmp_path}
 
 
 def base_weights(model):
@@ -37,6 +39,10 @@ def base_weights(model):
     }
 
 
+def lora_weights(model):
+    return {name: p.detach() for name, p in model.named_parameters() if "lora_" in name}
+
+
 def changed(model, start) -> set[str]:
     return {name for name, p in base_weights(model).items() if not torch.equal(p, start[name])}
 
@@ -44,17 +50,15 @@ def changed(model, start) -> set[str]:
 @pytest.mark.parametrize("needs", ["sft", "grpo", "airl"])
 def test_an_unknown_backbone_is_one_clear_line(needs, experts, settings, tmp_path):
     nowhere, given = tmp_path / "qwen3", common(settings, tmp_path)
-    sampled = {"max_new_tokens": 4, "temperature": 1.0}
     airl = few_demonstrations(settings)
     with pytest.raises(FileNotFoundError) as error:
         if needs == "sft":
-            training.train_sft(nowhere, experts, settings=settings.sft, **given)
+            training.train_sft(nowhere, experts, settings.sft, **given)
         elif needs == "grpo":
-            training.train_grpo(nowhere, experts, settings=settings.grpo, **given, **sampled)
+            training.train_grpo(nowhere, experts, settings.grpo, **given)
         else:
             train_airl(
-                nowhere, nowhere, experts, [], settings=airl, sft=settings.sft, sft_adapter=nowhere,
-                **given, **sampled,
+                nowhere, nowhere, experts, [], airl, sft_adapter=nowhere, **given,
             )  # fmt: skip
     assert str(error.value).startswith(f"{nowhere}: no backbone here; `dvc repro` makes it")
     assert "\n" not in str(error.value)
@@ -64,7 +68,7 @@ def test_an_unknown_backbone_is_one_clear_line(needs, experts, settings, tmp_pat
 def sft(backbone, experts, settings, tmp_path_factory):
     """A policy after one epoch of SFT."""
     directory = tmp_path_factory.mktemp("sft")
-    return training.train_sft(backbone, experts, settings=few_steps(settings), **common(settings, directory))
+    return training.train_sft(backbone, experts, few_steps(settings), **common(settings, directory))
 
 
 def test_sft_is_on_the_trace_alone(sft, experts):
@@ -88,7 +92,7 @@ def test_an_adapter_leaves_the_backbone_as_it_was(sft, start):
 
 def test_full_weights_train_the_whole_policy(backbone, experts, settings, start, tmp_path):
     trainer = training.train_sft(
-        backbone, experts, settings=few_steps(settings), **common(settings, tmp_path, full_weights=True)
+        backbone, experts, few_steps(settings), **common(settings, tmp_path, full_weights=True)
     )
     assert changed(trainer.model, start) == set(start)
     assert training.lora(settings.lora.model_copy(update={"full_weights": True})) is None
@@ -110,14 +114,11 @@ def test_the_verifiable_reward_by_hand():
 
 
 def test_grpo_and_airl_take_the_same_number_of_groups_and_steps(backbone, experts, settings, start, tmp_path):
-    sampled = {"max_new_tokens": 4, "temperature": 1.0}
-    grpo = training.train_grpo(
-        backbone, experts, settings=settings.grpo, **common(settings, tmp_path), **sampled
-    )
+    grpo = training.train_grpo(backbone, experts, settings.grpo, **common(settings, tmp_path))
     own = few_demonstrations(settings)
     airl = train_airl(
-        backbone, backbone, experts, [], settings=own, sft=settings.sft, sft_adapter=None,
-        **common(settings, tmp_path), **sampled,
+        backbone, backbone, experts, [], own, sft_adapter=None,
+        **common(settings, tmp_path),
     )  # fmt: skip
     for trainer, section in ((grpo, settings.grpo), (airl, own)):
         assert trainer.state.global_step == section.steps
@@ -135,8 +136,8 @@ def test_airl_practises_on_demonstrations_and_unlabelled_questions_alike(
 ):
     section = few_demonstrations(settings, demonstrations=4, unlabelled_questions=3, steps=1)
     trainer = train_airl(
-        backbone, backbone, experts, experts[6:], settings=section, sft=settings.sft, sft_adapter=None,
-        **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
+        backbone, backbone, experts, experts[6:], section, sft_adapter=None,
+        **common(settings, tmp_path),
     )  # fmt: skip
     rows = [(row["prompt"][-1]["content"], row["trace"]) for row in trainer.train_dataset]
     assert rows == [(e.question, e.trace) for e in experts[:4]] + [(e.question, "") for e in experts[6:9]]
@@ -148,12 +149,12 @@ def test_airl_goes_on_from_the_policy_of_sft(sft, backbone, experts, settings, t
     for start in ("base", "sft"):
         section = few_demonstrations(settings, start=start, steps=1)  # of learning rate 0, at the first step
         trainer = train_airl(
-            backbone, backbone, experts, [], settings=section, sft=settings.sft,
-            sft_adapter=tmp_path / "adapter", **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
+            backbone, backbone, experts, [], section,
+            sft_adapter=tmp_path / "adapter", **common(settings, tmp_path),
         )  # fmt: skip
-        lora[start] = {name: p.detach() for name, p in trainer.model.named_parameters() if "lora_" in name}
+        lora[start] = lora_weights(trainer.model)
         assert all(p.requires_grad for name, p in trainer.model.named_parameters() if "lora_" in name)
-    was = {name: p.detach() for name, p in sft.model.named_parameters() if "lora_" in name}
+    was = lora_weights(sft.model)
     assert lora["sft"].keys() == was.keys() == lora["base"].keys()
     assert all(torch.equal(lora["sft"][name], was[name]) for name in was)
     assert not all(torch.equal(lora["base"][name], was[name]) for name in was)
@@ -165,11 +166,11 @@ def test_a_fitted_discriminator_starts_as_the_policy_of_sft(sft, backbone, exper
         demonstrations=len(experts), discriminator_r=settings.lora.r,
     )  # fmt: skip
     trainer = train_airl(
-        backbone, backbone, experts, [], settings=section, sft=few_steps(settings), sft_adapter=None,
-        **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
+        backbone, backbone, experts, [], section, sft_adapter=None,
+        **common(settings, tmp_path),
     )  # fmt: skip
-    fitted = {n: p for n, p in trainer.reward_model.model.named_parameters() if "lora_" in n}
-    was = {n: p for n, p in sft.model.named_parameters() if "lora_" in n}
+    fitted = lora_weights(trainer.reward_model.model)
+    was = lora_weights(sft.model)
     assert fitted.keys() == was.keys()
     assert all(torch.equal(fitted[name], was[name]) for name in was)
     assert not changed(trainer.model, load_file(backbone / "model.safetensors"))  # the policy did not move
@@ -192,13 +193,54 @@ def test_the_policy_becomes_the_rewards_model_when_the_warm_up_ends(backbone, ex
         discriminator_steps=1, discriminator_r=settings.lora.r, steps=2, lr=1e-12,
     )  # fmt: skip
     trainer = train_airl(
-        backbone, backbone, experts, [], settings=section, sft=few_steps(settings), sft_adapter=None,
-        **common(settings, tmp_path), max_new_tokens=4, temperature=1.0,
+        backbone, backbone, experts, [], section, sft_adapter=None,
+        **common(settings, tmp_path),
     )  # fmt: skip
-    policy = {n: p for n, p in trainer.model.named_parameters() if "lora_" in n}
-    expert = {n: p for n, p in trainer.reward_model.model.named_parameters() if "lora_" in n}
+    policy = lora_weights(trainer.model)
+    expert = lora_weights(trainer.reward_model.model)
     assert policy.keys() == expert.keys()
     assert all(torch.allclose(policy[name], expert[name], atol=1e-9) for name in expert)
     assert any(p.abs().sum() > 0 for n, p in policy.items() if "lora_B" in n)
     logged = [row["kl_to_start"] for row in trainer.state.log_history if "kl_to_start" in row]
     assert abs(logged[0]) < 1e-6  # the warm-up's policy is the backbone
+
+
+def config(settings, tmp_path, **changes):
+    """The arguments of GRPO under other `training` parameters."""
+    how = settings.training.model_copy(update=changes)
+    section = settings.grpo.model_copy(update={"prompts_per_step": 4, "group_size": 4})
+    changed = settings.model_copy(update={"training": how})
+    return training.grpo_config(section, settings=changed, seed=0, output_dir=tmp_path)
+
+
+@pytest.mark.parametrize("processes, micro_batch, at_once, accumulated", [
+    (1, 0, 16, 1), (1, 8, 8, 2), (2, 0, 8, 1), (2, 4, 4, 2), (4, 2, 2, 2),
+])  # fmt: skip
+def test_a_step_has_the_same_samples_however_they_are_shared_out(
+    settings, tmp_path, monkeypatch, processes, micro_batch, at_once, accumulated
+):
+    monkeypatch.setattr(training, "processes", lambda: processes)
+    made = config(settings, tmp_path, micro_batch=micro_batch)
+    assert (made.per_device_train_batch_size, made.gradient_accumulation_steps) == (at_once, accumulated)
+    assert at_once * accumulated * processes == 16
+
+
+@pytest.mark.parametrize("processes, micro_batch", [(3, 0), (1, 5), (32, 0)])
+def test_a_step_that_cannot_be_shared_out_is_refused(settings, tmp_path, monkeypatch, processes, micro_batch):
+    monkeypatch.setattr(training, "processes", lambda: processes)
+    with pytest.raises(ValueError, match=f"micro_batch: 16 completions cannot be shared by {processes} proc"):
+        config(settings, tmp_path, micro_batch=micro_batch)
+
+
+@pytest.mark.parametrize(
+    "vllm, used, mode", [("off", False, None), ("colocate", True, "colocate"), ("server", True, "server")]
+)
+def test_samples_come_from_vllm_where_asked(settings, tmp_path, vllm, used, mode):
+    made = config(settings, tmp_path, vllm=vllm)
+    assert made.use_vllm == used and (not used or made.vllm_mode == mode)
+
+
+def test_checkpoints_are_written_as_often_as_asked(settings, tmp_path):
+    assert config(settings, tmp_path, checkpoint_every=0).save_strategy == "no"
+    made = config(settings, tmp_path, checkpoint_every=7)
+    assert (made.save_strategy, made.save_steps, made.save_total_limit) == ("steps", 7, 2)

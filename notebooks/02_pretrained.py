@@ -1,0 +1,87 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2b. Pretrained backbones: a policy's start from the hub
+#
+# At the paper's scale nothing is trained from scratch: the policy starts from an instruct model of the hub,
+# and learns the trace format from its prompt. This notebook takes the place of notebook 2 for every backbone
+# of `pretrained`, and asks the same of it: how often is it right before anything is learned?
+
+# %%
+import os
+import sys
+from pathlib import Path
+
+ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").exists())
+os.chdir(ROOT)
+sys.path.insert(0, str(ROOT))
+
+from transformers import AutoTokenizer, set_seed
+
+from lib import backbones, launch, params, runs, sampling, study, training
+
+# %% tags=["parameters"]
+backbone = "qwen2"
+params_file = "params.yaml"
+
+# %%
+settings = params.load(params_file)
+launch.require(settings)
+source = settings.pretrained[backbone]
+source
+
+# %% [markdown]
+# ## Its directory
+#
+# Everything later finds a backbone under `results/backbones`. Of a pretrained one that directory holds the
+# tokenizer and says where the weights are.
+
+# %%
+directory = study.backbone_dir(backbone)
+backbones.write_pretrained(directory, source.path, source.four_bit)
+tokenizer = AutoTokenizer.from_pretrained(directory)
+problems = study.split("validation")
+print(sampling.prompt_text(tokenizer, problems[0].question, settings.sampling.system_prompt))
+
+# %% [markdown]
+# Nothing cuts a prompt. Of every split, how many leave no room for a whole completion?
+
+# %%
+watch = runs.Stopwatch()
+model = training.load_policy(directory)
+limit, longest = model.config.max_position_embeddings, settings.sampling.max_new_tokens
+for split in ("demonstrations", "train", "validation", "test", "test_long"):
+    prompts = [
+        sampling.prompt_text(tokenizer, row.question, settings.sampling.system_prompt)
+        for row in study.split(split)
+    ]
+    count = sampling.without_room(tokenizer, prompts, longest, limit)
+    print(f"{split}: {count} of {len(prompts)} prompts, at {longest} tokens of {limit}")
+
+# %% [markdown]
+# ## Is it a fair start?
+
+# %%
+set_seed(settings.seeds[0])
+start = study.summary(study.sample(model, tokenizer, problems, settings), settings)
+start
+
+# %% [markdown]
+# ## The record
+#
+# Its samples of the test questions are the `base` row of every table.
+
+# %%
+study.record_base(backbone, model, tokenizer, settings, source, start, [], watch.seconds)

@@ -1,0 +1,102 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 11. An external check: the reward on real text
+#
+# Everything so far was judged on samples of the study's own policies. Here other people's solutions, which
+# say of themselves whether they are right, are put before a trained reward $R$. Does it rank a right
+# solution above a wrong one,
+# $$\mathrm{AUROC} = P(R(\tau^+) > R(\tau^-)) + \tfrac12 P(R(\tau^+) = R(\tau^-)),$$
+# choose the right one of several, and fall where a solution goes wrong? A reward learned on one kind of
+# problem owes us nothing on another: without any transfer the AUROC is a half, and its choice is as good as
+# any.
+
+# %%
+import os
+import sys
+from pathlib import Path
+
+ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").exists())
+os.chdir(ROOT)
+sys.path.insert(0, str(ROOT))
+
+import pandas as pd
+from transformers import AutoTokenizer
+
+from lib import external, params, plots, runs, scoring, study
+
+# %matplotlib inline
+
+# %% [markdown]
+# `name` is an entry of `external` in `params.yaml`: the file of solutions, and the run whose reward it is.
+
+# %% tags=["parameters"]
+name = "gsm8k"
+params_file = "params.yaml"
+
+# %%
+settings = params.load(params_file)
+asked = settings.external[name]
+asked
+
+# %% [markdown]
+# ## The solutions
+#
+# How many each source wrote, and which share of them is right.
+
+# %%
+labelled = external.solutions(asked.solutions)
+pd.DataFrame(labelled).groupby("source", sort=False)["is_correct"].agg(["size", "mean"]).round(3)
+
+# %%
+print(labelled[0]["question"], labelled[0]["text"], f"correct: {labelled[0]['is_correct']}", sep="\n\n")
+
+# %% [markdown]
+# ## Scoring
+#
+# The reward of a whole solution, and at the end of each of its steps.
+
+# %%
+reward_model = scoring.load_discriminator(asked.backbone, asked.variant, asked.seed, settings)
+tokenizer = AutoTokenizer.from_pretrained(study.backbone_dir(asked.backbone))
+airl = settings.airl_variant(asked.variant)
+run = {"backbone": asked.backbone, "variant": asked.variant, "seed": asked.seed}
+rows = [{**run, **row} for row in external.score(reward_model, tokenizer, labelled, airl, settings)]
+runs.write_rows(study.RESULTS / "external" / f"{name}.jsonl.gz", rows)
+
+# %% [markdown]
+# Were the reward a perfect judge, the two colours would not overlap.
+
+# %%
+plots.reward_distributions(pd.DataFrame(rows).rename(columns={"is_correct": "correct"}))
+
+# %% [markdown]
+# ## Right from wrong, the choice of one, the first error
+#
+# Best of $N$ takes the solution of a problem with the highest reward; beside it any solution, and the
+# answer that most of them give. The first wrong step, where the file tells it, is the one over which the
+# reward falls most. Intervals are bootstrapped over problems.
+
+# %%
+checked = external.check(name, rows, settings.evaluation.bootstrap)
+checked
+
+# %% [markdown]
+# ## What it means
+#
+# An interval that holds the value of chance or of a random choice shows no use of the reward here.
+
+# %%
+print(*external.sentences(checked), sep="\n")

@@ -1,0 +1,157 @@
+"""The chain at the paper's profile, on stand-ins of both families and real GSM8K rows, from nothing."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lib import params, runs, sampling, study
+from tests import stand_ins
+
+ROOT = Path(__file__).resolve().parents[1]
+GSM8K = os.environ.get("STUDY_GSM8K")
+FAMILIES = ("qwen2", "llama")
+PAIRS = ("qwen25_3b", "qwen25_7b", "llama32_3b", "llama31_8b")
+SMALL = {"steps": 2, "prompts_per_step": 2, "group_size": 4, "lr": 0.01}
+# the profile `paper` in everything but numbers
+OVERLAY = {
+    "extends": "paper",
+    "seeds": [0],
+    "policies": list(FAMILIES),
+    "data": {"train": 12, "demonstrations": 8, "validation": 4, "test": 6, "test_long": 2},
+    "lora": {"r": 4, "alpha": 8},
+    "training": {"launch": "launch/cpu.yaml", "checkpoint_every": 0, "micro_batch": 4},
+    "sft": {"demonstrations": 8, "epochs": 1, "batch_size": 4},
+    "sft_ablations": {"sft_64": {"demonstrations": 4, "epochs": 1}, "sft_1024": None},
+    "grpo": SMALL,
+    "airl": {**SMALL, "demonstrations": 8, "discriminator": "same", "discriminator_prompts": 2,
+             "warmup_steps": 1},
+    "variants": {
+        "airl": {"discriminator_r": 4, "likelihood_epochs": 1, "discriminator_steps": 1, "warmup_steps": 1,
+                 "discriminator_updates": 1, "unlabelled_questions": 4},
+    },
+    "ablations": {
+        name: None for name in
+        ("interval", "step", "frozen", "wgan", "wrong_experts_10", "wrong_experts_25", "relabelled")
+    },
+    "ablation_runs": {"changes": {}, "backbones": ["qwen2"], "seeds": [0]},
+    "sampling": {"n": 4, "max_new_tokens": 32, "batch_size": 16},
+    "evaluation": {"ks": [1, 2], "bootstrap": 20, "token_records": 2},
+}  # fmt: skip
+
+needs_gsm8k = pytest.mark.skipif(not GSM8K, reason="STUDY_GSM8K names no directory with GSM8K's files")
+
+
+@pytest.mark.parametrize("profile", PAIRS)
+def test_a_pair_has_the_papers_numbers_and_two_sizes_of_one_family(profile):
+    settings = params.validate(params.apply_profile(ROOT / "params.yaml", profile), "params.yaml")
+    (policy,) = settings.policies
+    dense = settings.airl_variant("airl_dense")
+    assert (settings.lora.r, dense.discriminator_r, dense.steps, dense.group_size) == (128, 32, 500, 16)
+    assert (dense.lr, dense.discriminator_lr, dense.gamma, dense.label_smoothing) == (1e-5, 1e-5, 0.9, 0.1)
+    assert (dense.perturbations, dense.beta, settings.sampling.temperature) == (2, 0.0, 1.0)
+    assert (dense.parameterisation, dense.boundaries, dense.credit) == ("head", "dense", "discounted")
+    assert dense.expert_in_group and settings.sampling.n == 16 and max(settings.evaluation.ks) == 10
+    assert settings.pretrained[policy].four_bit and not settings.backbones
+    sizes = [settings.pretrained[name].path.split("-") for name in (policy, dense.discriminator)]
+    assert sizes[0][0] == sizes[1][0] and float(sizes[0][-2][:-1]) > float(sizes[1][-2][:-1])
+    own = settings.airl_variant("airl")
+    assert (own.parameterisation, own.start, own.discriminator) == ("log_ratio", "reward", "same")
+
+
+@pytest.fixture(scope="module")
+def published_rows():
+    with open(Path(GSM8K) / "train.jsonl", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def directory(published_rows, tmp_path_factory) -> Path:
+    """A study of both families that has just run."""
+    root = tmp_path_factory.mktemp("full_scale")
+    texts = [text for row in published_rows[:500] for text in (row["question"], row["answer"])]
+    overlay = OVERLAY | {"pretrained": {}}
+    for family in FAMILIES:
+        stand_ins.build(root / "hub" / family, family, texts)
+        overlay["pretrained"][family] = {"path": str(root / "hub" / family), "four_bit": False}
+    overlay["data"] = overlay["data"] | {"path": str(Path(GSM8K).resolve())}
+    tree = params.parse_value((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    tree["profiles"]["stand_ins"] = overlay
+    with open(root / "profiles.yaml", "w", encoding="utf-8") as out:
+        params.dump(tree, out)
+    at = root / "study"
+    at.mkdir()
+    with open(at / "params.yaml", "w", encoding="utf-8") as out:
+        params.dump(params.apply_profile(root / "profiles.yaml", "stand_ins"), out)
+    for name in ("lib", "notebooks", "launch"):
+        shutil.copytree(ROOT / name, at / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, at)
+    path = os.pathsep.join([f"{sys.prefix}/bin", os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1"}
+    for command in (["init", "--no-scm", "--quiet"], ["repro"]):
+        result = subprocess.run(
+            [sys.executable, "-m", "dvc", *command], cwd=at, env=environment, capture_output=True, text=True
+        )
+        assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
+    return at
+
+
+@needs_gsm8k
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_method_is_trained_and_recorded(directory, family):
+    for method in ("base", "sft", "grpo", "airl_dense", "airl_no_perturbation", "airl"):
+        record = directory / "results/runs" / family / method / "seed0"
+        run, rows = runs.read(record), runs.read_rows(record / "samples.jsonl.gz")
+        assert (run.profile, run.status, len(rows)) == ("stand_ins", "completed", 6 * 4)
+        assert all(row["first_wrong_unit"] is None for row in rows)  # of real data no one knows
+        assert (record / "adapter/adapter_model.safetensors").exists() == (method != "base")
+
+
+@needs_gsm8k
+def test_the_tables_have_the_rows_of_both_families(directory):
+    tables = {path.stem: pd.read_csv(path) for path in (directory / "results/tables").glob("*.csv")}
+    for name in ("main", "rerank", "localisation", "reward_quality", "transfer"):
+        assert set(tables[name]["backbone"]) == set(FAMILIES), name
+    assert set(tables["localisation"]["error_source"]) == {"perturbed"}
+    assert (directory / "results/report.html").stat().st_size > 10_000
+
+
+@needs_gsm8k
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pretrained_directory_has_the_tokenizer_and_not_the_weights(directory, family, monkeypatch):
+    monkeypatch.chdir(directory)
+    at = study.backbone_dir(family)
+    assert not list(at.glob("*.safetensors"))
+    tokenizer = AutoTokenizer.from_pretrained(at)
+    assert tokenizer.pad_token is not None and tokenizer.padding_side == "left"
+
+
+@needs_gsm8k
+@pytest.mark.parametrize("family", FAMILIES)
+def test_steps_end_where_their_characters_do_however_numbers_are_split(family, published_rows, tmp_path):
+    texts = [row["answer"] for row in published_rows[:200]]
+    stand_ins.build(tmp_path, family, texts)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    text = "<think>\nHe pays 12345+678 dollars.\nThat is 13023.\n</think>\n<answer>13023</answer>"
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    units = sampling.units_of_tokens(tokenizer, [*ids, tokenizer.eos_token_id])
+    for unit, written in enumerate(("dollars.\n", "13023.\n", "</answer>")):
+        last = len(units) - 1 - units[::-1].index(unit)
+        assert tokenizer.decode(ids[: last + 1]).endswith(written), unit
+    assert len(units) == len(ids) + 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_stand_in_is_the_familys_architecture(family, tmp_path):
+    stand_ins.build(tmp_path, family, ["some words and 123 numbers"] * 5)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert model.config.model_type == family
+    assert model.config.num_key_value_heads < model.config.num_attention_heads
+    assert (model.config.rope_parameters["rope_type"] == "llama3") == (family == "llama")
