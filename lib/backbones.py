@@ -104,7 +104,6 @@ def write_pretrained(directory: str | Path, path: str, four_bit: bool) -> None:
         ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "left"
     tokenizer.save_pretrained(directory)
     runs.write_json(Path(directory) / SOURCE, {"path": path, "four_bit": four_bit})
 

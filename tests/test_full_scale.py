@@ -129,8 +129,7 @@ def test_a_pretrained_directory_has_the_tokenizer_and_not_the_weights(directory,
     monkeypatch.chdir(directory)
     at = study.backbone_dir(family)
     assert not list(at.glob("*.safetensors"))
-    tokenizer = AutoTokenizer.from_pretrained(at)
-    assert tokenizer.pad_token is not None and tokenizer.padding_side == "left"
+    assert AutoTokenizer.from_pretrained(at).pad_token is not None
 
 
 @needs_gsm8k
