@@ -86,8 +86,10 @@ plots.reward_distributions(pd.DataFrame(rows).rename(columns={"is_correct": "cor
 # ## Right from wrong, the choice of one, the first error
 #
 # Best of $N$ takes the solution of a problem with the highest reward; beside it any solution, and the
-# answer that most of them give. The first wrong step, where the file tells it, is the one over which the
-# reward falls most. Intervals are bootstrapped over problems.
+# answer that most of them give. Harder problems have longer solutions and fewer right ones, so length alone
+# tells something: a judge that calls the shorter solution right stands beside the reward, and the AUROC is
+# given among the solutions of one problem too. The first wrong step, where the file tells it, is the one
+# over which the reward falls most. Intervals are bootstrapped over problems.
 
 # %%
 checked = external.check(name, rows, settings.evaluation.bootstrap)
