@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 STUDIES ?= studies
 PROFILE ?= tiny
+STAGES ?=
 
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.installed
@@ -43,7 +44,8 @@ mv $(STUDY)/params.tmp $(STUDY)/params.yaml
 rm -rf $(STUDY)/lib $(STUDY)/notebooks $(STUDY)/launch
 cp -R lib notebooks launch dvc.yaml .dvcignore $(STUDY)
 cd $(STUDY) && { test -d .dvc || $(BIN)/dvc init --no-scm --quiet; }
-cd $(STUDY) && $(BIN)/dvc repro && $(BIN)/python -m lib.report --summary
+cd $(STUDY) && $(BIN)/dvc repro $(STAGES)
+$(if $(STAGES),,cd $(STUDY) && $(BIN)/python -m lib.report --summary)
 endef
 
 study: $(READY)  ## run the study at a profile of params.yaml in studies/PROFILE: make study PROFILE=tiny
