@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import corpora, metrics, runs, scoring, traces
+from lib import bootstrap, corpora, metrics, runs, scoring, traces
 from lib.findings import compare, interval
 from lib.schema import Airl, Params
 from lib.style import label
@@ -77,19 +77,19 @@ def check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
             for samples in problems.values()
         ]
         if within := [value for value in of_problems if not np.isnan(value)]:
-            interval = metrics.bootstrap_ci(within, n_resamples, SEED)
+            interval = bootstrap.mean_ci(within, n_resamples, SEED)
             found.append((f"auroc_within{suffix}", interval, 0.5, len(within)))
     n = min(len(samples) for samples in problems.values())
     accuracy = {s: [_accuracy(s, n, samples) for samples in problems.values()] for s in SELECTORS}
     for selector, values in accuracy.items():
-        chosen = metrics.bootstrap_ci(values, n_resamples, SEED)
+        chosen = bootstrap.mean_ci(values, n_resamples, SEED)
         found.append((f"best_of_{n}_{selector}", chosen, np.mean(accuracy["random"]), len(problems)))
     if told := [row for row in rows if row["first_wrong_unit"] is not None]:
         falls = [metrics.reward_drops(row["unit_reward"]) for row in told]
         hits = metrics.localisation_hits(falls, [row["first_wrong_unit"] for row in told])
         by_reward, by_chance = (
-            metrics.bootstrap_ci(
-                metrics.cell_means(values, [0] * len(told), [row["problem"] for row in told]),
+            bootstrap.mean_ci(
+                bootstrap.cell_means(values, [0] * len(told), [row["problem"] for row in told]),
                 n_resamples,
                 SEED,
             )
@@ -110,7 +110,7 @@ def _auroc(rows: list[dict], score: str, n_resamples: int) -> tuple[float, float
         frame.pivot(index="problem", columns="sample", values=value) for value in (score, "is_correct")
     )
     scores_PN = score_PN.to_numpy(dtype=float)
-    return metrics.bootstrap_auroc(scores_PN[None], correct_PN.eq(True).to_numpy()[None], n_resamples, SEED)
+    return bootstrap.auroc_ci(scores_PN[None], correct_PN.eq(True).to_numpy()[None], n_resamples, SEED)
 
 
 def _accuracy(selector: str, n: int, samples: list[dict]) -> float:
