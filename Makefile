@@ -61,6 +61,7 @@ test: $(READY)  ## run the tests, the tiny study included
 
 bench: $(READY)  ## measure speed and memory of training and sampling, print a table
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench_scoring
 
 notebooks: $(READY)  ## write the .ipynb of every notebook from its .py, without outputs
 	$(BIN)/python -m lib.pairs
