@@ -79,7 +79,7 @@ def contents(sections: Sequence[tuple[str, str]]) -> str:
 
 
 def _anchor(title: str) -> str:
-    return title.lower().replace(" ", "-")
+    return re.sub(r"\W+", "-", title.lower())
 
 
 def bullets(sentences: Sequence[str]) -> str:

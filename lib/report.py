@@ -18,6 +18,7 @@ TABLES = (
     "main gains published rerank localisation localisation_by_kind reward_quality ablations transfer long "
     "costs stages"
 ).split()
+TITLE = "A reasoning reward from expert demonstrations"
 INPUTS = (
     "lib notebooks params.yaml results/data results/runs results/scores results/localisation results/transfer"
 )
@@ -50,20 +51,28 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
     facts = provenance(records, settings)
     runs.write_json(results / "provenance.json", facts)
 
-    told = sections.sections(results, tables, settings, records, facts)
-    styles, script = [page.asset("page.css"), page.asset("viewer.css")], page.asset("viewer.js")
+    told = page.contents(sections.sections(results, tables, settings, records, facts))
+    _write(results / "viewer.html", viewer_page(traces))
+    return _write(results / "report.html", _page(TITLE, told, traces))
+
+
+def viewer_page(traces: dict) -> str:
+    """The viewer as a page of its own."""
     belongs = 'They belong to the <a href="report.html">report</a>.'
-    alone = f"<p>{sections.VIEWER} {belongs}</p>{page.asset('viewer.html')}"
-    pages = {
-        "viewer": ("Rewards token by token", alone),
-        "report": ("A reasoning reward from expert demonstrations", page.contents(told)),
-    }
-    for name, (title, body) in pages.items():
-        text = page.document(title, body, styles=styles, script=script, data=traces)
-        temporary = results / f"{name}.html.tmp"
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, results / f"{name}.html")
-    return results / "report.html"
+    body = f"<p>{sections.VIEWER} {belongs}</p>{page.asset('viewer.html')}"
+    return _page("Rewards token by token", body, traces)
+
+
+def _page(title: str, body: str, traces: dict) -> str:
+    styles = [page.asset("page.css"), page.asset("viewer.css")]
+    return page.document(title, body, styles=styles, script=page.asset("viewer.js"), data=traces)
+
+
+def _write(path: Path, text: str) -> Path:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(temporary, path)
+    return path
 
 
 def main_table_text(results: str | Path) -> str:

@@ -33,7 +33,7 @@
     const chosen = select.value;
     select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
     if (options.some(([value]) => value === chosen)) select.value = chosen;
-    select.disabled = options.length < 2;
+    select.disabled = options.length === 0;
   }
 
   const pairs = (object) => Object.keys(object).map((name) => [name, label(name)]);
