@@ -176,15 +176,14 @@ def provenance_section(facts: dict) -> str:
     rows = facts["runs"]
     versions = sorted({f"{name} {version}" for run in rows for name, version in run["versions"].items()})
     hashes = {name: sorted({run[name] for run in rows}) for name in ("code_sha256", "data_sha256")}
+    shown = "".join(f"<p>{name}: <code>{escape(', '.join(of))}</code></p>" for name, of in hashes.items())
     parameters = json.dumps(facts["parameters"], indent=1)
     commit = facts["commit"] or "not committed, or changed since"
     return (
         f"<p>Commit of the code, parameters and records: <code>{escape(commit)}</code>.</p>"
         f"<p>{len(rows)} runs on {escape('; '.join(sorted({run['hardware'] for run in rows})))}.</p>"
         f"<p>Packages: {escape(', '.join(versions))}.</p>"
-        + "".join(
-            f"<p>{name}: <code>{escape(', '.join(values))}</code></p>" for name, values in hashes.items()
-        )
+        + folded("Hashes of the code and data of the runs", shown)
         + folded("Parameters", f"<pre>{escape(parameters)}</pre>")
         + "<p>Each run's own are in <code>provenance.json</code> beside this page.</p>"
     )

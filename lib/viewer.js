@@ -25,7 +25,7 @@
 
   // a value in hundredths as readers see it
   const signed = (value) =>
-    value === null ? "none" : (value < 0 ? "−" : "+") + (Math.abs(value) / 100).toFixed(2);
+    value === null ? "none" : ["−", "", "+"][Math.sign(value) + 1] + (Math.abs(value) / 100).toFixed(2);
 
   // Give a select its options, pairs of value and text; what was chosen stays chosen if it is still there.
   function fill(name, options) {

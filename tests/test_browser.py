@@ -157,7 +157,8 @@ def test_colour_and_readout_are_the_values_chosen(visit, name):
         text = page.locator(f"select[name=value] option[value={value}]").text_content()
         number = f"{abs(values[strongest]) / 100:.2f}"
         assert f"token {strongest + 1} of {len(values)}" in readout
-        assert f"{text} {'−' if values[strongest] < 0 else '+'}{number}" in readout
+        sign = "−" if values[strongest] < 0 else "+" if values[strongest] else ""
+        assert f"{text} {sign}{number}" in readout
 
 
 def limit(page: Page) -> float:
