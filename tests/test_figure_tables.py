@@ -1,6 +1,7 @@
 """The numbers behind figures, counted again by hand."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -59,7 +60,7 @@ def test_tokens_are_quoted_and_those_of_the_wrong_unit_marked():
 
 
 def test_stages_sum_their_runs_and_count_a_backbone_once():
-    settings = params.load("params.yaml")
+    settings = params.load(Path(__file__).parent.parent / "params.yaml")
     ran = [
         ("qwen2", "base", 0, 600.0), ("qwen2", "base", 1, 600.0), ("llama", "base", 0, 1200.0),
         ("qwen2", "airl", 0, 3600.0), ("qwen2", "airl_dense", 0, 1800.0), ("qwen2", "frozen", 0, 36.0),

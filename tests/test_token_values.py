@@ -2,12 +2,15 @@
 
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic
 
 from lib import credit, demonstrations, params, records, token_values, traces
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,7 @@ def study(tmp_path_factory, settings_of_two):
 
 @pytest.fixture(scope="module")
 def settings_of_two():
-    tree = params.apply_profile("params.yaml", "tiny") | {"policies": ["qwen2", "llama"]}
+    tree = params.apply_profile(ROOT / "params.yaml", "tiny") | {"policies": ["qwen2", "llama"]}
     return params.validate(tree, "params.yaml")
 
 
