@@ -23,7 +23,7 @@ from lib.schema import Airl, Params
 from lib.style import label
 
 SHOWN = 3  # right traces of a problem, policy and seed, and as many wrong ones
-BUDGET = 3_000_000  # characters of JSON; problems beyond it are left out
+BUDGET = 3_000_000  # characters of JSON; problems beyond it, but never the first, are left out
 ACCUMULATING = ("telescoped", "stepwise")
 
 
@@ -60,7 +60,7 @@ def collect(records: Records, problems: Sequence[Demonstration], settings: Param
                 for row in _chosen([row for row in group if row.sample in values], expert.trace)
             ]
         size += len(json.dumps(entry))
-        if size > BUDGET:
+        if shown and size > BUDGET:
             break
         shown.append(entry)
     names = dict.fromkeys([*policies, *settings.variants])
@@ -91,8 +91,7 @@ def _thresholds(records: Records) -> dict:
 
 def _values(group: list, judged: dict[str, dict], settings: Params) -> dict[int, dict]:
     """By sample: `logprob`, and `rewards[variant]`; without samples whose text was scored as other tokens."""
-    # a trace cut off at the length limit was scored with an end token that it never had
-    fits = (0, 1)
+    fits = (0, 1)  # more: a trace cut off at the length limit was scored with an end token that it never had
     kept = [
         row
         for row in group

@@ -87,7 +87,8 @@
       + `${trace.right ? "right" : "wrong"} answer`
       + (reward ? `, reward ${signed(100 * trace.rewards[reward].score)}` : "");
     if (trace) panel(part("policy"), title, trace, name, limit);
-    else plain(part("policy"), label(field("method").value), "", "Among the traces kept of this problem is no such one.");
+    else plain(part("policy"), label(field("method").value), "",
+      "Among the traces kept of this problem is no such one.");
     if (expert) panel(part("expert"), "expert, as this policy wrote it too", expert, name, limit);
     else plain(part("expert"), "expert", problem.expert,
       "This policy did not write the expert's trace, so no values of its tokens were recorded.");

@@ -196,12 +196,15 @@ def test_a_trace_cut_off_keeps_its_values_and_one_of_other_tokens_is_left_out(tm
     assert shown[0]["rewards"]["airl"]["ratio"][-1] is None
 
 
-def test_problems_beyond_the_budget_are_left_out(study, settings_of_two, monkeypatch, collected):
+@pytest.mark.parametrize(("share", "kept"), [(1.0, 1), (0.5, 1), (1.1, 1), (100.0, 4)])
+def test_problems_beyond_the_budget_are_left_out_but_the_first(
+    study, settings_of_two, monkeypatch, collected, share, kept
+):
     root, problems = study
     size = len(json.dumps(collected["problems"][0]))
-    monkeypatch.setattr(token_values, "BUDGET", size)
+    monkeypatch.setattr(token_values, "BUDGET", int(share * size))
     data = token_values.collect(records.load(root), problems, settings_of_two)
-    assert data["problems"] == collected["problems"][:1]
+    assert data["problems"] == collected["problems"][:kept]
 
 
 def test_the_same_records_give_the_same_data(study, settings_of_two, collected):
