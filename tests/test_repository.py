@@ -80,7 +80,10 @@ def test_every_notebook_is_a_stage():
 
 
 def test_training_stages_do_not_depend_on_how_results_are_shown():
-    shown = "comparison_plots comparisons execute findings page plots records report style tables viewer"
+    shown = (
+        "comparison_plots comparisons diagram execute figure_tables findings page plots records report "
+        "sections style tables token_values viewer"
+    )
     for name in set(STAGES) - {"results"}:
         assert not library_of(STAGES[name]) & set(shown.split()), name
 
