@@ -50,7 +50,7 @@ def faults(directory: Path = NOTEBOOKS) -> list[str]:
 
 def main(arguments: list[str]) -> None:
     if arguments == ["--check"]:
-        sys.exit("\n".join(faults()) or None)
+        sys.exit("\n".join(faults(NOTEBOOKS)) or None)
     if arguments:
         sys.exit("usage: python -m lib.pairs [--check]")
     for path in sorted(NOTEBOOKS.glob("*.py")):
