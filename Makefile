@@ -16,7 +16,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro repro-all study tiny test bench notebooks lint format clean
+.PHONY: help setup repro repro-all study tiny test bench notebooks lint format hooks clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -66,12 +66,16 @@ bench: $(READY)  ## measure speed and memory of training and sampling, print a t
 notebooks: $(READY)  ## write the .ipynb of every notebook from its .py, without outputs
 	$(BIN)/python -m lib.pairs
 
-lint: $(READY)  ## check the style of the code
+lint: $(READY)  ## check the style of the code and its formatting
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
+
+hooks: $(READY)  ## check style, parameters and notebooks before every commit, with pre-commit
+	$(BIN)/pre-commit install
 
 clean:  ## remove .venv, the studies of other profiles, and caches
 	rm -rf $(VENV) $(STUDIES) .scratch .pytest_cache .ruff_cache .hypothesis
