@@ -99,3 +99,25 @@ model.save_pretrained(study.backbone_dir(backbone))
 tokenizer.save_pretrained(study.backbone_dir(backbone))
 section = settings.pretraining
 study.record_base(backbone, model, tokenizer, settings, section, start, losses, watch.seconds)
+
+# %% [markdown]
+# ## Try it
+#
+# Set `pretraining.steps` in `params.yaml` to a tenth. The loss ends higher and the start is weaker:
+# fewer questions have a right answer among their samples, so there is less for practice to find. With
+# `pretraining.malformed: 0.0` more of its samples can be graded, and more are right. Try it in a study
+# of its own, as the profile `tiny` is (`make tiny`), for every later notebook starts from these weights.
+#
+# ## Next
+#
+# Notebook 3 imitates the experts.
+#
+# ## References
+#
+# - Touvron et al. (2023), *LLaMA: open and efficient foundation language models*, [arXiv
+#   2302.13971](https://arxiv.org/abs/2302.13971).
+# - Yang et al. (2024), *Qwen2 technical report*, [arXiv 2407.10671](https://arxiv.org/abs/2407.10671).
+# - Loshchilov & Hutter (2019), *Decoupled weight decay regularization*, [arXiv
+#   1711.05101](https://arxiv.org/abs/1711.05101).
+# - Jordan et al. (2024), *Muon: an optimizer for hidden layers in neural networks*,
+#   [kellerjordan.github.io/posts/muon](https://kellerjordan.github.io/posts/muon/).

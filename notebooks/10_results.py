@@ -344,3 +344,25 @@ keep(tables.costs(recorded), "costs")
 traces = token_values.collect(recorded, study.split("test"), settings)
 page = report.build(RESULTS, settings, recorded, traces)
 Markdown(f"`{page}` and, beside it, `viewer.html` open in any browser, offline.")
+
+# %% [markdown]
+# ## Try it
+#
+# This notebook trains nothing, so everything in it can be changed. With `evaluation.bootstrap` at 20 the
+# intervals get coarse, while the means stay; with `evaluation.ks` other columns appear. `git checkout
+# results` brings the committed tables back.
+#
+# ## Next
+#
+# Notebook 11 puts the reward before solutions that others wrote.
+#
+# ## References
+#
+# - Chen et al. (2021), *Evaluating large language models trained on code*, [arXiv
+#   2107.03374](https://arxiv.org/abs/2107.03374).
+# - Agarwal et al. (2021), *Deep reinforcement learning at the edge of the statistical precipice*, [arXiv
+#   2108.13264](https://arxiv.org/abs/2108.13264).
+# - Efron & Tibshirani (1993), *An introduction to the bootstrap*, Chapman & Hall.
+# - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert
+#   demonstration via inverse reinforcement learning*, [arXiv
+#   2510.01857](https://arxiv.org/abs/2510.01857).

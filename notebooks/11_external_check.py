@@ -102,3 +102,25 @@ checked
 
 # %%
 print(*external.sentences(checked), sep="\n")
+
+# %% [markdown]
+# ## Try it
+#
+# Write ten solutions of your own as JSON lines, half of them wrong in a step that you mark with
+# `first_wrong_step`, and name the file in `external`. First in the style of the world's experts, then in
+# other words: how much of the AUROC is left?
+#
+# ## Next
+#
+# This is the last notebook. `CONTRIBUTING.md` shows how to add a perturbation, a dataset, a backbone or
+# a credit rule.
+#
+# ## References
+#
+# - Cobbe et al. (2021), *Training verifiers to solve math word problems*, [arXiv
+#   2110.14168](https://arxiv.org/abs/2110.14168).
+# - Zheng et al. (2024), *ProcessBench: identifying process errors in mathematical reasoning*, [arXiv
+#   2412.06559](https://arxiv.org/abs/2412.06559).
+# - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert
+#   demonstration via inverse reinforcement learning*, [arXiv
+#   2510.01857](https://arxiv.org/abs/2510.01857).
