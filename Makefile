@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 STUDIES ?= studies
 PROFILE ?= tiny
+STAGES ?=
 
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.installed
@@ -15,7 +16,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro repro-all study tiny test bench notebooks lint format clean
+.PHONY: help setup repro repro-all study tiny test bench notebooks lint format hooks clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -43,7 +44,8 @@ mv $(STUDY)/params.tmp $(STUDY)/params.yaml
 rm -rf $(STUDY)/lib $(STUDY)/notebooks $(STUDY)/launch
 cp -R lib notebooks launch dvc.yaml .dvcignore $(STUDY)
 cd $(STUDY) && { test -d .dvc || $(BIN)/dvc init --no-scm --quiet; }
-cd $(STUDY) && $(BIN)/dvc repro && $(BIN)/python -m lib.report --summary
+cd $(STUDY) && $(BIN)/dvc repro $(STAGES)
+$(if $(STAGES),,cd $(STUDY) && $(BIN)/python -m lib.report --summary)
 endef
 
 study: $(READY)  ## run the study at a profile of params.yaml in studies/PROFILE: make study PROFILE=tiny
@@ -59,16 +61,21 @@ test: $(READY)  ## run the tests, the tiny study included
 
 bench: $(READY)  ## measure speed and memory of training and sampling, print a table
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench_scoring
 
 notebooks: $(READY)  ## write the .ipynb of every notebook from its .py, without outputs
 	$(BIN)/python -m lib.pairs
 
-lint: $(READY)  ## check the style of the code
+lint: $(READY)  ## check the style of the code and its formatting
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
+
+hooks: $(READY)  ## check style, parameters and notebooks before every commit, with pre-commit
+	$(BIN)/pre-commit install
 
 clean:  ## remove .venv, the studies of other profiles, and caches
 	rm -rf $(VENV) $(STUDIES) .scratch .pytest_cache .ruff_cache .hypothesis

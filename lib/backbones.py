@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from lib import runs, traces, world
+from lib.demonstrations import Demonstration
 
 PAD, END, SEPARATOR = "<|endoftext|>", "<|end|>", "<|sep|>"
 CHAT_TEMPLATE = (
@@ -36,11 +37,11 @@ SOURCE = "source.json"  # in the directory of a backbone that was trained elsewh
 CONFIGS = {"qwen2": Qwen2Config, "llama": LlamaConfig}
 
 
-def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE in which every word and number of the world is one token.
+def train_tokenizer(texts: list[str], whole_numbers: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of the words of some texts, in which each number up to `whole_numbers` is one token.
 
-    Any other text falls back to smaller pieces, bytes at last, so nothing is unknown; decoding gives
-    the text back in Unicode's composed form (NFC).
+    Other numbers are split into digits, and any other text falls back to smaller pieces, bytes at last, so
+    nothing is unknown; decoding gives the text back in Unicode's composed form (NFC).
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
@@ -59,7 +60,7 @@ def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    numbers = [str(n) for n in range(10, world.LARGEST + 1)]
+    numbers = [str(n) for n in range(10, whole_numbers + 1)]
     tokenizer.add_tokens([*traces.TAGS, *numbers])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -140,25 +141,34 @@ def placed(model):
     return model.to("cuda") if on_gpu else model
 
 
-def corpus(
-    tokenizer,
-    rng: random.Random,
-    batch_size: int,
-    steps: Sequence[int],
-    malformed: float,
-    held_out: frozenset[str] = frozenset(),
-) -> Iterator[dict[str, torch.Tensor]]:
-    """Endless batches of worked solutions by unreliable solvers; the loss is on the solutions.
+def world_texts(
+    rng: random.Random, steps: Sequence[int], malformed: float, held_out: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str]]:
+    """Endless questions of the world, each with a solution by an unreliable solver.
 
     Questions in `held_out` never occur.
     """
+    while True:
+        problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.choice(steps))
+        if problem.question not in held_out:
+            yield problem.question, world.unreliable(problem, rng, malformed)
+
+
+def expert_texts(rng: random.Random, demonstrations: Sequence[Demonstration]) -> Iterator[tuple[str, str]]:
+    """The questions of demonstrations with their traces, again and again, each time in another order."""
+    while True:
+        for row in rng.sample(demonstrations, len(demonstrations)):
+            yield row.question, row.trace
+
+
+def corpus(
+    tokenizer, texts: Iterator[tuple[str, str]], rng: random.Random, batch_size: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Endless batches of questions with their solutions; the loss is on the solutions."""
 
     def row() -> tuple[list[int], list[int]]:
-        problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.choice(steps))
-        while problem.question in held_out:
-            problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.choice(steps))
-        solution = world.unreliable(problem, rng, malformed)
-        return tokenizer(problem.question + SEPARATOR).input_ids, tokenizer(solution + END).input_ids
+        question, solution = next(texts)
+        return tokenizer(question + SEPARATOR).input_ids, tokenizer(solution + END).input_ids
 
     while True:
         # rows of similar length share a batch, so that little of it is padding

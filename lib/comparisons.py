@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lib import metrics
+from lib import bootstrap, metrics
 from lib.records import Records, grid
 from lib.schema import Params
 from lib.tables import MAIN_VARIANT, SEED, by_problem, estimate, groups, hits, n_seeds, on_base
@@ -66,8 +66,8 @@ def gains(records: Records, variants: Iterable[str], n_resamples: int) -> pd.Dat
             if not {method, "sft", "base", "grpo"} <= correct.keys():
                 continue
             ours, sft, base, grpo = (correct[name] for name in (method, "sft", "base", "grpo"))
-            above = metrics.bootstrap_ci((ours - sft).mean(2), n_resamples, SEED)
-            share = metrics.bootstrap_statistic(_share, ours, base, grpo, n_resamples=n_resamples, seed=SEED)
+            above = bootstrap.mean_ci((ours - sft).mean(2), n_resamples, SEED)
+            share = bootstrap.statistic_ci(_share, ours, base, grpo, n_resamples=n_resamples, seed=SEED)
             row = key | {"method": method} | estimate("above_sft", above, first=True)
             table.append(row | estimate("share_of_grpo", share) | {"n_seeds": len(ours)})
     return pd.DataFrame(table).round(4)
@@ -136,10 +136,10 @@ def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: in
         & (located["detector"] == "reward")
         & (located["source"] == "perturbed")
     ]
-    pass_at_1 = metrics.bootstrap_ci(grid(samples, "correct").mean(2), n_resamples, SEED)
+    pass_at_1 = bootstrap.mean_ci(grid(samples, "correct").mean(2), n_resamples, SEED)
     auroc = hit_at_1 = undefined
     if len(scores):
-        auroc = metrics.bootstrap_auroc(grid(scores, "reward"), grid(scores, "correct"), n_resamples, SEED)
+        auroc = bootstrap.auroc_ci(grid(scores, "reward"), grid(scores, "correct"), n_resamples, SEED)
     if len(located):
         hit_at_1 = by_problem(located, hits(located), n_resamples)
     return (
@@ -184,8 +184,8 @@ def _gain(rows: pd.DataFrame, n_resamples: int) -> dict:
             for correct_PN, reward_PN in zip(correct_SPN, reward_SPN, strict=True)
         ]
     )
-    gain = metrics.bootstrap_ci(chosen_SP - correct_SPN.mean(2), n_resamples, SEED)
-    auroc = metrics.bootstrap_auroc(reward_SPN, correct_SPN, n_resamples, SEED)
+    gain = bootstrap.mean_ci(chosen_SP - correct_SPN.mean(2), n_resamples, SEED)
+    auroc = bootstrap.auroc_ci(reward_SPN, correct_SPN, n_resamples, SEED)
     return estimate("accuracy_gain", gain, first=True) | estimate("auroc", auroc) | n_seeds(rows)
 
 
@@ -193,6 +193,6 @@ def long(records: Records, n_resamples: int) -> pd.DataFrame:
     """pass@1 on problems longer than any that was trained on: backbone, method, pass_at_1, .., n_seeds."""
     table = []
     for key, rows in groups(records.long, "backbone", "method"):
-        interval = metrics.bootstrap_ci(grid(rows, "correct").mean(2), n_resamples, SEED)
+        interval = bootstrap.mean_ci(grid(rows, "correct").mean(2), n_resamples, SEED)
         table.append(key | estimate("pass_at_1", interval, first=True) | n_seeds(rows))
     return pd.DataFrame(table).round(4)

@@ -1,17 +1,18 @@
 """The check of a reward on real text: solutions that others wrote and labelled."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lib import corpora, metrics, runs, scoring, traces
+from lib import bootstrap, corpora, metrics, runs, scoring, traces
 from lib.findings import compare, interval
 from lib.schema import Airl, Params
 from lib.style import label
 from lib.tables import RERANK_SUBSETS, SEED, estimate
 
-SELECTORS = ("random", "majority", "reward")
+SELECTORS = ("random", "majority", "shorter", "reward")
 KEYS = ["name", "backbone", "variant"]
 COLUMNS = [*KEYS, "metric", "value", "chance_or_random", "ci_low", "ci_high", "n"]
 
@@ -38,14 +39,14 @@ def solutions(path: str | Path) -> list[dict]:
 def score(reward_model, tokenizer, labelled: list[dict], airl: Airl, settings: Params) -> list[dict]:
     """What a reward says of labelled solutions, in order, beside their labels.
 
-    Rows of problem, sample, source, is_correct, first_wrong_unit, the answer as votes count it, `reward`,
-    and `unit_reward` (see `discriminator.score`).
+    Rows of problem, sample, source, is_correct, first_wrong_unit, the answer as votes count it, `length` in
+    characters, `reward`, and `unit_reward` (see `discriminator.score`).
     """
     questions, texts = ([row[key] for row in labelled] for key in ("question", "text"))
     scored = scoring.score(reward_model, tokenizer, questions, texts, airl, settings)
     return [
         {key: value for key, value in row.items() if key not in ("question", "text")}
-        | {"answer": traces.normal(traces.parse(row["text"]).answer)}
+        | {"answer": traces.normal(traces.parse(row["text"]).answer), "length": len(row["text"])}
         | {key: rewards[key] for key in ("reward", "unit_reward")}
         for row, rewards in zip(labelled, scored, strict=True)
     ]
@@ -55,34 +56,40 @@ def check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
     """How well a reward judges scored solutions: `COLUMNS`, a metric a row, intervals over problems.
 
     `rows` are those of `score` with backbone and variant. `auroc`: right against wrong, of n solutions.
-    `best_of_N_..`: how often the one of N solutions is right that is chosen at random, by majority or by the
-    reward, of n problems; N is the smallest number of solutions that a problem has, and a problem that has
-    more counts by all its choices of N. `first_error`, where first wrong units are told: how often the
-    reward falls most over that unit, by problem, of n solutions. There are no known errors to set a
+    `auroc_within`: the same among the solutions of one problem, mean over the n problems that have both.
+    `.._shorter`: what the shorter solution says in the reward's place, since harder problems have longer
+    solutions and fewer right ones.
+    `best_of_N_..`: how often the one of N solutions is right that is chosen at random, by majority, as the
+    shortest, or by the reward, of n problems; N is the smallest number of solutions that a problem has, and a
+    problem that has more counts by all its choices of N. `first_error`, where first wrong units are told: how
+    often the reward falls most over that unit, by problem, of n solutions. There are no known errors to set a
     threshold on.
     """
-    frame = pd.DataFrame(rows)
-    reward_PN, correct_PN = (
-        frame.pivot(index="problem", columns="sample", values=value) for value in ("reward", "is_correct")
-    )
-    auroc = metrics.bootstrap_auroc(
-        reward_PN.to_numpy()[None], correct_PN.eq(True).to_numpy()[None], n_resamples, SEED
-    )
-    found = [("auroc", auroc, 0.5, len(rows))]
+    rows = [{**row, "shorter": -row["length"]} for row in rows]
     problems: dict[int, list[dict]] = {}
     for row in rows:
         problems.setdefault(row["problem"], []).append(row)
+    found = []
+    for score, suffix in (("reward", ""), ("shorter", "_shorter")):
+        found.append((f"auroc{suffix}", _auroc(rows, score, n_resamples), 0.5, len(rows)))
+        of_problems = [
+            metrics.auroc([row[score] for row in samples], [row["is_correct"] for row in samples])
+            for samples in problems.values()
+        ]
+        if within := [value for value in of_problems if not np.isnan(value)]:
+            interval = bootstrap.mean_ci(within, n_resamples, SEED)
+            found.append((f"auroc_within{suffix}", interval, 0.5, len(within)))
     n = min(len(samples) for samples in problems.values())
     accuracy = {s: [_accuracy(s, n, samples) for samples in problems.values()] for s in SELECTORS}
     for selector, values in accuracy.items():
-        chosen = metrics.bootstrap_ci(values, n_resamples, SEED)
+        chosen = bootstrap.mean_ci(values, n_resamples, SEED)
         found.append((f"best_of_{n}_{selector}", chosen, np.mean(accuracy["random"]), len(problems)))
     if told := [row for row in rows if row["first_wrong_unit"] is not None]:
         falls = [metrics.reward_drops(row["unit_reward"]) for row in told]
         hits = metrics.localisation_hits(falls, [row["first_wrong_unit"] for row in told])
         by_reward, by_chance = (
-            metrics.bootstrap_ci(
-                metrics.cell_means(values, [0] * len(told), [row["problem"] for row in told]),
+            bootstrap.mean_ci(
+                bootstrap.cell_means(values, [0] * len(told), [row["problem"] for row in told]),
                 n_resamples,
                 SEED,
             )
@@ -97,20 +104,30 @@ def check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
     return pd.DataFrame(table, columns=COLUMNS).round(4)
 
 
+def _auroc(rows: list[dict], score: str, n_resamples: int) -> tuple[float, float, float]:
+    frame = pd.DataFrame(rows)
+    score_PN, correct_PN = (
+        frame.pivot(index="problem", columns="sample", values=value) for value in (score, "is_correct")
+    )
+    scores_PN = score_PN.to_numpy(dtype=float)
+    return bootstrap.auroc_ci(scores_PN[None], correct_PN.eq(True).to_numpy()[None], n_resamples, SEED)
+
+
 def _accuracy(selector: str, n: int, samples: list[dict]) -> float:
     """Chance that a selector's choice among n of a problem's solutions is right."""
     codes_PN = metrics.answer_codes([[row["answer"] for row in samples]])
-    correct_PN, reward_PN = (np.array([[row[key] for row in samples]]) for key in ("is_correct", "reward"))
+    score, by = ("shorter", "reward") if selector == "shorter" else ("reward", selector)
+    correct_PN, scores_PN = (np.array([[row[key] for row in samples]]) for key in ("is_correct", score))
     return metrics.rerank_accuracy(
-        selector, n, codes_PN, correct_PN, reward_PN, reward_PN, n_subsets=RERANK_SUBSETS, seed=SEED
+        by, n, codes_PN, correct_PN, scores_PN, scores_PN, n_subsets=RERANK_SUBSETS, seed=SEED
     )[0]
 
 
-def table(directory: str | Path, n_resamples: int) -> pd.DataFrame:
-    """The `check` of each `<name>.jsonl.gz` of a directory."""
+def table(results: str | Path, n_resamples: int) -> pd.DataFrame:
+    """The `check` of each `external/<name>.jsonl.gz` under `results`, other profiles' records included."""
     checked = [
         check(path.name.split(".")[0], runs.read_rows(path), n_resamples)
-        for path in sorted(Path(directory).glob("*.jsonl.gz"))
+        for path in sorted(Path(results).glob("**/external/*.jsonl.gz"))
     ]
     return pd.concat(checked, ignore_index=True) if checked else pd.DataFrame(columns=COLUMNS)
 
@@ -119,18 +136,27 @@ def sentences(checked: pd.DataFrame) -> list[str]:
     """What a table of checks says: right from wrong, the choice of one solution, the first error."""
     said = []
     for (name, backbone, variant), rows in checked.groupby(KEYS, sort=False):
-        of = {row["metric"].split("_")[-1]: row for _, row in rows.iterrows()}
-        chosen = of["reward"]
+        of = {row["metric"]: row for _, row in rows.iterrows()}
+        reward = f"the reward of {label(variant)} on {backbone}"
+        said.append(f"On {name}, {reward} has an AUROC of {_beside_shorter(of, 'auroc')}.")
+        if "auroc_within" in of:
+            said.append(
+                f"On {name}, among the solutions of one problem it has {_beside_shorter(of, 'auroc_within')}."
+            )
+        chosen = next(row for metric, row in of.items() if re.fullmatch(r"best_of_\d+_reward", metric))
         n = chosen["metric"].split("_")[2]
-        stands = " and ".join(compare(chosen, of[other], "value", other) for other in ("random", "majority"))
-        said.append(
-            f"On {name}, the reward of {label(variant)} on {backbone} has an AUROC of "
-            f"{interval(of['auroc'], 'value')}; its choice among {n} solutions is {stands}."
-        )
-        if "error" in of:
-            error = of["error"]
+        others = [(other, of[f"best_of_{n}_{other}"]) for other in SELECTORS if other != "reward"]
+        stands = [compare(chosen, row, "value", "the shortest" if o == "shorter" else o) for o, row in others]
+        said.append(f"On {name}, its choice among {n} solutions is {', '.join(stands)}.")
+        if "first_error" in of:
+            error = of["first_error"]
             said.append(
                 f"On {name}, it falls most over the first wrong step in {interval(error, 'value')} of "
                 f"{error['n']} solutions; by chance it would in {error['chance_or_random']:.2f}."
             )
     return said
+
+
+def _beside_shorter(of: dict[str, pd.Series], metric: str) -> str:
+    ours, shorter = (interval(of[name], "value") for name in (metric, f"{metric}_shorter"))
+    return f"{ours}; to call the shorter solution right has {shorter}"

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 from lib import checkpoints, params, runs, scoring, study, training
 from lib.airl_training import train_airl
-from lib.schema import Params, Section
+from lib.schema import Airl, Grpo, Params, Sft
 
 ERROR = re.compile(r"^(?!.*(?:ChildFailed|CalledProcess)Error)\w+(?:\.\w+)*Error: .+")
 
@@ -45,7 +45,7 @@ def train(backbone: str, method: str, seed: int, params_file: str) -> Trained:
     settings = params.load(params_file)
     config = require(settings)
     scratch = _scratch(backbone, method, seed)
-    checkpoints.keep_only(scratch, _made_with(settings, method))
+    checkpoints.keep_only(scratch, _made_with(backbone, method, seed, settings))
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--config_file", str(config)]
     _run([*launcher, "-m", "lib.launch", backbone, method, str(seed), params_file])
     return _load(backbone, method, settings, scratch / "trained")
@@ -76,7 +76,7 @@ def _scratch(backbone: str, method: str, seed: int) -> Path:
     return study.SCRATCH / backbone / method / f"seed{seed}"
 
 
-def _section(settings: Params, method: str) -> Section:
+def _section(settings: Params, method: str) -> Sft | Grpo | Airl:
     """The parameters of a method. Raises ValueError for an unknown one."""
     if method == "grpo":
         return settings.grpo
@@ -85,11 +85,25 @@ def _section(settings: Params, method: str) -> Section:
     return settings.airl_variant(method)
 
 
-def _made_with(settings: Params, method: str) -> dict:
-    """All that a checkpoint depends on."""
+def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
+    """All that a checkpoint depends on: parameters, data, and the weights that training starts from."""
     shared = settings.model_dump(mode="json", include={"lora", "sft", "training", "sampling"})
-    own = _section(settings, method).model_dump(mode="json")
-    return {"method": own, **shared, "data": runs.sha256(sorted(study.DATA.glob("*.jsonl")))}
+    section = _section(settings, method)
+    starts = [study.backbone_dir(backbone)]
+    if isinstance(section, Airl):
+        starts.append(study.backbone_dir(scoring.discriminator_backbone(section, backbone)))
+        if section.start == "sft":
+            starts.append(_sft_adapter(backbone, seed))
+    return {
+        "method": section.model_dump(mode="json"),
+        **shared,
+        "data": runs.sha256(sorted(study.DATA.glob("*.jsonl"))),
+        "starts": [runs.sha256(sorted(runs.require(directory).iterdir())) for directory in starts],
+    }
+
+
+def _sft_adapter(backbone: str, seed: int) -> Path:
+    return study.run_dir(backbone, "sft", seed) / "adapter"
 
 
 def _run(command: list[str]) -> None:
@@ -122,18 +136,18 @@ def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: P
     """The trainer, after its training."""
     section, start = _section(settings, method), study.backbone_dir(backbone)
     common = {"settings": settings, "seed": seed, "output_dir": scratch}
-    if method == "grpo":
+    if isinstance(section, Sft):
+        demonstrations = study.split("demonstrations")[: section.demonstrations]
+        return training.train_sft(start, demonstrations, section, **common)
+    if not isinstance(section, Airl):
         return training.train_grpo(start, study.split("train"), section, **common)
-    demonstrations = study.split("demonstrations")
-    if method == "sft" or method in settings.sft_ablations:
-        return training.train_sft(start, demonstrations[: section.demonstrations], section, **common)
     return train_airl(
         start,
         study.backbone_dir(scoring.discriminator_backbone(section, backbone)),
-        demonstrations,
+        study.split("demonstrations"),
         study.split("train"),  # further questions to practise on; their answers are not read
         section,
-        sft_adapter=study.run_dir(backbone, "sft", seed) / "adapter",
+        sft_adapter=_sft_adapter(backbone, seed),
         **common,
     )
 

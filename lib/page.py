@@ -1,7 +1,9 @@
 """Pieces of the report's page: figures and tables as HTML; every text is escaped."""
 
 import base64
+import hashlib
 import json
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -11,13 +13,73 @@ import pandas as pd
 from lib import findings, runs
 from lib.style import label
 
+HERE = Path(__file__).parent
+PUBLISHED_NOTE = (
+    "Published rows are of pretrained models on GSM8K; compare the order of the methods, not the levels."
+)
 
-def figure(path: Path, caption: str) -> str:
-    data = base64.b64encode(runs.require(path).read_bytes()).decode()
+
+def asset(name: str) -> str:
+    """A style sheet, script or piece of HTML of this library."""
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def document(title: str, body: str, *, styles: Sequence[str], script: str, data: object) -> str:
+    """A whole page that needs nothing else: its styles, a script, and the JSON block `viewer-data` it reads.
+
+    The page forbids itself every request, and every script but this one.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     return (
-        f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f"<title>{escape(title)}</title><style>{''.join(styles)}</style></head>\n"
+        f"<body><h1>{escape(title)}</h1>\n{body}{json_block('viewer-data', data)}"
+        f"<script>{script}</script></body></html>\n"
     )
+
+
+def json_block(name: str, value: object) -> str:
+    """Data for a script, as an element that no text inside can end."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{name}">{text}</script>\n'
+
+
+def figure(path: Path, caption: str, sources: str = "") -> str:
+    """An SVG with its caption and `sources`, HTML that says where it comes from."""
+    data = base64.b64encode(runs.require(path).read_bytes()).decode()
+    image = f'<img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
+    return (
+        f'<figure><div class="wide">{image}</div>'
+        f"<figcaption>{escape(caption)} {sources}</figcaption></figure>"
+    )
+
+
+def csv_link(path: Path) -> str:
+    """A link that saves a table as CSV, wherever the page has been moved."""
+    data = base64.b64encode(runs.require(path).read_bytes()).decode()
+    return f'<a download="{escape(path.name)}" href="data:text/csv;base64,{data}">CSV</a>'
+
+
+def folded(summary: str, content: str, *, is_open: bool = False) -> str:
+    """Content that a reader can fold away, or unfold."""
+    return f"<details{' open' if is_open else ''}><summary>{escape(summary)}</summary>{content}</details>"
+
+
+def contents(sections: Sequence[tuple[str, str]]) -> str:
+    """Titled sections of HTML, and before them a list of links to each."""
+    links = "".join(f'<li><a href="#{_anchor(name)}">{escape(name)}</a></li>' for name, _ in sections)
+    body = "".join(
+        f'<section id="{_anchor(name)}"><h2>{escape(name)}</h2>{content}</section>\n'
+        for name, content in sections
+    )
+    return f'<nav aria-label="Contents"><ol>{links}</ol></nav>\n{body}'
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"\W+", "-", title.lower())
 
 
 def bullets(sentences: Sequence[str]) -> str:
@@ -28,11 +90,16 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence], published: Seque
     """An HTML table; the `published` rows come last and look different."""
 
     def line(cells: Sequence, tag: str = "td") -> str:
-        return "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells)
+        return "".join(f"<{tag}{_kind(str(cell))}>{escape(str(cell))}</{tag}>" for cell in cells)
 
     body = "".join(f"<tr>{line(row)}</tr>" for row in rows)
     body += "".join(f'<tr class="published">{line(row)}</tr>' for row in published)
     return f'<div class="wide"><table><tr>{line(header, "th")}</tr>{body}</table></div>'
+
+
+def _kind(cell: str) -> str:
+    """Numbers, intervals too, are not to be broken into lines."""
+    return ' class="number"' if re.match(r"[-+]?\d", cell) else ""
 
 
 def estimates(table: pd.DataFrame, keys: Sequence[str], estimates: dict[str, str]) -> str:
@@ -55,19 +122,19 @@ def main_rows(main: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     return ["backbone", "method", "seeds", *(f"pass@{k}" for k in ks)], rows
 
 
-def main_table(main: pd.DataFrame, published: pd.DataFrame) -> str:
-    header, rows = main_rows(main)
-    ours = [[*row, "this study"] for row in rows]
-    theirs = []
-    for (backbone, method, source), group in published[published["experiment"] == "main"].groupby(
-        ["backbone", "method", "source"], sort=False
-    ):
-        by_k = {f"pass@{row['k']:.0f}": f"{row['value']:.2f}" for _, row in group.iterrows()}
-        theirs.append([backbone, label(method), "", *(by_k.get(name, "") for name in header[3:]), source])
-    note = (
-        "Published rows are of pretrained models on GSM8K; compare the order of the methods, not the levels."
-    )
-    return html_table([*header, "source"], ours, theirs) + f"<p>{note}</p>"
+def main_table(main: pd.DataFrame) -> str:
+    return html_table(*main_rows(main))
+
+
+def published_main(published: pd.DataFrame) -> str:
+    rows = published[published["experiment"] == "main"]
+    ks = sorted(rows["k"].unique())
+    cells = []
+    for (backbone, method, source), group in rows.groupby(["backbone", "method", "source"], sort=False):
+        by_k = dict(zip(group["k"], group["value"], strict=True))
+        numbers = [f"{by_k[k]:.2f}" if k in by_k else "" for k in ks]
+        cells.append([backbone, label(method), *numbers, source])
+    return html_table(["backbone", "method", *(f"pass@{k:.0f}" for k in ks), "source"], [], cells)
 
 
 def rerank_table(table: pd.DataFrame) -> str:
@@ -100,17 +167,23 @@ def costs(costs: pd.DataFrame) -> str:
     return html_table(["backbone", "method", "seeds", "seconds a run (mean)", "peak memory (MiB)"], rows)
 
 
+def stages(table: pd.DataFrame) -> str:
+    rows = [[label(r.stage), r.runs, f"{r.hours:.1f}", f"{r.mean_seconds:.0f}"] for r in table.itertuples()]
+    return html_table(["stage", "runs", "hours in all", "seconds a run (mean)"], rows)
+
+
 def provenance_section(facts: dict) -> str:
     rows = facts["runs"]
     versions = sorted({f"{name} {version}" for run in rows for name, version in run["versions"].items()})
     hashes = {name: sorted({run[name] for run in rows}) for name in ("code_sha256", "data_sha256")}
+    shown = "".join(f"<p>{name}: <code>{escape(', '.join(of))}</code></p>" for name, of in hashes.items())
     parameters = json.dumps(facts["parameters"], indent=1)
+    commit = facts["commit"] or "not committed, or changed since"
     return (
+        f"<p>Commit of the code, parameters and records: <code>{escape(commit)}</code>.</p>"
         f"<p>{len(rows)} runs on {escape('; '.join(sorted({run['hardware'] for run in rows})))}.</p>"
         f"<p>Packages: {escape(', '.join(versions))}.</p>"
-        + "".join(
-            f"<p>{name}: <code>{escape(', '.join(values))}</code></p>" for name, values in hashes.items()
-        )
-        + f"<details><summary>Parameters</summary><pre>{escape(parameters)}</pre></details>"
+        + folded("Hashes of the code and data of the runs", shown)
+        + folded("Parameters", f"<pre>{escape(parameters)}</pre>")
         + "<p>Each run's own are in <code>provenance.json</code> beside this page.</p>"
     )

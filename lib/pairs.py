@@ -1,9 +1,11 @@
 """The .ipynb of each notebook's pair: written from its .py, without outputs, the same bytes each time.
 
 `python -m lib.pairs` rewrites them all; edit the .py, or in Jupyter, which keeps the two in step.
+`python -m lib.pairs --check` writes nothing, names the pairs that differ and fails if there are any.
 """
 
 import os
+import sys
 from pathlib import Path
 
 import jupytext
@@ -46,6 +48,14 @@ def faults(directory: Path = NOTEBOOKS) -> list[str]:
     return lines
 
 
-if __name__ == "__main__":
+def main(arguments: list[str]) -> None:
+    if arguments == ["--check"]:
+        sys.exit("\n".join(faults(NOTEBOOKS)) or None)
+    if arguments:
+        sys.exit("usage: python -m lib.pairs [--check]")
     for path in sorted(NOTEBOOKS.glob("*.py")):
         write_pair(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

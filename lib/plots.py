@@ -6,6 +6,7 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
+from lib import figure_tables
 from lib.style import BLUE, GREY, colour, label, styled
 
 INTERVALS = "bars: 95% bootstrap interval over problems and seeds"
@@ -102,19 +103,13 @@ def reranked_pass_at_k(table: pd.DataFrame, policy: str) -> Figure:
 @styled
 def reward_distributions(scores: pd.DataFrame) -> Figure:
     """Histograms of the reward of right and wrong traces; `scores` has backbone, correct and reward."""
-    figure, axes = panels(names(scores, "backbone"), sharey=False)
-    for axis, (_, rows) in zip(axes[0], scores.groupby("backbone", sort=False), strict=True):
-        bins = np.linspace(*np.percentile(rows["reward"], [0.5, 99.5]) + [0.0, 1e-6], 41)
-        for name, chosen in (("correct", rows["correct"]), ("wrong", ~rows["correct"])):
-            # one unit of weight in all, so that the bars of a class sum to the share inside the range
-            values = rows.loc[chosen, "reward"].clip(bins[0], bins[-1])
-            axis.hist(
-                values,
-                bins,
-                weights=np.full(len(values), 1 / max(len(values), 1)),
-                color=colour(name),
-                alpha=0.55,
-                label=f"{name} answer",
+    table = figure_tables.reward_histogram(scores)
+    figure, axes = panels(names(table, "backbone"), sharey=False)
+    for axis, (_, rows) in zip(axes[0], table.groupby("backbone", sort=False), strict=True):
+        for name, bins in rows.groupby("answer", sort=False):
+            width, title = bins["high"] - bins["low"], f"{name} answer"
+            axis.bar(
+                bins["low"], bins["share"], width, align="edge", color=colour(name), alpha=0.55, label=title
             )
         axis.set_xlabel("reward of the trace")
     axes[0, 0].set_ylabel("share of the class's traces")
@@ -170,26 +165,21 @@ def perturbations(ablations: pd.DataFrame) -> Figure:
 @styled
 def learning_curves(logs: pd.DataFrame) -> Figure:
     """Pass rate, reward AUROC and discriminator loss against the step: seed mean, and range over seeds."""
-    measures = [
-        ("pass_rate", "pass rate of the policy's samples"),
-        ("reward_auroc", "reward AUROC (monitor)"),
-        ("disc_loss", "discriminator loss (nats)"),
-    ]
-    # a log need not have them all: a short run may never have met right and wrong samples together
-    logs = logs.reindex(columns=["backbone", "method", "step", *(measure for measure, _ in measures)])
-    backbones = names(logs, "backbone")
-    figure, axes = panels(
-        [title for _, title in measures], width=3.3, height=2.7, rows=len(backbones), sharey="col"
-    )
+    table = figure_tables.learning_curves(logs)
+    measures = {
+        "pass_rate": "pass rate of the policy's samples",
+        "reward_auroc": "reward AUROC (monitor)",
+        "disc_loss": "discriminator loss (nats)",
+    }
+    backbones = names(table, "backbone")
+    figure, axes = panels(list(measures.values()), width=3.3, height=2.7, rows=len(backbones), sharey="col")
     for row, backbone in zip(axes, backbones, strict=True):
-        for axis, (measure, _) in zip(row, measures, strict=True):
-            for method, rows in logs[logs["backbone"] == backbone].groupby("method", sort=False):
-                steps = rows.dropna(subset=[measure]).groupby("step")[measure].agg(["mean", "min", "max"])
-                if len(steps):
-                    axis.plot(steps.index, steps["mean"], color=colour(method), label=label(method))
-                    axis.fill_between(
-                        steps.index, steps["min"], steps["max"], color=colour(method), alpha=0.18, linewidth=0
-                    )
+        for axis, measure in zip(row, measures, strict=True):
+            here = table[(table["backbone"] == backbone) & (table["measure"] == measure)]
+            for method, steps in here.groupby("method", sort=False):
+                look = {"color": colour(method)}
+                axis.plot(steps["step"], steps["mean"], label=label(method), **look)
+                axis.fill_between(steps["step"], steps["low"], steps["high"], alpha=0.18, linewidth=0, **look)
             axis.set_xlabel("training step")
         row[0].set_ylabel(backbone)
     legend_below(figure, axes[0, 0])

@@ -10,21 +10,23 @@ from lib import runs
 
 METHOD_ORDER = ["base", "sft", "grpo", "airl", "airl_dense", "airl_no_perturbation"]
 SAMPLE_COLUMNS = "problem sample text correct well_formed first_wrong_unit n_tokens logprob ends".split()
+TOKEN_COLUMNS = [*SAMPLE_COLUMNS, "logprobs", "unit_logprob", "unit_entropy"]
 
 
 class Records(NamedTuple):
     """All run records, as frames that share the columns backbone and seed.
 
     `runs`: one run.json a row. `logs`: method, step and the logged metrics. `samples`: method and
-    `SAMPLE_COLUMNS`. `scores`: variant, policy, the rewards, and the columns of the scored sample;
-    `logit` is the discriminator's at the trace's end. `localisation`: one verdict of a detector a row.
-    `transfer`: rewards of samples that the reward did not practise on, with `tested_on`. `long`: samples of
-    every policy on longer problems.
+    `SAMPLE_COLUMNS`. `tokens`: of the samples that keep values token by token, `TOKEN_COLUMNS`. `scores`:
+    variant, policy, the rewards, and the columns of the scored sample; `logit` is the discriminator's at the
+    trace's end. `localisation`: one verdict of a detector a row. `transfer`: rewards of samples that the
+    reward did not practise on, with `tested_on`. `long`: samples of every policy on longer problems.
     """
 
     runs: pd.DataFrame
     logs: pd.DataFrame
     samples: pd.DataFrame
+    tokens: pd.DataFrame
     scores: pd.DataFrame
     localisation: pd.DataFrame
     transfer: pd.DataFrame
@@ -37,13 +39,15 @@ def load(results: str | Path) -> Records:
     Raises ValueError if there are no runs, or if a score has no sample.
     """
     results = Path(results)
-    records, logs, samples = [], [], []
+    records, logs, samples, tokens = [], [], [], []
     for path in sorted(results.glob("runs/*/*/seed*[0-9]/run.json")):
         run = runs.read(path.parent).model_dump()
         key = {name: run[name] for name in ("backbone", "method", "seed")}
         records.append(run)
         rows = runs.read_rows(path.with_name("samples.jsonl.gz"))
         samples.append(pd.DataFrame(rows, columns=SAMPLE_COLUMNS).assign(**key))
+        of_tokens = [row for row in rows if "ends" in row]
+        tokens.append(pd.DataFrame(of_tokens, columns=TOKEN_COLUMNS).assign(**key))
         if path.with_name("log.csv").exists():
             logs.append(pd.read_csv(path.with_name("log.csv")).assign(**key))
     if not records:
@@ -54,6 +58,7 @@ def load(results: str | Path) -> Records:
         runs=_ordered(pd.DataFrame(records), "method"),
         logs=_ordered(pd.concat(logs), "method"),
         samples=all_samples,
+        tokens=_ordered(pd.concat(tokens), "method").astype({"first_wrong_unit": float}),
         scores=_with_samples(scores, all_samples),
         localisation=_ordered(_read_all(results / "localisation"), "variant"),
         transfer=_read_all(results / "transfer", without=".policies"),

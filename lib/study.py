@@ -2,6 +2,8 @@
 
 import random
 import shutil
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -45,19 +47,27 @@ def run_dir(backbone: str, method: str, seed: int) -> Path:
     return RESULTS / "runs" / backbone / method / f"seed{seed}"
 
 
-def held_out_questions() -> frozenset[str]:
-    """Questions that no training may see."""
-    return frozenset(row.question for name in ("validation", "test") for row in split(name))
+def texts(settings: Params, rng: random.Random) -> Iterator[tuple[str, str]]:
+    """What backbones are trained on, endless: the world's unreliable solutions, or a dataset's experts.
+
+    Validation and test questions never occur.
+    """
+    if settings.data.dataset != "world":
+        return backbones.expert_texts(rng, split("demonstrations"))
+    held_out = frozenset(row.question for name in ("validation", "test") for row in split(name))
+    return backbones.world_texts(rng, settings.data.steps, settings.pretraining.malformed, held_out)
 
 
-def world_tokenizer(settings: Params):
-    """The tokenizer of every embedded backbone, trained on the same texts."""
-    rng = random.Random(settings.data.seed)
-    texts = []
-    for _ in range(2000):
-        problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.choice(settings.data.steps))
-        texts += [problem.question, world.unreliable(problem, rng, settings.pretraining.malformed)]
-    return backbones.train_tokenizer(texts)
+def tokenizer(settings: Params):
+    """The tokenizer of every backbone that is trained from scratch, itself trained on the same texts."""
+    if settings.data.dataset != "world":
+        seen = [text for row in split("demonstrations") for text in (row.question, row.trace)]
+        return backbones.train_tokenizer(seen, whole_numbers=0)
+    drawn = backbones.world_texts(
+        random.Random(settings.data.seed), settings.data.steps, settings.pretraining.malformed
+    )
+    seen = [text for pair in islice(drawn, 2000) for text in pair]
+    return backbones.train_tokenizer(seen, whole_numbers=world.LARGEST)
 
 
 def sample(model, tokenizer, problems: list[Demonstration], settings: Params) -> list[dict]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from lib import metrics, traces
+from lib import bootstrap, metrics, traces
 from lib.records import Records, grid
 
 MAIN_VARIANT = "airl"  # its reward judges the samples of policies that have none of their own
@@ -56,7 +56,7 @@ def main(records: Records, methods: Iterable[str], ks: Iterable[int], n_resample
         correct_SPN = grid(rows, "correct")
         for k in _within(ks, correct_SPN):
             values_SP = metrics.pass_at_k(correct_SPN.shape[2], correct_SPN.sum(2), k)
-            interval = metrics.bootstrap_ci(values_SP, n_resamples, SEED)
+            interval = bootstrap.mean_ci(values_SP, n_resamples, SEED)
             table.append(key | {"k": k} | estimate("pass_at_k", interval, first=True) | n_seeds(rows))
     return pd.DataFrame(table).round(4)
 
@@ -100,7 +100,7 @@ def rerank(records: Records, n_resamples: int) -> pd.DataFrame:
                         arrays["codes"], arrays["correct"], arrays["logprob"], arrays["reward"], strict=True
                     )
                 ]
-                interval = metrics.bootstrap_ci(np.array(values_SP), n_resamples, SEED)
+                interval = bootstrap.mean_ci(np.array(values_SP), n_resamples, SEED)
                 row = {"selector": selector, "n": n} | estimate("accuracy", interval, first=True)
                 table.append(key | row | {"n_seeds": len(values_SP)})
     return pd.DataFrame(table).round(4)
@@ -120,7 +120,7 @@ def reranked_pass_at_k(records: Records, ks: Iterable[int], n_resamples: int) ->
             ]
         for selector, values_SPK in by_selector.items():
             for i, k in enumerate(kept):
-                interval = metrics.bootstrap_ci(np.array(values_SPK)[:, :, i], n_resamples, SEED)
+                interval = bootstrap.mean_ci(np.array(values_SPK)[:, :, i], n_resamples, SEED)
                 row = {"selector": selector, "k": k} | estimate("pass_at_k", interval, first=True)
                 table.append(key | row | {"n_seeds": len(values_SPK)})
     return pd.DataFrame(table).round(4)
@@ -158,11 +158,11 @@ def reward_quality(records: Records, n_resamples: int) -> pd.DataFrame:
         reward, correct = grid(rows, "reward"), grid(rows, "correct")
 
         def statistic(function: Callable, *arrays_SPN: np.ndarray) -> tuple[float, float, float]:
-            return metrics.bootstrap_statistic(function, *arrays_SPN, n_resamples=n_resamples, seed=SEED)
+            return bootstrap.statistic_ci(function, *arrays_SPN, n_resamples=n_resamples, seed=SEED)
 
         table.append(
             key
-            | estimate("auroc", metrics.bootstrap_auroc(reward, correct, n_resamples, SEED), first=True)
+            | estimate("auroc", bootstrap.auroc_ci(reward, correct, n_resamples, SEED), first=True)
             | estimate(
                 "ece", statistic(metrics.expected_calibration_error, expit(grid(rows, "logit")), correct)
             )
@@ -183,7 +183,7 @@ def reranked(
         metrics.reranked_pass_at_k(correct_PN, rewards_PN, [1])[:, 0]
         for correct_PN, rewards_PN in zip(correct_SPN, rewards_SPN, strict=True)
     ]
-    return metrics.bootstrap_ci(np.array(chosen_SP), n_resamples, SEED)
+    return bootstrap.mean_ci(np.array(chosen_SP), n_resamples, SEED)
 
 
 def calibration(records: Records, bins: int = 10) -> pd.DataFrame:
@@ -276,4 +276,4 @@ def hits(rows: pd.DataFrame) -> np.ndarray:
 
 
 def by_problem(rows: pd.DataFrame, values: np.ndarray, n_resamples: int) -> tuple[float, float, float]:
-    return metrics.bootstrap_ci(metrics.cell_means(values, rows["seed"], rows["problem"]), n_resamples, SEED)
+    return bootstrap.mean_ci(bootstrap.cell_means(values, rows["seed"], rows["problem"]), n_resamples, SEED)

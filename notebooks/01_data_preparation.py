@@ -128,4 +128,21 @@ if of_world:
     print(f"{sum(c == 0 for c in counts)} of {len(counts)} operations are shown by no demonstration")
 
 # %% [markdown]
-# The next notebook trains the backbones.
+# ## Try it
+#
+# In the cell of the solver set `settings.pretraining.malformed` aside and pass `0.0`: every trace has
+# its tags, and a few more are right. In the last cell let `used` be all of `splits["demonstrations"]`:
+# fewer operations are shown by none. Cells that only show something can be changed freely; what a
+# notebook writes goes into `results`, where `git checkout results` brings the committed files back.
+#
+# ## Next
+#
+# Notebook 2 trains the backbones on what such solvers write.
+#
+# ## References
+#
+# - Cobbe et al. (2021), *Training verifiers to solve math word problems*, [arXiv
+#   2110.14168](https://arxiv.org/abs/2110.14168).
+# - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert
+#   demonstration via inverse reinforcement learning*, [arXiv
+#   2510.01857](https://arxiv.org/abs/2510.01857).

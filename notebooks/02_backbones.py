@@ -47,19 +47,20 @@ shape
 # %% [markdown]
 # ## Tokenizer and model
 #
-# A byte-level BPE in which each word and each small number of the world is one token. It is saved
+# A byte-level BPE. Of the world each word and each small number is one token; of another dataset, whose
+# demonstrations are then all there is to learn from, frequent words and single digits. It is saved
 # beside the weights, so that `AutoTokenizer` and `AutoModelForCausalLM` load the directory as they
 # would one from the hub.
 
 # %%
-tokenizer = study.world_tokenizer(settings)
+tokenizer = study.tokenizer(settings)
 torch.manual_seed(settings.pretraining.seed)
 model = backbones.build(shape.architecture, shape.hidden, shape.layers, shape.heads, tokenizer)
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens")
 
 # %%
-batch = next(backbones.corpus(tokenizer, random.Random(0), 1, (2,), 0.0))
-print(tokenizer.convert_ids_to_tokens(batch["input_ids"][0]))
+question, solution = next(study.texts(settings, random.Random(0)))
+print(tokenizer.tokenize(question + backbones.SEPARATOR + solution + backbones.END))
 
 # %% [markdown]
 # ## Training
@@ -68,14 +69,8 @@ print(tokenizer.convert_ids_to_tokens(batch["input_ids"][0]))
 
 # %%
 watch = runs.Stopwatch()
-batches = backbones.corpus(
-    tokenizer,
-    random.Random(settings.pretraining.seed),
-    settings.pretraining.batch_size,
-    settings.data.steps,
-    settings.pretraining.malformed,
-    study.held_out_questions(),
-)
+rng = random.Random(settings.pretraining.seed)
+batches = backbones.corpus(tokenizer, study.texts(settings, rng), rng, settings.pretraining.batch_size)
 losses = backbones.pretrain(
     model, batches, settings.pretraining.steps, settings.pretraining.lr_matrices, settings.pretraining.lr_rest
 )
@@ -104,3 +99,25 @@ model.save_pretrained(study.backbone_dir(backbone))
 tokenizer.save_pretrained(study.backbone_dir(backbone))
 section = settings.pretraining
 study.record_base(backbone, model, tokenizer, settings, section, start, losses, watch.seconds)
+
+# %% [markdown]
+# ## Try it
+#
+# Set `pretraining.steps` in `params.yaml` to a tenth. The loss ends higher and the start is weaker:
+# fewer questions have a right answer among their samples, so there is less for practice to find. With
+# `pretraining.malformed: 0.0` more of its samples can be graded, and more are right. Try it in a study
+# of its own, as the profile `tiny` is (`make tiny`), for every later notebook starts from these weights.
+#
+# ## Next
+#
+# Notebook 3 imitates the experts.
+#
+# ## References
+#
+# - Touvron et al. (2023), *LLaMA: open and efficient foundation language models*, [arXiv
+#   2302.13971](https://arxiv.org/abs/2302.13971).
+# - Yang et al. (2024), *Qwen2 technical report*, [arXiv 2407.10671](https://arxiv.org/abs/2407.10671).
+# - Loshchilov & Hutter (2019), *Decoupled weight decay regularization*, [arXiv
+#   1711.05101](https://arxiv.org/abs/1711.05101).
+# - Jordan et al. (2024), *Muon: an optimizer for hidden layers in neural networks*,
+#   [kellerjordan.github.io/posts/muon](https://kellerjordan.github.io/posts/muon/).

@@ -85,3 +85,20 @@ start
 
 # %%
 study.record_base(backbone, model, tokenizer, settings, source, start, [], watch.seconds)
+
+# %% [markdown]
+# ## Try it
+#
+# Change `sampling.system_prompt`: without the form it asks for, fewer replies can be parsed, and pass@1
+# falls although the model knows no less.
+#
+# ## Next
+#
+# Notebook 3 imitates the experts.
+#
+# ## References
+#
+# - Dettmers et al. (2023), *QLoRA: efficient finetuning of quantized LLMs*, [arXiv
+#   2305.14314](https://arxiv.org/abs/2305.14314).
+# - Cobbe et al. (2021), *Training verifiers to solve math word problems*, [arXiv
+#   2110.14168](https://arxiv.org/abs/2110.14168).

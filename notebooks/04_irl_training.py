@@ -103,7 +103,8 @@ pd.DataFrame(
 # ## Training
 #
 # `lib/airl.py` overrides one method of `trl.GRPOTrainer`: after the policy has sampled, the
-# discriminator takes a step and its logits become the advantages.
+# discriminator takes a step on $L_D$ (`discriminator.loss`), and its logits become the advantages
+# (`credit.advantages`).
 #
 # A log-ratio is a language model against its own backbone, so it can begin as the likeliest model of the
 # demonstrations (`likelihood_epochs` of SFT) instead of as the backbone. What likelihood raises beyond the
@@ -165,3 +166,34 @@ study.record_run(
     seconds=watch.seconds,
 )
 launch.forget(trained)
+
+# %% [markdown]
+# ## Try it
+#
+# In the cell of the four traces subtract 1 from every second value of `f` and 2 from every third, a cost
+# that all of them pay at each step. The `stepwise` advantages stay what they were; the `telescoped` ones
+# fall after the first step, for right and wrong alike. Then let the wrong traces agree with the right
+# ones in the second step and differ in the third: that step, innocent before, is now blamed too. For a
+# training of another kind set `variant`, or `airl.near_misses`, and a `seed` that has no record;
+# notebook 8 does so one change at a time.
+#
+# ## Next
+#
+# Notebook 5 asks how far practice goes when every answer can be checked.
+#
+# ## References
+#
+# - Ziebart et al. (2008), *Maximum entropy inverse reinforcement learning*, AAAI.
+# - Ho & Ermon (2016), *Generative adversarial imitation learning*, [arXiv
+#   1606.03476](https://arxiv.org/abs/1606.03476).
+# - Fu, Luo & Levine (2018), *Learning robust rewards with adversarial inverse reinforcement learning*,
+#   [arXiv 1710.11248](https://arxiv.org/abs/1710.11248).
+# - Ng, Harada & Russell (1999), *Policy invariance under reward transformations: theory and application
+#   to reward shaping*, ICML.
+# - Rafailov et al. (2023), *Direct preference optimization: your language model is secretly a reward
+#   model*, [arXiv 2305.18290](https://arxiv.org/abs/2305.18290).
+# - Shao et al. (2024), *DeepSeekMath: pushing the limits of mathematical reasoning in open language
+#   models*, [arXiv 2402.03300](https://arxiv.org/abs/2402.03300).
+# - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert
+#   demonstration via inverse reinforcement learning*, [arXiv
+#   2510.01857](https://arxiv.org/abs/2510.01857).

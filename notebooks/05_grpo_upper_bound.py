@@ -18,6 +18,8 @@
 # What could practice reach if every answer could be checked? GRPO samples a group of $G$ completions
 # a question, rewards the right ones, and gives every token of a completion the advantage
 # $$A_i = \frac{r_i - \mathrm{mean}(r)}{\mathrm{std}(r)}.$$
+# `training.train_grpo` is `trl.GRPOTrainer` as it is, with `training.correct` as $r_i$; `credit.group` is the
+# same formula, against which the rules of notebook 4 are tested.
 # It reads the answers of all training questions, which no demonstrations-only method may. It is a
 # ceiling to measure against, not a competitor.
 
@@ -69,3 +71,23 @@ study.record_run(
     seconds=watch.seconds,
 )
 launch.forget(trained)
+
+# %% [markdown]
+# ## Try it
+#
+# Set `grpo.group_size` to 2 and a `seed` that has no record. In more groups all samples are right or all
+# are wrong; such a group has no advantage to give, and the curve should rise more slowly and less
+# smoothly. With `grpo.steps` halved it has not levelled off.
+#
+# ## Next
+#
+# Notebook 6 takes the learned reward to where no policy is trained at all.
+#
+# ## References
+#
+# - Shao et al. (2024), *DeepSeekMath: pushing the limits of mathematical reasoning in open language
+#   models*, [arXiv 2402.03300](https://arxiv.org/abs/2402.03300).
+# - Schulman et al. (2017), *Proximal policy optimization algorithms*, [arXiv
+#   1707.06347](https://arxiv.org/abs/1707.06347).
+# - Williams (1992), *Simple statistical gradient-following algorithms for connectionist reinforcement
+#   learning*, Machine Learning 8.

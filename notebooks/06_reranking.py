@@ -17,7 +17,11 @@
 #
 # A reward that tells good traces from bad can choose among N samples of *any* policy. This notebook
 # scores, once, the recorded test samples of the base policy, the SFT policy and each AIRL policy with
-# each trained reward. The reward of a trace is the mean discounted reward over its answer's tokens.
+# each trained reward. The reward of a trace is the paper's: the mean discounted reward over the tokens
+# $A$ of its answer,
+# $$R(\tau) = \frac{1}{|A|} \sum_{t \in A} \sum_{j \ge 0} \gamma^j r_{t,j},$$
+# with $r_{t,j}$ the rewards from $t$ on; or, where rewards accumulate, the reward at the last token,
+# which is of the whole trace (`discriminator.trace_score`).
 
 # %%
 import os
@@ -89,3 +93,24 @@ rewards_PN = np.array(
     )
     for selector in metrics.SELECTORS
 }
+
+# %% [markdown]
+# ## Try it
+#
+# In the last cell choose among fewer: `n` sets how many samples there are, so keep the arrays and pass 4
+# to `rerank_accuracy`. The oracle falls, random stays, and what the reward gains over random shrinks
+# with the choice; `results/tables/rerank.csv` has every size. Or let `variant` be `airl`: notebook 4's
+# two kinds of reward side by side.
+#
+# ## Next
+#
+# Notebook 7 asks the same reward where a trace goes wrong.
+#
+# ## References
+#
+# - Cobbe et al. (2021), *Training verifiers to solve math word problems*, [arXiv
+#   2110.14168](https://arxiv.org/abs/2110.14168).
+# - Wang et al. (2023), *Self-consistency improves chain of thought reasoning in language models*, [arXiv
+#   2203.11171](https://arxiv.org/abs/2203.11171).
+# - Lightman et al. (2023), *Let's verify step by step*, [arXiv
+#   2305.20050](https://arxiv.org/abs/2305.20050).

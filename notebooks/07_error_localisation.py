@@ -113,3 +113,27 @@ table["hit_at_1"] = tables.hits(table)
 table["largest"] = metrics.localisation_hits(table["unit_scores"], table["first_wrong_unit"])
 table["chance"] = metrics.chance(table["unit_scores"])
 table.groupby(["source", "policy", "detector", "variant"])[["hit_at_1", "largest", "chance"]].mean().round(3)
+
+# %% [markdown]
+# ## Try it
+#
+# Choose the thresholds on fewer known errors: `validation[:10]` in place of `validation[:50]`. The hits
+# on the policy's own errors should become less steady; those on perturbed experts do not change, for
+# their thresholds come from elsewhere. In the last cell add `"kind"` to the `groupby`: which errors does
+# the reward see that the log-probability does not?
+#
+# ## Next
+#
+# Notebook 8 takes the recipe apart.
+#
+# ## References
+#
+# - Lightman et al. (2023), *Let's verify step by step*, [arXiv
+#   2305.20050](https://arxiv.org/abs/2305.20050).
+# - Uesato et al. (2022), *Solving math word problems with process- and outcome-based feedback*, [arXiv
+#   2211.14275](https://arxiv.org/abs/2211.14275).
+# - Zheng et al. (2024), *ProcessBench: identifying process errors in mathematical reasoning*, [arXiv
+#   2412.06559](https://arxiv.org/abs/2412.06559).
+# - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert
+#   demonstration via inverse reinforcement learning*, [arXiv
+#   2510.01857](https://arxiv.org/abs/2510.01857).

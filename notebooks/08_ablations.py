@@ -86,3 +86,23 @@ test_errors, known_errors = (
 )
 detected = localisation.calibrated(test_errors, known_errors)
 localisation.write(f"{backbone}.{ablation}.seed{seed}", [{**row, **where} for row in detected])
+
+# %% [markdown]
+# ## Try it
+#
+# Any entry of `ablations` can be run by its name, and a new one is one line: `dvc exp run -S
+# '+ablations.unsmoothed={label_smoothing: 0.0}'`. Say before you look what you expect, then see where it
+# stands in the figure `ablations` of notebook 10.
+#
+# ## Next
+#
+# Notebook 9 takes the reward to where it was not trained.
+#
+# ## References
+#
+# - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert
+#   demonstration via inverse reinforcement learning*, [arXiv
+#   2510.01857](https://arxiv.org/abs/2510.01857).
+# - Arjovsky, Chintala & Bottou (2017), *Wasserstein GAN*, [arXiv
+#   1701.07875](https://arxiv.org/abs/1701.07875).
+# - Ng, Harada & Russell (1999), *Policy invariance under reward transformations*, ICML.

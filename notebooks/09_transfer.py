@@ -93,3 +93,22 @@ pd.DataFrame(rows).groupby(["tested_on", "correct"])["reward"].mean().round(2)
 runs.write_rows(study.RESULTS / "transfer" / f"{backbone}.jsonl.gz", rows)
 written = [{key: row[key] for key in ("method", "seed", "problem", "sample", "correct")} for row in samples]
 runs.write_rows(study.RESULTS / "transfer" / f"{backbone}.policies.jsonl.gz", written)
+
+# %% [markdown]
+# ## Try it
+#
+# Replace `MAIN_VARIANT` by `"airl_dense"`, the paper's reward, in this notebook's cells, and compare the
+# means of right and wrong samples in the last table: where they lie apart the reward carries over, where
+# they do not it says nothing of such samples.
+#
+# ## Next
+#
+# Notebook 10 makes every table and figure of the study.
+#
+# ## References
+#
+# - Fu, Luo & Levine (2018), *Learning robust rewards with adversarial inverse reinforcement learning*,
+#   [arXiv 1710.11248](https://arxiv.org/abs/1710.11248).
+# - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert
+#   demonstration via inverse reinforcement learning*, [arXiv
+#   2510.01857](https://arxiv.org/abs/2510.01857).

@@ -36,7 +36,9 @@ from lib import (
     comparison_plots,
     comparisons,
     credit,
+    diagram,
     external,
+    figure_tables,
     findings,
     params,
     plots,
@@ -47,6 +49,7 @@ from lib import (
     study,
     style,
     tables,
+    token_values,
     viewer,
 )
 
@@ -79,6 +82,9 @@ def say(sentences):
 
 sampled, scored = len(recorded.samples), len(recorded.scores)
 Markdown(f"{len(recorded.runs)} runs, {sampled:,} sampled traces, {scored:,} scores.")
+
+# %%
+show(diagram.method(), "method")
 
 # %% [markdown]
 # ## The policies
@@ -128,7 +134,9 @@ paper[paper["experiment"] == "main"].pivot(index=["backbone", "method"], columns
 # a higher reward than wrong ones; it needs true answers, so it monitors and no method sees it.
 
 # %%
-show(plots.learning_curves(recorded.logs[recorded.logs["method"].isin(trained[2:])]), "learning_curves")
+logs = recorded.logs[recorded.logs["method"].isin(trained[2:])]
+tables.write(figure_tables.learning_curves(logs), "learning_curves", RESULTS / "tables")
+show(plots.learning_curves(logs), "learning_curves")
 
 # %% [markdown]
 # ## Choosing among samples
@@ -177,10 +185,13 @@ say(findings.reward_quality(quality))
 
 # %%
 on_base = recorded.scores.query("policy == 'base' and variant == @tables.MAIN_VARIANT")
+tables.write(figure_tables.reward_histogram(on_base), "reward_histogram", RESULTS / "tables")
 show(plots.reward_distributions(on_base), "reward_distributions")
 
 # %%
-show(plots.correlations(tables.correlations(recorded)), "correlations")
+correlated = tables.correlations(recorded)
+tables.write(figure_tables.correlations(correlated), "correlations", RESULTS / "tables")
+show(plots.correlations(correlated), "correlations")
 
 # %% [markdown]
 # The discriminator's last logit can be read as a probability of being an expert's. Is it also one of
@@ -188,7 +199,9 @@ show(plots.correlations(tables.correlations(recorded)), "correlations")
 
 # %%
 reliability = tables.calibration(recorded)
-show(plots.calibration(reliability[reliability["variant"].isin(trained)]), "calibration")
+reliability = reliability[reliability["variant"].isin(trained)]
+tables.write(reliability, "calibration", RESULTS / "tables")
+show(plots.calibration(reliability), "calibration")
 
 # %% [markdown]
 # ## Pointing at the first wrong step
@@ -281,10 +294,12 @@ say(findings.long(longer))
 # %% [markdown]
 # ## On real text
 #
-# Solutions that others wrote and labelled, where `external` names any and notebook 11 has scored them.
+# Solutions that others wrote and labelled, where `external` names any and notebook 11 has scored them, and
+# those scored under a profile whose records are kept here. Harder problems have longer solutions and fewer
+# right ones, so length alone tells something: the shorter solution stands beside the reward.
 
 # %%
-on_text = external.table(RESULTS / "external", resamples)
+on_text = external.table(RESULTS, resamples)
 if len(on_text):
     display(keep(on_text, "external"), say(external.sentences(on_text)))
 
@@ -311,14 +326,43 @@ for example in examples:
     rewards = torch.tensor([example["values"]])
     everywhere = torch.ones_like(rewards, dtype=torch.bool)
     example["returns"] = credit.discounted(rewards, everywhere, everywhere, gamma)[0].tolist()
+tables.write(figure_tables.token_examples(examples), "token_examples", RESULTS / "tables")
 show(viewer.reward_along_trace(examples[:2], gamma), "reward_along_trace")
 
 # %% [markdown]
 # ## Costs, and the report
+#
+# The report has a viewer of many more traces, for every policy, reward and seed; it is a page of its own too.
+
+# %%
+keep(figure_tables.stages(recorded, settings), "stages")
 
 # %%
 keep(tables.costs(recorded), "costs")
 
 # %%
-page = report.build(RESULTS, settings, recorded, heatmaps)
-Markdown(f"The report is `{page}`; open it in any browser, offline.")
+traces = token_values.collect(recorded, study.split("test"), settings)
+page = report.build(RESULTS, settings, recorded, traces)
+Markdown(f"`{page}` and, beside it, `viewer.html` open in any browser, offline.")
+
+# %% [markdown]
+# ## Try it
+#
+# This notebook trains nothing, so everything in it can be changed. With `evaluation.bootstrap` at 20 the
+# intervals get coarse, while the means stay; with `evaluation.ks` other columns appear. `git checkout
+# results` brings the committed tables back.
+#
+# ## Next
+#
+# Notebook 11 puts the reward before solutions that others wrote.
+#
+# ## References
+#
+# - Chen et al. (2021), *Evaluating large language models trained on code*, [arXiv
+#   2107.03374](https://arxiv.org/abs/2107.03374).
+# - Agarwal et al. (2021), *Deep reinforcement learning at the edge of the statistical precipice*, [arXiv
+#   2108.13264](https://arxiv.org/abs/2108.13264).
+# - Efron & Tibshirani (1993), *An introduction to the bootstrap*, Chapman & Hall.
+# - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert
+#   demonstration via inverse reinforcement learning*, [arXiv
+#   2510.01857](https://arxiv.org/abs/2510.01857).

@@ -86,8 +86,10 @@ plots.reward_distributions(pd.DataFrame(rows).rename(columns={"is_correct": "cor
 # ## Right from wrong, the choice of one, the first error
 #
 # Best of $N$ takes the solution of a problem with the highest reward; beside it any solution, and the
-# answer that most of them give. The first wrong step, where the file tells it, is the one over which the
-# reward falls most. Intervals are bootstrapped over problems.
+# answer that most of them give. Harder problems have longer solutions and fewer right ones, so length alone
+# tells something: a judge that calls the shorter solution right stands beside the reward, and the AUROC is
+# given among the solutions of one problem too. The first wrong step, where the file tells it, is the one
+# over which the reward falls most. Intervals are bootstrapped over problems.
 
 # %%
 checked = external.check(name, rows, settings.evaluation.bootstrap)
@@ -100,3 +102,25 @@ checked
 
 # %%
 print(*external.sentences(checked), sep="\n")
+
+# %% [markdown]
+# ## Try it
+#
+# Write ten solutions of your own as JSON lines, half of them wrong in a step that you mark with
+# `first_wrong_step`, and name the file in `external`. First in the style of the world's experts, then in
+# other words: how much of the AUROC is left?
+#
+# ## Next
+#
+# This is the last notebook. `CONTRIBUTING.md` shows how to add a perturbation, a dataset, a backbone or
+# a credit rule.
+#
+# ## References
+#
+# - Cobbe et al. (2021), *Training verifiers to solve math word problems*, [arXiv
+#   2110.14168](https://arxiv.org/abs/2110.14168).
+# - Zheng et al. (2024), *ProcessBench: identifying process errors in mathematical reasoning*, [arXiv
+#   2412.06559](https://arxiv.org/abs/2412.06559).
+# - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert
+#   demonstration via inverse reinforcement learning*, [arXiv
+#   2510.01857](https://arxiv.org/abs/2510.01857).

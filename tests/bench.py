@@ -216,9 +216,9 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
     """What else takes memory in the default study: pretraining the largest backbone, scoring samples."""
     largest = max(settings.backbones.values(), key=lambda shape: shape.hidden * shape.layers)
     corpus = settings.pretraining
-    batches = backbones.corpus(
-        tokenizer, random.Random(0), corpus.batch_size, settings.data.steps, corpus.malformed
-    )
+    rng = random.Random(0)
+    texts = backbones.world_texts(rng, settings.data.steps, corpus.malformed)
+    batches = backbones.corpus(tokenizer, texts, rng, corpus.batch_size)
     big = backbones.build(**largest.model_dump(), tokenizer=tokenizer)
     backbones.pretrain(big, batches, 3, corpus.lr_matrices, corpus.lr_rest)
     rows = [problems[i % len(problems)] for i in range(settings.sampling.batch_size)]
@@ -242,7 +242,7 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
 def main() -> None:
     logging.set_verbosity_error()
     settings = params.load()
-    tokenizer = study.world_tokenizer(settings)
+    tokenizer = study.tokenizer(settings)
     problems = study.make_splits(settings)["train"][:256]
     length = max(len(tokenizer(p.trace).input_ids) + 1 for p in problems)
     settings = settings.model_copy(

@@ -23,7 +23,7 @@ def backbone_dirs(tmp_path_factory):
     for _ in range(300):
         problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, 4))
         texts += [problem.question, world.unreliable(problem, rng, malformed=0.1)]
-    tokenizer = backbones.train_tokenizer(texts)
+    tokenizer = backbones.train_tokenizer(texts, world.LARGEST)
     directories = {}
     for architecture in backbones.CONFIGS:
         torch.manual_seed(0)

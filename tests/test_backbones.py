@@ -7,11 +7,17 @@ import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lib import backbones, traces, world
 
-SEEN = {"steps": (1, 2), "malformed": 0.1}
+CLASSES = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM"}
+
+
+def batches(tokenizer, seed, batch_size, held_out=frozenset()):
+    rng = random.Random(seed)
+    texts = backbones.world_texts(rng, steps=(1, 2), malformed=0.1, held_out=held_out)
+    return backbones.corpus(tokenizer, texts, rng, batch_size)
 
 
 def build(tokenizer, architecture="qwen2", seed=0):
@@ -19,13 +25,13 @@ def build(tokenizer, architecture="qwen2", seed=0):
     return backbones.build(architecture, hidden=32, layers=1, heads=2, tokenizer=tokenizer)
 
 
-@pytest.mark.parametrize("architecture, kind", [("qwen2", Qwen2ForCausalLM), ("llama", LlamaForCausalLM)])
-def test_a_saved_backbone_is_an_ordinary_directory(tokenizer, tmp_path, architecture, kind):
+@pytest.mark.parametrize("architecture", list(backbones.CONFIGS))
+def test_a_saved_backbone_is_an_ordinary_directory(tokenizer, tmp_path, architecture):
     model = build(tokenizer, architecture)
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
-    assert type(loaded) is kind and (tmp_path / "model.safetensors").exists()
+    assert type(loaded).__name__ == CLASSES[architecture] and (tmp_path / "model.safetensors").exists()
     ids = torch.arange(20)[None]
     assert torch.equal(loaded(ids).logits, model(ids).logits)
     assert loaded.generation_config.eos_token_id == AutoTokenizer.from_pretrained(tmp_path).eos_token_id
@@ -40,8 +46,8 @@ def tokenizers(backbone_dirs):
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(text=st.text())
 def test_any_text_gets_the_same_ids_from_every_backbone_and_comes_back(tokenizers, text):
-    first, second = (t(text, add_special_tokens=False).input_ids for t in tokenizers)
-    assert first == second
+    first, *others = (t(text, add_special_tokens=False).input_ids for t in tokenizers)
+    assert all(ids == first for ids in others)
     assert {t.decode(first) for t in tokenizers} == {unicodedata.normalize("NFC", text)}
 
 
@@ -70,7 +76,7 @@ def questions_and_solutions(tokenizer, batch):
 
 
 def test_the_loss_is_on_the_solution_alone(tokenizer):
-    for batch in islice(backbones.corpus(tokenizer, random.Random(1), batch_size=8, **SEEN), 4):
+    for batch in islice(batches(tokenizer, 1, 8), 4):
         pairs = questions_and_solutions(tokenizer, batch)
         for ids, labels, (_, solution) in zip(batch["input_ids"], batch["labels"], pairs, strict=True):
             trained_on = labels != -100
@@ -81,25 +87,35 @@ def test_the_loss_is_on_the_solution_alone(tokenizer):
 
 def test_a_held_out_question_never_occurs(tokenizer):
     def drawn(held_out):
-        batches = backbones.corpus(tokenizer, random.Random(2), batch_size=8, held_out=held_out, **SEEN)
-        first_pool = islice(batches, 16)
+        first_pool = islice(batches(tokenizer, 2, 8, held_out), 16)
         return [q for batch in first_pool for q, _ in questions_and_solutions(tokenizer, batch)]
 
     held_out = frozenset(drawn(frozenset())[::2])
     assert held_out and not held_out & set(drawn(held_out))
 
 
+def test_experts_come_again_and_again_each_time_all_of_them(experts):
+    texts = backbones.expert_texts(random.Random(0), experts)
+    first, second = ([*islice(texts, len(experts))] for _ in range(2))
+    assert set(first) == set(second) == {(row.question, row.trace) for row in experts}
+    assert len(first) == len(set(first)) and first != second
+
+
+def test_without_whole_numbers_every_digit_is_a_token():
+    tokenizer = backbones.train_tokenizer(["She has 12 cats and 3456 dogs."] * 3, whole_numbers=0)
+    assert tokenizer.tokenize("3456 12") == ["3", "4", "5", "6", "Ġ", "1", "2"]
+
+
 def test_the_corpus_depends_on_the_seed_alone(tokenizer):
     def first(seed):
-        batches = backbones.corpus(tokenizer, random.Random(seed), batch_size=4, **SEEN)
-        return next(batches)["input_ids"].tolist()
+        return next(batches(tokenizer, seed, 4))["input_ids"].tolist()
 
     assert first(3) == first(3) != first(4)
 
 
 @pytest.mark.parametrize("architecture", list(backbones.CONFIGS))
 def test_pretraining_fits_a_fixed_batch_and_repeats_under_its_seed(tokenizer, architecture):
-    batch = next(backbones.corpus(tokenizer, random.Random(5), batch_size=8, **SEEN))
+    batch = next(batches(tokenizer, 5, 8))
 
     def losses():
         model = build(tokenizer, architecture)

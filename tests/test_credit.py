@@ -1,4 +1,5 @@
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -7,7 +8,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from trl.trainer.utils import nanstd
 
-from lib import credit
+from lib import credit, schema
+
+KINDS = get_args(schema.Airl.model_fields["credit"].annotation)
 
 
 def random_batch(seed=0, b=8, t=7):
@@ -95,7 +98,7 @@ def test_sparse_boundaries_give_every_token_the_group_advantage(gamma):
     assert torch.allclose(result, credit.stepwise(rewards, last, mask, 4), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["discounted", "group", "telescoped", "stepwise"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("value", [0.1, -37.3])
 def test_a_constant_reward_moves_nothing(kind, value):
     _, mask, marked = random_batch(4)
@@ -104,7 +107,7 @@ def test_a_constant_reward_moves_nothing(kind, value):
     assert result.abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["discounted", "group", "telescoped", "stepwise"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_advantages_are_finite_and_zero_on_padding(kind):
     rewards, mask, marked = random_batch(5)
     result = credit.advantages(rewards, marked, mask, credit=kind, gamma=0.9, group_size=4, clip=5.0)

@@ -134,3 +134,17 @@ def test_a_pair_out_of_step_is_named(notebook):
     assert pairs.faults(notebook.parent) == ["notebook.ipynb: has outputs; run `make notebooks`"]
     notebook.unlink()
     assert pairs.faults(notebook.parent) == ["notebook.py: missing; run `make notebooks`"]
+
+
+def test_the_check_of_pairs_fails_with_what_is_wrong_and_writes_nothing(notebook, monkeypatch):
+    monkeypatch.setattr(pairs, "NOTEBOOKS", notebook.parent)
+    with pytest.raises(SystemExit) as wrong:
+        pairs.main(["--check"])
+    assert wrong.value.code == "notebook.ipynb: missing; run `make notebooks`"
+    assert not notebook.with_suffix(".ipynb").exists()
+    pairs.main([])
+    with pytest.raises(SystemExit) as right:
+        pairs.main(["--check"])
+    assert right.value.code is None
+    with pytest.raises(SystemExit, match="usage"):
+        pairs.main(["check"])

@@ -19,20 +19,20 @@ ROOT = Path(__file__).parent.parent
 RUN = {"backbone": "qwen2", "variant": "airl", "seed": 0}
 
 
-def row(problem, sample, is_correct, answer, reward, unit_reward=(0.0, 0.0), first_wrong_unit=None):
-    scored = {"is_correct": is_correct, "answer": answer, "reward": reward}
+def row(problem, sample, is_correct, answer, reward, unit_reward=(0.0, 0.0), first_wrong_unit=None, length=9):
+    scored = {"is_correct": is_correct, "answer": answer, "reward": reward, "length": length}
     units = {"unit_reward": list(unit_reward), "first_wrong_unit": first_wrong_unit}
     return RUN | {"problem": problem, "sample": sample} | scored | units
 
 
 BY_HAND = [
-    row(0, 0, True, "5", 2.0),
-    row(0, 1, False, "6", 1.0, [0.0, -1.0, -5.0], 1),  # falls most over unit 1
-    row(0, 2, False, "6", 0.5, [0.0, -3.0, -4.0, -5.0], 1),  # over unit 0
-    row(1, 0, True, None, 0.0),
-    row(1, 1, False, "7", 3.0, [0.0, -1.0, -2.0], 0),  # as much over either
-    row(2, 0, False, "8", 1.0),
-    row(2, 1, True, "9", 1.0),
+    row(0, 0, True, "5", 2.0, length=5),
+    row(0, 1, False, "6", 1.0, [0.0, -1.0, -5.0], 1, length=4),  # falls most over unit 1
+    row(0, 2, False, "6", 0.5, [0.0, -3.0, -4.0, -5.0], 1, length=6),  # over unit 0
+    row(1, 0, True, None, 0.0, length=1),
+    row(1, 1, False, "7", 3.0, [0.0, -1.0, -2.0], 0, length=2),  # as much over either
+    row(2, 0, False, "8", 1.0, length=3),
+    row(2, 1, True, "9", 1.0, length=8),
 ]
 
 
@@ -58,16 +58,30 @@ def test_a_check_by_hand():
     found = by_metric(table)
     assert list(found) == [
         "auroc",
+        "auroc_within",
+        "auroc_shorter",
+        "auroc_within_shorter",
         "best_of_2_random",
         "best_of_2_majority",
+        "best_of_2_shorter",
         "best_of_2_reward",
         "first_error",
     ]
-    labels, rewards = ([fields[key] for fields in BY_HAND] for key in ("is_correct", "reward"))
+    labels, rewards, lengths = (
+        np.array([fields[key] for fields in BY_HAND]) for key in ("is_correct", "reward", "length")
+    )
     assert found["auroc"].value == pytest.approx(roc_auc_score(labels, rewards), abs=1e-4)
+    assert found["auroc_shorter"].value == pytest.approx(roc_auc_score(labels, -lengths), abs=1e-4)
+    assert found["auroc_within"].value == pytest.approx(np.mean([1, 0, 1 / 2]), abs=1e-4)
+    assert found["auroc_within_shorter"].value == pytest.approx(np.mean([1 / 2, 1, 0]), abs=1e-4)
     random = np.mean([1 / 3, 1 / 2, 1 / 2])
     # the reward finds the right one in two of the pairs of problem 0; a missing answer loses the vote
-    values = {"random": random, "reward": np.mean([2 / 3, 0, 1 / 2]), "majority": np.mean([1 / 3, 0, 1 / 2])}
+    values = {
+        "random": random,
+        "reward": np.mean([2 / 3, 0, 1 / 2]),
+        "majority": np.mean([1 / 3, 0, 1 / 2]),
+        "shorter": np.mean([1 / 3, 1, 0]),  # in one pair of problem 0
+    }
     for selector, value in values.items():
         assert found[f"best_of_2_{selector}"].chance_or_random == pytest.approx(random, abs=1e-4)
         drawn = 0.05 if selector == "majority" else 1e-4  # votes are averaged over random pairs
@@ -76,7 +90,7 @@ def test_a_check_by_hand():
     assert found["first_error"].chance_or_random == pytest.approx(
         np.mean([(1 / 2 + 1 / 3) / 2, 1 / 2]), abs=1e-4
     )
-    assert [found[metric].n for metric in found] == [7, 3, 3, 3, 3]
+    assert [found[metric].n for metric in found] == [7, 3, 7, 3, 3, 3, 3, 3, 3]
     assert ((table["ci_low"] <= table["value"]) & (table["value"] <= table["ci_high"])).all()
 
 
@@ -127,18 +141,20 @@ def test_the_interval_is_over_problems():
 
 def test_the_table_holds_every_scored_file(tmp_path):
     assert external.table(tmp_path, 10).empty
-    runs.write_rows(tmp_path / "mine.jsonl.gz", BY_HAND)
-    runs.write_rows(tmp_path / "others.jsonl.gz", [fields | {"variant": "airl_dense"} for fields in BY_HAND])
+    runs.write_rows(tmp_path / "external/mine.jsonl.gz", BY_HAND)
+    theirs = tmp_path / "gsm8k_small/external/others.jsonl.gz"
+    runs.write_rows(theirs, [fields | {"variant": "airl_dense"} for fields in BY_HAND])
     table = external.table(tmp_path, 10)
     mine, others = (table[table["name"] == name].reset_index(drop=True) for name in ("mine", "others"))
     assert len(table) == len(mine) + len(others)
     assert mine.equals(external.check("mine", BY_HAND, 10))
     assert set(others["variant"]) == {"airl_dense"}
-    first, error, *_ = external.sentences(table)
+    first, within, choice, error, *_ = external.sentences(table)
     assert first.startswith("On mine, the reward of AIRL (ours) on qwen2 has an AUROC of 0.42 [")
-    assert (
-        "its choice among 2 solutions is 0.05 below random (0.39 against 0.44; intervals overlap) and"
-        in first
+    assert "; to call the shorter solution right has 0.42 [" in first
+    assert within.startswith("On mine, among the solutions of one problem it has 0.50 [")
+    assert choice.startswith(
+        "On mine, its choice among 2 solutions is 0.05 below random (0.39 against 0.44; intervals overlap), "
     )
     assert error.endswith("of 3 solutions; by chance it would in 0.46.")
 
@@ -196,7 +212,7 @@ def test_published_solutions_of_gsm8k_are_judged(reward_model, tokenizer, settin
     table = external.check("gsm8k", [{**RUN, **fields} for fields in scored], 20)
     assert np.isfinite(table[["value", "chance_or_random", "ci_low", "ci_high"]].to_numpy()).all()
     found = by_metric(table)
-    assert list(found) == ["auroc", "best_of_4_random", "best_of_4_majority", "best_of_4_reward"]
+    assert {"auroc", "auroc_within", "best_of_4_shorter", "best_of_4_reward"} <= set(found)
     correct = [fields["is_correct"] for fields in labelled]
     assert found["best_of_4_random"].value == pytest.approx(sum(correct) / 40)
     assert found["auroc"].value == pytest.approx(
@@ -226,7 +242,7 @@ def test_the_notebook_scores_a_file_and_writes_its_rows(
         (True, "airl_dense"),
         (False, "airl_dense"),
     ]
-    assert external.table(tmp_path / "results" / "external", space["settings"].evaluation.bootstrap).equals(
+    assert external.table(tmp_path / "results", space["settings"].evaluation.bootstrap).equals(
         space["checked"]
     )
     assert "the reward of AIRL dense (paper) on qwen2" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """Real processes: a training started by the launcher, one that is killed, one on two processes."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,6 +152,25 @@ def test_checkpoints_of_other_parameters_are_forgotten(tmp_path):
     assert (tmp_path / "run/checkpoint-1").exists()
     checkpoints.keep_only(tmp_path / "run", {"lr": 0.2})
     assert not (tmp_path / "run/checkpoint-1").exists()
+
+
+def test_checkpoints_that_started_from_other_weights_are_forgotten(study_at):
+    """The backbone is trained again, or the SFT run that `start: sft` goes on from."""
+    directory = study_at("retrained", {"variants": {"airl": {"start": "sft"}}})
+    own, adapter = directory / "backbone", study.run_dir("qwen2", "sft", 0) / "adapter"
+    shutil.copytree(study.backbone_dir("qwen2"), own)
+    study.backbone_dir("qwen2").unlink()
+    study.backbone_dir("qwen2").symlink_to(own)
+    settings = params.load("params.yaml")
+    with pytest.raises(ValueError, match="adapter: no such file; run `dvc repro`, whose stage sft makes it"):
+        launch._made_with("qwen2", "airl", 0, settings)
+    adapter.mkdir(parents=True)
+    seen = [launch._made_with("qwen2", "airl", 0, settings)]
+    (adapter / "adapter_model.safetensors").write_bytes(b"trained")
+    seen.append(launch._made_with("qwen2", "airl", 0, settings))
+    (own / "model.safetensors").write_bytes(b"trained again")
+    seen.append(launch._made_with("qwen2", "airl", 0, settings))
+    assert seen[0] != seen[1] != seen[2] == launch._made_with("qwen2", "airl", 0, settings)
 
 
 def test_the_last_whole_checkpoint_is_taken(tmp_path):

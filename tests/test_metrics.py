@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
 
 from lib import metrics
 
@@ -33,34 +32,6 @@ def test_reranked_pass_at_k_by_hand():
     assert metrics.reranked_pass_at_k(correct, scores, [1, 2, 3]).tolist() == [[0, 1, 1], [0, 0, 1]]
 
 
-def test_bootstrap_of_coin_flips_has_the_binomial_interval():
-    flips = np.array([[1.0, 0.0] * 200])
-    mean, low, high = metrics.bootstrap_ci(flips, 4000, seed=0)
-    assert mean == 0.5
-    half_width = 1.96 * math.sqrt(0.25 / 400)
-    assert (low, high) == pytest.approx((0.5 - half_width, 0.5 + half_width), abs=0.005)
-    assert (mean, low, high) == metrics.bootstrap_ci(flips, 4000, seed=0)
-
-
-def test_bootstrap_resamples_seeds_as_well_as_problems():
-    seeds_differ = np.repeat([[0.0], [1.0]], 50, axis=1)  # means 0 (1/4), 1/2 (1/2), 1 (1/4)
-    assert metrics.bootstrap_ci(seeds_differ, 2000, seed=0) == (0.5, 0.0, 1.0)
-    assert metrics.bootstrap_ci(np.full((3, 20), 0.7), 100, seed=0) == pytest.approx((0.7, 0.7, 0.7))
-
-
-def test_bootstrap_leaves_missing_cells_out():
-    values = np.array([[1.0, np.nan, 0.0], [np.nan, np.nan, 1.0]])
-    mean, low, high = metrics.bootstrap_ci(values, 500, seed=0)
-    assert mean == pytest.approx(2 / 3) and 0 <= low < high <= 1
-    with pytest.raises(ValueError, match="no values"):
-        metrics.bootstrap_ci(np.full((2, 3), np.nan), 10, seed=0)
-
-
-def test_cell_means_by_hand():
-    cells = metrics.cell_means([1, 0, 0.5, 1], seeds=[0, 0, 1, 1], problems=[7, 7, 7, 9])
-    assert np.array_equal(cells, [[0.5, np.nan], [0.5, 1.0]], equal_nan=True)
-
-
 def test_auroc_counts_pairs():
     rng = random.Random(0)
     scores = [rng.randint(0, 5) for _ in range(40)]
@@ -74,32 +45,6 @@ def test_auroc_counts_pairs():
     ]
     assert metrics.auroc(scores, positive) == pytest.approx(sum(pairs) / len(pairs))
     assert math.isnan(metrics.auroc([1.0, 2.0], [True, True]))
-
-
-def test_fast_bootstrap_of_auroc_agrees_with_the_plain_one():
-    rng = np.random.default_rng(0)
-    scores = rng.integers(0, 6, (2, 12, 4)).astype(float)  # with ties
-    positive = rng.random(scores.shape) < 0.2 + 0.1 * scores
-    fast = metrics.bootstrap_auroc(scores, positive, n_resamples=60, seed=3)
-    plain = metrics.bootstrap_statistic(metrics.auroc, scores, positive, n_resamples=60, seed=3)
-    assert fast == pytest.approx(plain, abs=1e-12)
-    assert fast[0] == pytest.approx(
-        np.mean([metrics.auroc(s.ravel(), p.ravel()) for s, p in zip(scores, positive, strict=True)])
-    )
-
-
-def test_auroc_of_problems_with_different_numbers_of_samples():
-    rng = np.random.default_rng(0)
-    scores = rng.integers(0, 6, (1, 12, 4)).astype(float)
-    scores[0, rng.random((12, 4)) < 0.3] = np.nan
-    there = ~np.isnan(scores)
-    positive = (rng.random(scores.shape) < 0.5) & there
-
-    def plain(scores, positive, there):
-        return roc_auc_score(positive[there], scores[there])
-
-    expected = metrics.bootstrap_statistic(plain, scores, positive, there, n_resamples=60, seed=3)
-    assert metrics.bootstrap_auroc(scores, positive, n_resamples=60, seed=3) == pytest.approx(expected)
 
 
 # --- reranking ---

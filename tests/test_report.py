@@ -1,6 +1,7 @@
 """The results notebook on synthetic records: it writes the report and all else, the same bytes each time."""
 
 import base64
+import hashlib
 import json
 import re
 import runpy
@@ -66,8 +67,8 @@ def test_every_table_figure_and_the_report_are_written(study):
     names = written(study)
     assert {f"tables/{name}.csv" for name in report.TABLES} <= set(names)
     figures = {n for n in names if n.startswith("figures/")}
-    assert len(figures) == 38 and {Path(n).suffix for n in figures} == {".svg", ".png"}
-    assert {"report.html", "provenance.json"} <= set(names)
+    assert len(figures) == 40 and {Path(n).suffix for n in figures} == {".svg", ".png"}
+    assert {"report.html", "viewer.html", "provenance.json"} <= set(names)
     assert not [n for n in names if n.endswith(".tmp")]
 
 
@@ -77,12 +78,32 @@ def test_the_same_records_give_the_same_bytes(study):
     assert written(study) == before
 
 
-def test_the_page_needs_no_network_and_no_script(study):
+@pytest.mark.parametrize("name", ["report", "viewer"])
+def test_a_page_asks_for_nothing_and_forbids_every_script_but_its_own(study, name):
+    page = (study / "results" / f"{name}.html").read_text()
+    assert len(page.encode()) < 8_000_000
+    assert not re.findall(r"""src=["'](?!data:)""", page) and not re.findall(r"""href=["']\w+://""", page)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "default-src 'none'" in policy and f"script-src 'sha256-{digest}'" in policy
+    assert page.count("<script") == 2  # the other holds the data
+
+
+def test_the_contents_lead_to_every_section(study):
     page = (study / "results" / "report.html").read_text()
-    assert len(page) < 8_000_000
-    assert "<script" not in page
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
-    assert "prefers-color-scheme: dark" in page and "@media print" in page
+    wanted = re.findall(r'<li><a href="#([^"]+)"', page)
+    assert wanted == re.findall(r'<section id="([^"]+)"', page) and len(set(wanted)) == len(wanted) > 10
+
+
+def test_every_figure_names_its_notebook_and_offers_its_numbers(study):
+    page = (study / "results" / "report.html").read_text()
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    assert all('href="notebooks/10_results.ipynb"' in caption for caption in captions)
+    links = [re.findall(r'download="([^"]+)" href="data:text/csv;base64,([^"]+)"', c) for c in captions]
+    assert [len(found) for found in links] == [0] + [1] * (len(captions) - 1)  # the method has no numbers
+    for name, data in (link for found in links for link in found):
+        assert base64.b64decode(data) == (study / "results" / "tables" / name).read_bytes()
 
 
 def test_every_figure_is_on_the_page_once(study):
@@ -110,7 +131,7 @@ def test_the_page_tells_of_transfer_and_longer_problems(study):
 
 def test_the_page_tells_of_real_text(study):
     page = (study / "results" / "report.html").read_text()
-    assert "<h2>On real text</h2>" in page
+    assert '<section id="on-real-text"><h2>On real text</h2>' in page
     assert "the reward of AIRL (ours) on qwen2 has an AUROC of 1.00 [1.00, 1.00]" in page
     assert "its choice among 2 solutions is 0.50 above random (1.00 against 0.50; intervals apart)" in page
 
@@ -120,7 +141,8 @@ def test_the_page_shows_our_numbers_and_marks_the_published(study):
     row = pd.read_csv(study / "results" / "tables" / "main.csv").iloc[0]
     assert f"{row.pass_at_k:.2f} [{row.ci_low:.2f}, {row.ci_high:.2f}]" in page
     assert (
-        '<tr class="published"><td>Qwen2.5-7B</td><td>AIRL dense (paper)</td><td></td><td>0.71</td>' in page
+        '<tr class="published"><td>Qwen2.5-7B</td><td>AIRL dense (paper)</td><td class="number">0.71</td>'
+        in page
     )
 
 
@@ -152,6 +174,7 @@ def test_a_hostile_trace_stays_text(tmp_path):
         wrong = next(row for row in rows if row["first_wrong_unit"] is not None and row["well_formed"])
         ends = synthetic.token_ends(hostile)
         wrong |= {"text": hostile, "ends": ends, "first_wrong_unit": 0, "correct": False}
+        wrong["logprobs"] = [-0.5] * len(ends)
         synthetic.write_rows(path, rows)
         where = (wrong["problem"], wrong["sample"])
     scores_path = tmp_path / "results" / "scores" / "qwen2.jsonl.gz"
@@ -162,7 +185,11 @@ def test_a_hostile_trace_stays_text(tmp_path):
     synthetic.write_rows(scores_path, scores)
     run_notebook(tmp_path)
     page = (tmp_path / "results" / "report.html").read_text()
-    assert "<script" not in page and "&lt;script&gt;" in page
+    assert '"\\u003cscript>"' in page  # a token
+    assert re.findall(r"<script[^>]*>", page) == [
+        '<script type="application/json" id="viewer-data">',
+        "<script>",
+    ]
 
 
 def test_the_summary_prints_the_main_table_and_the_path(study):

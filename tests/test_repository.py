@@ -1,6 +1,7 @@
 """The parts fit together: notebooks, stages, commands, and nothing of one machine."""
 
 import ast
+import csv
 import json
 import re
 import subprocess
@@ -80,7 +81,10 @@ def test_every_notebook_is_a_stage():
 
 
 def test_training_stages_do_not_depend_on_how_results_are_shown():
-    shown = "comparison_plots comparisons execute findings page plots records report style tables viewer"
+    shown = (
+        "comparison_plots comparisons diagram execute figure_tables findings page plots records report "
+        "sections style tables token_values viewer"
+    )
     for name in set(STAGES) - {"results"}:
         assert not library_of(STAGES[name]) & set(shown.split()), name
 
@@ -103,10 +107,10 @@ def test_parameters_named_by_stages_exist():
                 at = at[part]
 
 
-def test_commands_of_the_readme_exist():
+def test_commands_of_the_readme_and_of_contributing_exist():
     targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    readme = (ROOT / "README.md").read_text()
-    named = set(re.findall(r"\bmake ([a-z-]+)", readme))
+    texts = [(ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")]
+    named = {name for text in texts for name in re.findall(r"(?:^|[`;]) *make ([a-z-]+)", text, re.MULTILINE)}
     assert {"repro", "test", "tiny"} <= named <= targets
 
 
@@ -118,6 +122,39 @@ def test_paths_of_the_readme_exist():
     tree = readme.split("## What is where")[1].split("```")[1]
     modules = re.search(r"^lib/\n((?:  .*\n)*)", tree, re.MULTILINE)[1]
     assert {line.split()[0] for line in modules.splitlines()} == {f"{module}.py" for module in MODULES}
+
+
+def test_plots_name_columns_that_there_are_and_templates_of_the_study():
+    templates = ROOT / ".dvc" / "plots"
+    for plot in DVC["plots"]:
+        if isinstance(plot, str):
+            assert (ROOT / plot).exists(), plot
+            continue
+        ((name, shown),) = plot.items()
+        for path, column in shown["y"].items():
+            with open(ROOT / path, newline="") as lines:
+                assert {shown["x"], column} <= {*csv.DictReader(lines).fieldnames}, name
+        json.loads((templates / f"{shown['template']}.json").read_text())
+
+
+def test_the_citation_is_of_this_version_and_names_the_paper():
+    citation = params.parse_value((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert f"## [{citation['version']}]" in (ROOT / "CHANGELOG.md").read_text()
+    licence = (ROOT / "LICENSE").read_text()
+    assert citation["license"] == "Apache-2.0"
+    assert re.search(r"Apache License\s+Version 2\.0", licence) and "END OF TERMS AND CONDITIONS" in licence
+    (paper,) = citation["references"]
+    assert paper["url"] in (ROOT / "README.md").read_text()
+
+
+def test_hooks_check_what_lint_does():
+    hooks = params.parse_value((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [source["repo"] for source in hooks] == ["local"]  # nothing is fetched
+    entries = [hook["entry"] for source in hooks for hook in source["hooks"]]
+    lint = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    for command in re.findall(r"\$\(BIN\)/(ruff [\w -]+?) \.", lint):
+        assert any(entry.startswith(f".venv/bin/{command}") for entry in entries), command
 
 
 def test_the_readme_shows_the_main_table_as_it_is():
