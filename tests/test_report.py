@@ -54,7 +54,7 @@ def study(tmp_path_factory) -> Path:
     make_study(directory, seeds=2)
     labelled = [
         {"backbone": "qwen2", "variant": "airl", "seed": 0, "problem": problem, "sample": sample,
-         "is_correct": sample == 0, "answer": str(sample), "reward": 1.0 - sample,
+         "is_correct": sample == 0, "answer": str(sample), "reward": 1.0 - sample, "length": 9,
          "first_wrong_unit": None, "unit_reward": [0.0, 1.0]}
         for problem in range(5) for sample in range(2)
     ]  # fmt: skip
