@@ -10,6 +10,7 @@ from lib import runs
 from lib.records import Records
 from lib.schema import Params
 
+TOKEN_COLUMNS = ["trace", "position", "token", "reward", "discounted_return", "in_wrong_unit"]
 MEASURES = ("pass_rate", "reward_auroc", "disc_loss")  # of learning curves
 
 
@@ -64,7 +65,7 @@ def token_examples(examples: Sequence[dict]) -> pd.DataFrame:
             inside = position < end and position + len(piece) > start
             rows.append({**row, "discounted_return": later, "in_wrong_unit": inside})
             position += len(piece)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=TOKEN_COLUMNS)
 
 
 def stages(records: Records, settings: Params) -> pd.DataFrame:

@@ -88,3 +88,8 @@ def test_the_method_is_drawn_the_same_each_time_and_its_texts_fit_their_boxes(tm
             assert any(
                 box.x0 < place.x0 and place.x1 < box.x1 and box.y0 < place.y0 < box.y1 for box in boxes
             )
+
+
+def test_no_examples_make_a_table_that_can_be_read(tmp_path):
+    figure_tables.token_examples([]).to_csv(tmp_path / "none.csv", index=False)
+    assert pd.read_csv(tmp_path / "none.csv").columns.tolist() == figure_tables.TOKEN_COLUMNS
