@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 from trl.trainer.utils import selective_log_softmax
 
-from lib import backbones, credit, sampling, traces
+from lib import backbones, credit, prefixes, sampling, traces
 
 EXPERT, POLICY, PERTURBED = 0, 1, 2
 SCALARS = "log_ratio.safetensors"
@@ -25,10 +26,17 @@ class Discriminator(torch.nn.Module):
     """What the forms have in common: `model`, and what of it is trained."""
 
     adapter = "default"
+    reads_prompts_once = False  # faster where samples share a prompt, and rounded a little otherwise
 
     def in_use(self):
         """A context in which the discriminator can be asked and learn; see `lib.shared`."""
         return nullcontext()
+
+    def outputs(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int, **kwargs):
+        """The model's outputs at the last `width_t` + 1 positions, or at more."""
+        if self.reads_prompts_once:
+            return prefixes.outputs(self.model, ids_BL, attention_BL, width_t, **kwargs)
+        return self.model(ids_BL, attention_mask=attention_BL, **kwargs).logits
 
     def trained(self) -> dict[str, torch.nn.Parameter]:
         """The parameters that are trained, by name."""
@@ -75,7 +83,7 @@ class HeadDiscriminator(Discriminator):
 
     def logits_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """f at the last `width_t` positions, the completion tokens; arbitrary on padding."""
-        return self.model(ids_BL, attention_mask=attention_BL).logits[:, -width_t:, 0].float()
+        return self.outputs(ids_BL, attention_BL, width_t)[:, -width_t:, 0].float()
 
 
 class LogRatioDiscriminator(Discriminator):
@@ -138,9 +146,7 @@ class LogRatioDiscriminator(Discriminator):
 
     def log_density_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """log p_phi of the completion up to and including each token, nats; positions as `logits_BT`."""
-        logits_BTV = self.model(ids_BL, attention_mask=attention_BL, logits_to_keep=width_t + 1).logits[
-            :, :-1
-        ]
+        logits_BTV = self.outputs(ids_BL, attention_BL, width_t, logits_to_keep=width_t + 1)[:, :-1]
         logprobs_BT = selective_log_softmax(logits_BTV.float(), ids_BL[:, -width_t:])
         return (logprobs_BT * attention_BL[:, -width_t:]).cumsum(1)
 
@@ -226,31 +232,34 @@ def score(
     interval: int,
     gamma: float | None,
     batch_size: int,
+    logit: bool = True,
 ) -> list[dict]:
     """Rewards of traces given as text, in order; rows of similar length share a batch.
 
-    Each is a dict: `reward` of the whole trace; `logit`, f at its end; `unit_reward`, the reward before
-    the first unit and at each unit's end (the nearest boundary at or before it); `rewards`, at every token.
+    Each is a dict: `reward` of the whole trace; `unit_reward`, the reward before the first unit and at each
+    unit's end (the nearest boundary at or before it); `rewards`, at every token; and if asked for `logit`, f
+    at its end, which costs another pass where it is not the reward.
     """
     discriminator.eval()
     device = next(discriminator.parameters()).device
     prompt_ids = tokenizer(prompts, add_special_tokens=False).input_ids
-    completion_ids = [
-        ids + [tokenizer.eos_token_id] for ids in tokenizer(texts, add_special_tokens=False).input_ids
-    ]
+    encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    completion_ids = [[*ids, tokenizer.eos_token_id] for ids in encoded.input_ids]
     order = sorted(range(len(texts)), key=lambda i: len(prompt_ids[i]) + len(completion_ids[i]))
     result: list[dict] = [{}] * len(texts)
-    for start in range(0, len(order), batch_size):
+    starts = range(0, len(order), batch_size)
+    for start in tqdm(starts, desc="scoring", leave=False, disable=len(starts) < 2):
         rows = order[start : start + batch_size]
         ids_BL, attention_BL, width_t = sampling.pad_completions(
             tokenizer, [prompt_ids[i] for i in rows], [completion_ids[i] for i in rows]
         )
-        units = [sampling.units_of_tokens(tokenizer, completion_ids[i]) for i in rows]
+        ends = [[*(end for _, end in encoded.offset_mapping[i]), len(texts[i])] for i in rows]
+        units = [sampling.unit_of_token(texts[i], of_row) for i, of_row in zip(rows, ends, strict=True)]
         mask_BT, answer_BT, step_ends_BT = unit_masks(units, width_t)
         boundaries_BT = credit.boundaries(boundaries, mask_BT, interval, step_ends_BT)
         inputs = (ids_BL.to(device), attention_BL.to(device), width_t)
         values_BT = logits_BT = rewards_BT(discriminator, reward, *inputs)
-        if reward == "log_density":
+        if logit and reward == "log_density":
             logits_BT = discriminator.logits_of_BT(values_BT, *inputs[:2])
         values_BT, logits_BT = values_BT.cpu(), logits_BT.cpu()
         scores_B = trace_score(values_BT, boundaries_BT, mask_BT, answer_BT, gamma)
@@ -261,7 +270,7 @@ def score(
             at_ends = at_unit_ends(values, marks, units[b], len(traces.unit_spans(texts[i])))
             result[i] = {
                 "reward": round(scores_B[b].item(), 3),
-                "logit": round(logits_B[b].item(), 3),
+                **({"logit": round(logits_B[b].item(), 3)} if logit else {}),
                 "unit_reward": [round(v, 3) for v in at_ends],
                 "rewards": [round(v, 2) for v in values],
             }
@@ -270,14 +279,11 @@ def score(
 
 def unit_masks(units: list[list[int]], width_t: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """From each row's unit index per token: the token mask, the last unit's tokens, the ends of the steps."""
-    mask_BT = torch.zeros(len(units), width_t, dtype=torch.bool)
-    answer_BT, step_ends_BT = mask_BT.clone(), mask_BT.clone()
-    for b, row in enumerate(units):
-        n = len(row)
-        mask_BT[b, :n] = True
-        answer_BT[b, :n] = torch.tensor([u == row[-1] for u in row])
-        step_ends_BT[b, : n - 1] = torch.tensor([u != after for u, after in zip(row, row[1:], strict=False)])
-    return mask_BT, answer_BT, step_ends_BT
+    units_BT = torch.tensor([row + [-1] * (width_t - len(row)) for row in units])
+    last_B = torch.tensor([row[-1] for row in units])
+    mask_BT, step_ends_BT = units_BT >= 0, torch.zeros_like(units_BT, dtype=torch.bool)
+    step_ends_BT[:, :-1] = (units_BT[:, :-1] != units_BT[:, 1:]) & mask_BT[:, 1:]
+    return mask_BT, units_BT == last_B[:, None], step_ends_BT
 
 
 def at_unit_ends(values: list[float], boundaries: list[bool], units: list[int], n_units: int) -> list[float]:

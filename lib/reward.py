@@ -16,7 +16,7 @@ from lib import backbones, discriminator, metrics, runs, sampling
 from lib.schema import Section
 
 BACKBONE, ADAPTER, MANIFEST = "backbone", "adapter", "reward.json"
-BATCH_SIZE = 32  # traces that the model reads at once; more are no faster on a CPU
+BATCH_SIZE = 64  # traces that the model reads at once; more are no faster on a CPU
 
 
 class Manifest(Section):
@@ -76,6 +76,7 @@ class Reward:
             raise ValueError(f"{backbone}: not the backbone this reward was trained on; export it again")
         kind = discriminator.PARAMETERISATIONS[manifest.parameterisation]
         model = backbones.placed(kind.load(backbone, directory / ADAPTER))
+        model.reads_prompts_once = True
         return cls(model, AutoTokenizer.from_pretrained(backbone), manifest)
 
     def score(self, question: str, traces: Sequence[str]) -> list[Score]:
@@ -83,14 +84,22 @@ class Reward:
         return self.score_pairs([(question, trace) for trace in traces])
 
     def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """Score (question, trace) pairs, in order; those of similar length share a batch.
+        """Score (question, trace) pairs, in order.
 
+        Those of one question share a batch, and so do questions of which the longest is of similar length.
         Raises ValueError for an empty trace.
         """
-        for i, (_, trace) in enumerate(pairs):
+        longest: dict[str, int] = {}
+        for i, (question, trace) in enumerate(pairs):
             if not trace.strip():
                 raise ValueError(f"trace {i} is empty")
-        order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
+            longest[question] = max(longest.get(question, 0), len(question) + len(trace))
+
+        def place(i: int) -> tuple[int, str, int]:
+            question, trace = pairs[i]
+            return longest[question], question, len(trace)
+
+        order = sorted(range(len(pairs)), key=place)
         batches = [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
         scores: list[Score | None] = [None] * len(pairs)
         for batch in tqdm(batches, desc="scoring", leave=False, disable=len(batches) == 1):
@@ -118,16 +127,21 @@ class Reward:
 
     def _score_batch(self, pairs: Sequence[tuple[str, str]]) -> list[dict]:
         how = self.manifest
+        prompt_of = {
+            question: sampling.prompt_text(self.tokenizer, question, how.system_prompt)
+            for question in dict(pairs)
+        }
         return discriminator.score(
             self.model,
             self.tokenizer,
-            [sampling.prompt_text(self.tokenizer, question, how.system_prompt) for question, _ in pairs],
+            [prompt_of[question] for question, _ in pairs],
             [trace for _, trace in pairs],
             reward=how.reward,
             boundaries=how.boundaries,
             interval=how.interval,
             gamma=how.gamma,
             batch_size=len(pairs),
+            logit=False,
         )
 
 

@@ -110,7 +110,7 @@ def logprobs_and_entropies(
     encoded = tokenizer(prompts, add_special_tokens=False).input_ids
     order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]) + len(completions[i]))
     result: list[tuple[list[float], list[float]]] = [([], [])] * len(prompts)
-    for start in range(0, len(order), batch_size):
+    for start in tqdm(range(0, len(order), batch_size), desc="log-probabilities", leave=False):
         rows = order[start : start + batch_size]
         ids_BL, attention_BL, width_t = pad_completions(
             tokenizer, [encoded[i] for i in rows], [completions[i] for i in rows]

@@ -150,6 +150,28 @@ def test_the_logit_at_a_token_has_read_it_and_nothing_later(reward_model, rows):
     assert (logits_of(reward_model, prompt[1:], completion) - before).abs().max() > 1e-4  # the question too
 
 
+def test_a_prompt_that_is_read_once_gives_the_same_logits(reward_model, tokenizer, rows, monkeypatch):
+    prompts, completions = rows
+    shared = [prompts[0], prompts[1], prompts[0], prompts[0], prompts[2], prompts[1]]
+    batch = sampling.pad_completions(tokenizer, shared, completions)
+    read, forward = [], reward_model.model.forward
+
+    def counted(ids, **kwargs):
+        read.append(ids.shape)
+        return forward(ids, **kwargs)
+
+    monkeypatch.setattr(reward_model.model, "forward", counted)
+    with torch.no_grad():
+        expected = reward_model.logits_BT(*batch)
+        plain = len(read)
+        monkeypatch.setattr(reward_model, "reads_prompts_once", True)
+        found = reward_model.logits_BT(*batch)
+    before = batch[0].shape[1] - batch[2] - 1
+    assert read[plain:] == [(3, before), (6, batch[2] + 1)] * plain
+    for f, e, completion in zip(found, expected, completions, strict=True):
+        assert torch.allclose(f[: len(completion)], e[: len(completion)], atol=1e-5)
+
+
 # The loss
 
 
