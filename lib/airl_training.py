@@ -1,11 +1,12 @@
 """Trains a policy and its reward by AIRL: what both start from, and the questions they are trained on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import set_seed
 
-from lib import discriminator, rows, training
+from lib import discriminator, rows, training, watch
 from lib.airl import AIRLTrainer
 from lib.demonstrations import Demonstration
 from lib.schema import Airl, Lora, Params
@@ -23,11 +24,13 @@ def train_airl(
     sft_adapter,
     seed,
     output_dir,
+    watched: Sequence[Demonstration] = (),
 ) -> AIRLTrainer:
     """AIRL on demonstrations, practising on their questions and on unlabelled ones of `train`.
 
     `section` says how many of both (`rows.choose`), and whether the policy starts from the directory
-    `sft_adapter`. Returns the trained trainer, its discriminator in `reward_model`.
+    `sft_adapter`. On the problems `watched` it is asked to write on the way (`lib.watch`). Returns the
+    trained trainer, its discriminator in `reward_model`.
     """
     set_seed(seed)
     experts, unlabelled = rows.choose(demonstrations, train, section, seed)
@@ -59,6 +62,8 @@ def train_airl(
             reward_weights=[0.0],  # the answer is logged and has no influence
         ),
     )
+    if watched and training.processes() == 1:
+        trainer.add_callback(watch.Watch(reward_model, tokenizer, watched, section, settings))
     return training.train(trainer)
 
 

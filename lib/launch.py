@@ -18,6 +18,7 @@ from transformers import AutoTokenizer
 
 from lib import checkpoints, params, runs, scoring, study, training
 from lib.airl_training import train_airl
+from lib.demonstrations import Demonstration
 from lib.schema import Airl, Grpo, Params, Sft
 
 ERROR = re.compile(r"^(?!.*(?:ChildFailed|CalledProcess)Error)\w+(?:\.\w+)*Error: .+")
@@ -26,7 +27,8 @@ ERROR = re.compile(r"^(?!.*(?:ChildFailed|CalledProcess)Error)\w+(?:\.\w+)*Error
 class Trained(NamedTuple):
     """A trained policy, for AIRL its reward, and the log; `status` says why a run that degenerated stopped.
 
-    `directory` holds the files of it: adapter/ (or the whole policy) and for AIRL discriminator/.
+    `directory` holds the files of it: adapter/ (or the whole policy), for AIRL discriminator/, and what
+    `lib.watch` saw.
     """
 
     model: Any
@@ -87,7 +89,7 @@ def _section(settings: Params, method: str) -> Sft | Grpo | Airl:
 
 def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
     """All that a checkpoint depends on: parameters, data, and the weights that training starts from."""
-    shared = settings.model_dump(mode="json", include={"lora", "sft", "training", "sampling"})
+    shared = settings.model_dump(mode="json", include={"lora", "sft", "training", "sampling", "watching"})
     section = _section(settings, method)
     starts = [study.backbone_dir(backbone)]
     if isinstance(section, Airl):
@@ -148,8 +150,16 @@ def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: P
         study.split("train"),  # further questions to practise on; their answers are not read
         section,
         sft_adapter=_sft_adapter(backbone, seed),
+        watched=_watched(method, seed, settings),
         **common,
     )
+
+
+def _watched(method: str, seed: int, settings: Params) -> list[Demonstration]:
+    """The problems on which a training is watched; an ablation's is not."""
+    if method not in settings.variants or seed not in settings.watching.seeds:
+        return []
+    return study.split("validation")[: settings.watching.problems]
 
 
 def _save(trainer, directory: Path) -> None:
@@ -163,6 +173,9 @@ def _save(trainer, directory: Path) -> None:
         policy.save_pretrained(temporary / "adapter", state_dict=weights, **own)
         if hasattr(trainer, "reward_model"):
             trainer.reward_model.save(temporary / "discriminator")
+        watched = Path(trainer.args.output_dir) / runs.WATCHED
+        if watched.exists():
+            shutil.copy(watched, temporary)
         status = getattr(trainer, "fault", None) or "completed"
         runs.write_json(temporary / "result.json", {"log": study.training_log(trainer), "status": status})
 

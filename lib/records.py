@@ -11,6 +11,8 @@ from lib import runs
 METHOD_ORDER = ["base", "sft", "grpo", "airl", "airl_dense", "airl_no_perturbation"]
 SAMPLE_COLUMNS = "problem sample text correct well_formed first_wrong_unit n_tokens logprob ends".split()
 TOKEN_COLUMNS = [*SAMPLE_COLUMNS, "logprobs", "unit_logprob", "unit_entropy"]
+WATCHED_COLUMNS = [*TOKEN_COLUMNS, "step", "reward", "unit_reward", "rewards"]
+KEY = ["backbone", "method", "seed"]
 
 
 class Records(NamedTuple):
@@ -21,6 +23,7 @@ class Records(NamedTuple):
     variant, policy, the rewards, and the columns of the scored sample; `logit` is the discriminator's at the
     trace's end. `localisation`: one verdict of a detector a row. `transfer`: rewards of samples that the
     reward did not practise on, with `tested_on`. `long`: samples of every policy on longer problems.
+    `watched`: samples on validation problems by policies in training, `WATCHED_COLUMNS`; see `lib.watch`.
     """
 
     runs: pd.DataFrame
@@ -31,6 +34,7 @@ class Records(NamedTuple):
     localisation: pd.DataFrame
     transfer: pd.DataFrame
     long: pd.DataFrame
+    watched: pd.DataFrame
 
 
 def load(results: str | Path) -> Records:
@@ -39,21 +43,25 @@ def load(results: str | Path) -> Records:
     Raises ValueError if there are no runs, or if a score has no sample.
     """
     results = Path(results)
-    records, logs, samples, tokens = [], [], [], []
+    records, logs, samples, tokens, watched = [], [], [], [], []
     for path in sorted(results.glob("runs/*/*/seed*[0-9]/run.json")):
         run = runs.read(path.parent).model_dump()
-        key = {name: run[name] for name in ("backbone", "method", "seed")}
+        key = {name: run[name] for name in KEY}
         records.append(run)
         rows = runs.read_rows(path.with_name("samples.jsonl.gz"))
         samples.append(pd.DataFrame(rows, columns=SAMPLE_COLUMNS).assign(**key))
         of_tokens = [row for row in rows if "ends" in row]
         tokens.append(pd.DataFrame(of_tokens, columns=TOKEN_COLUMNS).assign(**key))
+        if path.with_name(runs.WATCHED).exists():
+            rows = runs.read_rows(path.with_name(runs.WATCHED))
+            watched.append(pd.DataFrame(rows, columns=WATCHED_COLUMNS).assign(**key))
         if path.with_name("log.csv").exists():
             logs.append(pd.read_csv(path.with_name("log.csv")).assign(**key))
     if not records:
         raise ValueError(f"{results}/runs: no run records; make them with `dvc repro`")
     all_samples = _ordered(pd.concat(samples), "method").astype({"first_wrong_unit": float})  # NaN: none
     scores = _ordered(_read_all(results / "scores"), "variant")
+    nothing = pd.DataFrame(columns=[*WATCHED_COLUMNS, *KEY])
     return Records(
         runs=_ordered(pd.DataFrame(records), "method"),
         logs=_ordered(pd.concat(logs), "method"),
@@ -63,6 +71,7 @@ def load(results: str | Path) -> Records:
         localisation=_ordered(_read_all(results / "localisation"), "variant"),
         transfer=_read_all(results / "transfer", without=".policies"),
         long=_ordered(_read_all(results / "transfer", ".policies"), "method"),
+        watched=pd.concat(watched or [nothing]).astype({"first_wrong_unit": float}),
     )
 
 

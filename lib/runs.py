@@ -1,7 +1,7 @@
 """Run records: what a run was, did and wrote, saved whole or not at all.
 
 A record is a directory: `run.json` (see `Run`), `log.csv` (one row a logged step), `samples.jsonl.gz`
-(one row a sampled trace), and whatever was trained.
+(one row a sampled trace), `watched.jsonl.gz` of some (see `lib.watch`), and whatever was trained.
 """
 
 import csv
@@ -31,6 +31,7 @@ FOLDER_STAGES = {
     "transfer": "transfer",
     "external": "external",
 }
+WATCHED = "watched.jsonl.gz"
 METHOD_STAGES = {"base": "backbone", "sft": "sft", "grpo": "grpo"}
 
 

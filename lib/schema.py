@@ -146,6 +146,13 @@ class Evaluation(Section):
     token_records: Natural
 
 
+class Watching(Section):
+    seeds: tuple[Natural, ...]
+    problems: Natural
+    samples: Count
+    times: Annotated[int, Field(ge=2)]
+
+
 class External(Section):
     solutions: Annotated[str, Field(min_length=1)]
     backbone: Name
@@ -174,6 +181,7 @@ class Params(Section):
     ablation_runs: AblationRuns
     sampling: Sampling
     evaluation: Evaluation
+    watching: Watching
     external: dict[Name, External]
 
     def backbone(self, name: str) -> Backbone:

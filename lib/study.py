@@ -158,7 +158,8 @@ def record_base(
 def record_run(backbone, method, seed, *, settings, section, trained, validation, seconds) -> None:
     """Sample a trained policy on the test split and write the record of its run.
 
-    The record holds the adapter (or the full weights) and, for AIRL, the discriminator.
+    The record holds the adapter (or the full weights) and, for AIRL, the discriminator and what `lib.watch`
+    saw.
     """
     set_seed(seed)
     rows = sample(trained.model, trained.tokenizer, split("test"), settings)
@@ -167,6 +168,8 @@ def record_run(backbone, method, seed, *, settings, section, trained, validation
         for part in ("adapter", "discriminator"):
             if (trained.directory / part).exists():
                 shutil.copytree(trained.directory / part, directory / part)
+        if (trained.directory / runs.WATCHED).exists():
+            shutil.copy(trained.directory / runs.WATCHED, directory)
 
     _write(
         backbone,

@@ -14,11 +14,12 @@ import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 
 from lib import credit, discriminator, metrics, sampling, traces, viewer
 from lib.demonstrations import Demonstration
-from lib.records import Records
+from lib.records import KEY, Records
 from lib.schema import Airl, Params
 from lib.style import label
 
@@ -27,14 +28,22 @@ BUDGET = 3_000_000  # characters of JSON; problems beyond it, but never the firs
 ACCUMULATING = ("telescoped", "stepwise")
 
 
-def collect(records: Records, problems: Sequence[Demonstration], settings: Params) -> dict:
+def collect(
+    records: Records,
+    problems: Sequence[Demonstration],
+    settings: Params,
+    watched: Sequence[Demonstration] = (),
+) -> dict:
     """The traces and values of the first problems, as the viewer reads them.
+
+    After those of the test split come the `watched` ones, on which policies wrote while they were trained.
 
     `tokens` is the table that traces index; `problems` have a question, the expert's trace, and
     `traces[backbone][policy][seed]`, a list. A trace has its `sample` number, `right`, `expert` (whether it
     is the expert's, letter by letter), `wrong` (its first wrong unit or None), `tokens`, `units` (the tokens
     [first, end) of each), `logprob`, `named` (the unit that each detector names, of a wrong trace), and
-    `rewards[variant]` with `score`, `reward`, `advantage` and `ratio`.
+    `rewards[variant]` with `score`, `reward`, `advantage` and `ratio`; of a watched problem also the training
+    `step` before which it was written, and the reward is as it was then.
     """
     table: dict[str, int] = {}
     thresholds = _thresholds(records)
@@ -63,8 +72,29 @@ def collect(records: Records, problems: Sequence[Demonstration], settings: Param
         if shown and size > BUDGET:
             break
         shown.append(entry)
+    shown += _watched(records.watched, watched, settings, table)
     names = dict.fromkeys([*policies, *settings.variants])
     return {"tokens": list(table), "labels": {name: label(name) for name in names}, "problems": shown}
+
+
+def _watched(rows: pd.DataFrame, problems: Sequence[Demonstration], settings: Params, table: dict) -> list:
+    """Entries of the problems that were written on in training, their traces in order of the steps."""
+    rows = rows[rows["backbone"].isin(settings.policies) & rows["method"].isin(list(settings.variants))]
+    entries = []
+    for problem, of_problem in rows.groupby("problem"):
+        expert = problems[problem]
+        entry = {"question": expert.question, "expert": expert.trace, "watched": True, "traces": {}}
+        for (*key, step), group in of_problem.groupby([*KEY, "step"], sort=False):
+            backbone, variant, seed = key
+            group = list(group.itertuples())
+            values = _values(group, {variant: {row.sample: row for row in group}}, settings)
+            written = entry["traces"].setdefault(backbone, {}).setdefault(variant, {})
+            written.setdefault(str(seed), []).extend(
+                _trace(row, values[row.sample], expert.trace, key, {}, table) | {"step": step}
+                for row in _chosen([row for row in group if row.sample in values], expert.trace)
+            )
+        entries.append(entry)
+    return entries
 
 
 def _rewards(records: Records) -> dict:

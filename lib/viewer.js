@@ -5,6 +5,7 @@
   const data = JSON.parse(document.getElementById("viewer-data").textContent);
   const root = document.getElementById("viewer");
   const field = (name) => root.querySelector(`select[name="${name}"]`);
+  const slider = root.querySelector("input[name=step]");
   const part = (name) => root.querySelector(`.${name}`);
   const VALUES = { reward: "reward", advantage: "advantage", logprob: "log-probability", ratio: "log-ratio" };
   const SVG = "http://www.w3.org/2000/svg";
@@ -38,6 +39,16 @@
 
   const pairs = (object) => Object.keys(object).map((name) => [name, label(name)]);
 
+  // Of traces that were written in training, those of the step that the slider is at.
+  function atStep(traces) {
+    const steps = [...new Set(traces.map((trace) => trace.step))];
+    slider.max = steps.length - 1;
+    const step = steps[Number(slider.value)];
+    slider.closest("label").hidden = step === undefined;
+    slider.nextElementSibling.textContent = step;
+    return traces.filter((trace) => trace.step === step);
+  }
+
   function matching(traces) {
     const answer = field("answer").value;
     return traces.filter((trace) => answer === "all" || trace.right === (answer === "right"));
@@ -54,9 +65,9 @@
     const [backbone, method, seed] = ["backbone", "method", "seed"].map((name) => field(name).value);
     fill("problem", data.problems.map((other, i) => {
       const count = matching(other.traces[backbone]?.[method]?.[seed] ?? []).length;
-      return [String(i), `${i + 1}. ${other.question} (${count})`];
+      return [String(i), `${i + 1}. ${other.watched ? "In training: " : ""}${other.question} (${count})`];
     }));
-    const traces = seeds[seed];
+    const traces = atStep(seeds[seed]);
     fill("trace", matching(traces).map((trace) => [
       String(trace.sample), `sample ${trace.sample}, ${trace.right ? "right" : "wrong"}`,
     ]));
@@ -64,16 +75,16 @@
     fill("reward", trace ? pairs(trace.rewards) : []);
     const judged = field("reward").value !== "";
     fill("value", Object.entries(VALUES).filter(([name]) => judged || name === "logprob"));
-    draw(problem, traces, trace);
+    draw(problem, seeds[seed], traces, trace);
   }
 
   function valuesOf(trace, name) {
     return name === "logprob" ? trace.logprob : trace.rewards[field("reward").value]?.[name];
   }
 
-  function draw(problem, traces, trace) {
+  function draw(problem, ofAllSteps, traces, trace) {
     const name = field("value").value;
-    const all = traces.flatMap((one) => valuesOf(one, name) ?? []);
+    const all = ofAllSteps.flatMap((one) => valuesOf(one, name) ?? []);
     const limit = Math.max(1, ...all.map(Math.abs)); // of the problem's traces, so that they compare
     part("question").textContent = problem.question;
     part("low").textContent = signed(-limit);
@@ -81,7 +92,8 @@
     const reward = field("reward").value;
     part("about").textContent = `${VALUES[name]} of each token`
       + (reward && name !== "logprob" ? `, by the reward of ${label(reward)}` : "")
-      + (reward || !trace ? "" : "; no reward was asked about this policy's samples");
+      + (reward || !trace ? "" : "; no reward was asked about this policy's samples")
+      + (trace?.step === undefined ? "" : `; policy and reward as they were after ${trace.step} steps of training`);
     const expert = traces.find((one) => one.expert);
     const title = trace && `${label(field("method").value)}, sample ${trace.sample}: `
       + `${trace.right ? "right" : "wrong"} answer`
@@ -202,5 +214,6 @@
   }
 
   root.querySelector("form").addEventListener("change", update);
+  slider.addEventListener("input", update);
   update();
 })();

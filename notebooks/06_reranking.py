@@ -33,6 +33,7 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from lib import metrics, params, scoring, study, training
 
@@ -51,7 +52,7 @@ problems = study.split("test")
 # %%
 scores = []
 for variant in settings.variants:
-    for seed in settings.seeds:
+    for seed in tqdm(settings.seeds, desc=variant):
         reward_model = scoring.load_discriminator(backbone, variant, seed, settings)
         for policy in ("base", "sft", variant):
             rows = scoring.score_samples(

@@ -34,6 +34,7 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
+from tqdm.auto import tqdm
 from transformers import AutoTokenizer, set_seed
 
 from lib import localisation, metrics, params, scoring, study, tables, training
@@ -90,7 +91,7 @@ for policy, wrong in wrong_of.items():
 # %%
 for variant in settings.variants:
     airl = settings.airl_variant(variant)
-    for seed in settings.seeds:
+    for seed in tqdm(settings.seeds, desc=variant):
         reward_model = scoring.load_discriminator(backbone, variant, seed, settings)
         for policy, wrong in wrong_of.items():
             known, detected = (

@@ -30,6 +30,7 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
+from tqdm.auto import tqdm
 from transformers import AutoTokenizer, set_seed
 
 from lib import params, runs, scoring, study, training
@@ -51,7 +52,7 @@ problems, long_problems = study.split("test"), study.split("test_long")
 # %%
 samples = []
 for method in ("base", "sft", "grpo", *settings.variants):
-    for seed in settings.seeds:
+    for seed in tqdm(settings.seeds, desc=method):
         adapter = None if method == "base" else study.run_dir(backbone, method, seed) / "adapter"
         model = training.load_policy(study.backbone_dir(backbone), adapter)
         set_seed(seed)

@@ -341,7 +341,7 @@ keep(figure_tables.stages(recorded, settings), "stages")
 keep(tables.costs(recorded), "costs")
 
 # %%
-traces = token_values.collect(recorded, study.split("test"), settings)
+traces = token_values.collect(recorded, study.split("test"), settings, study.split("validation"))
 page = report.build(RESULTS, settings, recorded, traces)
 Markdown(f"`{page}` and, beside it, `viewer.html` open in any browser, offline.")
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib import checkpoints, demonstrations, launch, params, study, training
+from lib import checkpoints, demonstrations, launch, params, runs, study, training
 from lib.params import apply_profile, dump
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,8 +44,8 @@ def study_at(backbone, experts, tmp_path, monkeypatch):
         (directory / "launch").symlink_to(ROOT / "launch")
         study.backbone_dir("qwen2").parent.mkdir(parents=True)
         study.backbone_dir("qwen2").symlink_to(backbone)
-        for split in ("train", "demonstrations"):
-            rows = experts[6:] if split == "train" else experts
+        for split in ("train", "demonstrations", "validation"):
+            rows = experts if split == "demonstrations" else experts[6:]
             demonstrations.write_jsonl(study.DATA / f"{split}.jsonl", rows)
         tree = params.merge(apply_profile(ROOT / "params.yaml", "tiny"), overlay)
         with open("params.yaml", "w", encoding="utf-8") as out:
@@ -64,7 +64,10 @@ def result(directory: Path) -> dict:
         "scalars": load_file(trained / "discriminator/log_ratio.safetensors"),
     }
     log = json.loads((trained / "result.json").read_text())["log"]
-    return files | {"log": [{k: v for k, v in row.items() if k != "step_time"} for row in log]}
+    watched = runs.read_rows(trained / runs.WATCHED) if (trained / runs.WATCHED).exists() else []
+    return files | {
+        "log": [{k: v for k, v in row.items() if k != "step_time"} for row in log], "watched": watched,
+    }  # fmt: skip
 
 
 def same(one: dict, other: dict) -> bool:
@@ -101,6 +104,7 @@ def test_a_training_that_is_killed_ends_as_one_that_is_not(study_at):
     assert process.wait() == 0, process.stderr.read().decode()[-2000:]
     ours, theirs = result(broken), result(unbroken)
     assert len(ours["log"]) == 9 and ours["log"] == theirs["log"]
+    assert {row["step"] for row in ours["watched"]} == {0, 2, 9} and ours["watched"] == theirs["watched"]
     for part in ("adapter", "discriminator", "scalars"):
         assert same(ours[part], theirs[part]), part
 
