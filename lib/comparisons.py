@@ -26,17 +26,21 @@ class Change(NamedTuple):
 def changes(settings: Params) -> list[Change]:
     """Each ablation against the run that differs from it in the fewest settings.
 
-    What it may be compared with: SFT for an SFT ablation; a variant, or the ablation that changes
-    nothing, for one of AIRL. A pair that differs in more than `MOST` settings is no ablation.
+    What it may be compared with: SFT for an SFT ablation; for one of AIRL a variant, the ablation that
+    changes nothing, or one that changes the start alone. A pair that differs in more than `MOST` settings is
+    no ablation.
     """
     found = []
     for name in settings.sft_ablations:
         found.append(_change(name, "sft", settings.sft_variant(name), settings.sft))
     references = [name for name, overlay in settings.ablations.items() if not overlay]
+    starts = [name for name, overlay in settings.ablations.items() if list(overlay) == ["start"]]
     for i, name in enumerate([*settings.variants, *settings.ablations]):
-        candidates = [*list(settings.variants)[:i], *references] if name not in references else []
-        if name in settings.variants:
-            candidates = list(settings.variants)[:i]
+        candidates = list(settings.variants)[:i]
+        if name in settings.ablations:
+            candidates += references if name in starts else [*references, *starts]
+        if name in references:
+            candidates = []
         pairs = [
             _change(name, other, settings.airl_variant(name), settings.airl_variant(other))
             for other in candidates
@@ -122,7 +126,8 @@ def single_changes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _written(value: object) -> str:
-    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    """A setting as readers see it; of a tuple that lists none, all are meant."""
+    return "/".join(map(str, value)) or "all" if isinstance(value, tuple) else str(value)
 
 
 def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: int) -> dict:

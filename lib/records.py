@@ -71,7 +71,7 @@ def load(results: str | Path) -> Records:
         localisation=_ordered(_read_all(results / "localisation"), "variant"),
         transfer=_read_all(results / "transfer", without=".policies"),
         long=_ordered(_read_all(results / "transfer", ".policies"), "method"),
-        watched=pd.concat(watched or [nothing]).astype({"first_wrong_unit": float}),
+        watched=_ordered(pd.concat(watched or [nothing]), "method").astype({"first_wrong_unit": float}),
     )
 
 

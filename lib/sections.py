@@ -29,7 +29,8 @@ true answers is the upper bound."""
 READING = """Intervals are 95% bootstrap intervals over problems and seeds. “Intervals apart” means
 that two of them do not touch; where they overlap, nothing is claimed."""
 VIEWER = """Traces of the first test problems, some right and some wrong ones of each policy, with what the
-rewards and the policy say of every token."""
+rewards and the policy say of every token. Last in the list are problems of the validation split, on which the
+policies wrote while they were trained, with a slider over the steps."""
 
 
 def sections(

@@ -35,6 +35,25 @@ def estimate(name: str, interval: tuple[float, float, float], first: bool = Fals
     return dict(zip((name, f"{prefix}ci_low", f"{prefix}ci_high"), interval, strict=True))
 
 
+def headline(main: pd.DataFrame, quality: pd.DataFrame, located: pd.DataFrame) -> dict:
+    """One number of each use of a reward, from the tables of `main`, `reward_quality` and `localisation`:
+    by what it measures, backbone, and method or variant. An undefined one is left out."""
+    own_errors = located[(located["detector"] == "reward") & (located["error_source"] == "policy")]
+    chosen = {
+        "pass@1": (main[main["k"] == 1], "method", "pass_at_k"),
+        "reward AUROC": (quality, "variant", "auroc"),
+        "best of all samples": (quality, "variant", "reranked"),
+        "first wrong step found": (own_errors, "variant", "hit_at_1"),
+    }
+    return {
+        name: {
+            backbone: rows.set_index(by)[column].dropna().to_dict()
+            for backbone, rows in table.groupby("backbone")
+        }
+        for name, (table, by, column) in chosen.items()
+    }
+
+
 def write(table: pd.DataFrame, name: str, directory: str | Path) -> None:
     """Write `name`.csv with four decimals, whole or not at all."""
     directory = Path(directory)

@@ -79,7 +79,7 @@ def collect(
 
 def _watched(rows: pd.DataFrame, problems: Sequence[Demonstration], settings: Params, table: dict) -> list:
     """Entries of the problems that were written on in training, their traces in order of the steps."""
-    rows = rows[rows["backbone"].isin(settings.policies) & rows["method"].isin(list(settings.variants))]
+    rows = rows[rows["backbone"].isin(settings.policies) & (rows["problem"] < len(problems))]
     entries = []
     for problem, of_problem in rows.groupby("problem"):
         expert = problems[problem]

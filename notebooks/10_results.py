@@ -101,13 +101,6 @@ keep(main, "main")
 # %%
 show(plots.pass_at_k(main), "pass_at_k")
 
-# %% [markdown]
-# Pass@1 goes to a file of its own too, for `dvc metrics diff` and `dvc exp show`.
-
-# %%
-pass_at_1 = main[main["k"] == 1].pivot(index="backbone", columns="method", values="pass_at_k")
-runs.write_json(RESULTS / "metrics.json", {"pass@1": pass_at_1.to_dict("index")})
-
 # %%
 say(findings.main(main))
 
@@ -219,6 +212,13 @@ show(plots.localisation(located), "localisation")
 
 # %%
 say(findings.localisation(located))
+
+# %% [markdown]
+# One number of each use of the reward goes to a file of its own too, for `dvc metrics diff` and
+# `dvc exp show`.
+
+# %%
+runs.write_json(RESULTS / "metrics.json", tables.headline(main, quality, located))
 
 # %% [markdown]
 # By kind of error: the rules that made the near misses, and what a policy got wrong itself. A misreading

@@ -18,6 +18,7 @@ METHODS = {
     "base": 0.4, "sft": 0.6, "grpo": 0.75, "airl": 0.7, "airl_dense": 0.5, "airl_no_perturbation": 0.45,
 }  # fmt: skip
 LONG = "3 steps"  # what the longer problems are called, as the profile `tiny` has it
+WATCHED_STEPS = (0, 3, 10)
 
 
 def write_rows(path: Path, rows: list[dict]) -> None:
@@ -101,6 +102,17 @@ def log_csv(rng: random.Random, adversarial: bool, steps: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def watched_rows(rng: random.Random, variant: str, rows: list[dict]) -> list[dict]:
+    """Samples in training, each with what the reward said of it then."""
+    seen = []
+    for step in WATCHED_STEPS:
+        for row in rows:
+            score = score_row(rng, variant, 0, variant, row)
+            kept = ("reward", "unit_reward", "rewards")
+            seen.append({"step": step, **row, **{name: score[name] for name in kept}})
+    return seen
+
+
 def transfer_rows(rng: random.Random, tested_on: str, seed: int, samples: list[dict]) -> list[dict]:
     """What a reward that is right more often than not says of samples it did not practise on."""
     return [
@@ -181,6 +193,10 @@ def write(
                 written[backbone, method, seed] = rows
                 directory = results / "runs" / backbone / method / f"seed{seed}"
                 write_rows(directory / "samples.jsonl.gz", rows)
+                if adversarial(method) and method not in ablations and seed == 0 and token_records:
+                    first = [row for row in rows if row["problem"] < min(2, token_records)]
+                    own_rng = random.Random(f"{backbone} {method} watched")
+                    write_rows(directory / "watched.jsonl.gz", watched_rows(own_rng, method, first))
                 if method != "base":
                     (directory / "log.csv").write_text(log_csv(rng, adversarial(method), 100))
                 record = RUN | {"backbone": backbone, "method": method, "seed": seed}

@@ -53,7 +53,7 @@ def study(tmp_path_factory):
     attacked = problems[row["problem"]].question + "<script>hacked = 1</script>"
     problems[row["problem"]] = problems[row["problem"]].model_copy(update={"question": attacked})
     settings = params.validate(tree, "params.yaml")
-    data = token_values.collect(records.load(root / "results"), problems, settings)
+    data = token_values.collect(records.load(root / "results"), problems, settings, problems[:2])
     (root / "synthetic.html").write_text(report.viewer_page(data))
     return root, data, (row["problem"], row["sample"])
 
@@ -116,7 +116,9 @@ def trace_of(page: Page, data: dict) -> dict:
         for name in ("problem", "backbone", "method", "seed", "trace")
     )
     chosen = data["problems"][int(problem)]["traces"][backbone][method][seed]
-    return next(trace for trace in chosen if str(trace["sample"]) == sample)
+    steps = list(dict.fromkeys(trace.get("step") for trace in chosen))
+    step = steps[int(page.input_value("input[name=step]"))]
+    return next(trace for trace in chosen if (str(trace["sample"]), trace.get("step")) == (sample, step))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -200,6 +202,8 @@ def test_the_filter_keeps_right_or_wrong_traces_and_counts_them(visit, name):
             page.input_value(f"select[name={n}]") for n in ("backbone", "method", "seed")
         )
         for i, problem in enumerate(data["problems"]):
+            if "watched" in problem:
+                continue
             kept = [
                 trace["sample"]
                 for trace in problem["traces"][backbone][method][seed]
@@ -216,6 +220,8 @@ def test_the_first_wrong_step_is_underlined_and_named(visit, study):
     _, data, _ = study
     checked = 0
     for problem in options(page, "problem"):
+        if "watched" in data["problems"][int(problem)]:
+            continue
         choose(page, problem=problem)
         for sample in options(page, "trace"):
             choose(page, trace=sample)
@@ -237,6 +243,33 @@ def test_the_first_wrong_step_is_underlined_and_named(visit, study):
             }
             checked += 1
     assert checked > 3
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_slider_goes_through_the_steps_of_a_training(visit, name):
+    page = visit(name)
+    data = data_of(page)
+    slider = page.locator("input[name=step]")
+    assert not slider.is_visible()
+    watched = [i for i, problem in enumerate(data["problems"]) if "watched" in problem]
+    choose(page, answer="all", problem=watched[0])
+    assert slider.is_visible()
+    choose(page, method="airl")
+    backbone, seed = (page.input_value(f"select[name={control}]") for control in ("backbone", "seed"))
+    written = data["problems"][watched[0]]["traces"][backbone]["airl"][seed]
+    limits = set()
+    slider.focus()
+    for step in dict.fromkeys(trace["step"] for trace in written):
+        at_step = [str(trace["sample"]) for trace in written if trace["step"] == step]
+        assert page.locator("output").text_content() == str(step)
+        assert options(page, "trace") == at_step
+        assert shown(page) == [data["tokens"][i] for i in trace_of(page, data)["tokens"]]
+        assert f"after {step} steps of training" in page.locator(".legend").text_content()
+        limits.add(limit(page))
+        page.keyboard.press("ArrowRight")
+    assert len(limits) == 1  # so that colours compare from step to step
+    choose(page, problem=0)
+    assert not slider.is_visible()
 
 
 def test_markup_and_script_in_a_trace_are_text(visit, study):

@@ -89,6 +89,8 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
         ablations={
             "reference": {},
             "sparse": {"boundaries": "sparse"},
+            "small_from_sft": {"start": "sft", "discriminator": "llama"},
+            "from_sft": {"start": "sft"},
             "paper_like": {"gamma": 0.9, "lr": 0.001, "steps": 200, "perturbations": 1},
             "far": {
                 "gamma": 0.1,
@@ -112,6 +114,10 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
         "airl_no_perturbation": CHANGES[0],
         "airl": Change("airl", "airl_dense", {"gamma": 0.9, "lr": 0.001}, {"gamma": 0.5, "lr": 0.5}),
         "sparse": Change("sparse", "reference", {"boundaries": "dense"}, {"boundaries": "sparse"}),
+        "from_sft": Change("from_sft", "reference", {"start": "base"}, {"start": "sft"}),
+        "small_from_sft": Change(
+            "small_from_sft", "from_sft", {"discriminator": "same"}, {"discriminator": "llama"}
+        ),
         "paper_like": Change("paper_like", "airl_dense", {"perturbations": 2}, {"perturbations": 1}),
     }  # the reference is compared with nothing, and `far` is too far from everything
 
@@ -141,7 +147,7 @@ def test_ablations_start_with_their_reference(table):
         ("perturbations", "qwen2"): [("airl_dense", "2"), ("airl_no_perturbation", "0")],
         ("demonstrations", "qwen2"): [("sft", "64"), ("sft_16", "16")],
         ("boundaries", "qwen2"): [("reference", "step"), ("sparse", "sparse")],
-        ("families + lr", "qwen2"): [("reference", " + 0.1"), ("two", "shop/trip + 0.2")],
+        ("families + lr", "qwen2"): [("reference", "all + 0.1"), ("two", "shop/trip + 0.2")],
     }
     assert dict(table[["method", "n_seeds"]].itertuples(index=False)) == {
         **dict.fromkeys(["airl_dense", "airl_no_perturbation", "sft"], 2),

@@ -1,6 +1,7 @@
 """Tables against values counted by hand from the records, and the contract of their columns."""
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -179,6 +180,22 @@ def test_localisation_by_kind_adds_the_papers_reward_and_the_errors_of_sft(study
         assert row.hit_at_1 == pytest.approx(hit_rate(rows), abs=1e-4)
         assert row.n == len(rows) / row.n_seeds
     assert_intervals(table, hit_at_1="")
+
+
+def test_the_headline_is_read_from_the_tables(study):
+    main = tables.main(study, ["base", "airl"], [1, 3], RESAMPLES)
+    quality = tables.reward_quality(study, RESAMPLES)
+    quality.loc[quality["backbone"] == "llama", "auroc"] = np.nan
+    located = tables.localisation(study, RESAMPLES)
+    found = json.loads(json.dumps(tables.headline(main, quality, located), allow_nan=False))
+    assert found["reward AUROC"]["llama"] == {}
+    row = main.query("backbone == 'qwen2' and method == 'airl' and k == 1").iloc[0]
+    assert found["pass@1"]["qwen2"]["airl"] == row["pass_at_k"]
+    row = quality.query("backbone == 'qwen2' and variant == 'airl_dense'").iloc[0]
+    assert found["reward AUROC"]["qwen2"]["airl_dense"] == row["auroc"]
+    assert found["best of all samples"]["qwen2"]["airl_dense"] == row["reranked"]
+    row = located.query("backbone == 'llama' and detector == 'reward' and error_source == 'policy'").iloc[0]
+    assert found["first wrong step found"]["llama"] == {"airl": row["hit_at_1"]}
 
 
 def test_one_class_alone_has_no_auroc(tmp_path):

@@ -121,6 +121,30 @@ def test_what_is_shown_is_what_was_recorded(study, collected):
     assert checked > 50
 
 
+def test_what_was_written_in_training_is_shown_step_by_step(study, collected, settings_of_two):
+    root, problems = study
+    data = token_values.collect(records.load(root), problems, settings_of_two, problems[:2])
+    assert data["problems"][:4] == collected["problems"]
+    watched = data["problems"][4:]
+    assert [entry["question"] for entry in watched] == [p.question for p in problems[:2]]
+    for i, entry in enumerate(watched):
+        assert list(entry["traces"]["qwen2"]) == list(settings_of_two.variants)
+        for variant, seeds in entry["traces"]["qwen2"].items():
+            rows = synthetic.read_rows(root / "runs" / "qwen2" / variant / "seed0" / "watched.jsonl.gz")
+            of = {(row["step"], row["sample"]): row for row in rows if row["problem"] == i}
+            assert list(seeds) == ["0"]
+            steps = [trace["step"] for trace in seeds["0"]]
+            assert steps == sorted(steps) and set(steps) == set(synthetic.WATCHED_STEPS)
+            for trace in seeds["0"]:
+                row = of[trace["step"], trace["sample"]]
+                assert "".join(data["tokens"][token] for token in trace["tokens"]) == row["text"]
+                assert list(trace["rewards"]) == [variant]
+                assert trace["rewards"][variant]["score"] == round(row["reward"], 2)
+                if variant == "airl_dense":
+                    shown = trace["rewards"][variant]["reward"]
+                    assert shown == [round(100 * v) for v in row["rewards"]]
+
+
 def test_the_tokens_of_a_unit_are_its_characters(collected):
     for entry in collected["problems"]:
         for trace in entry["traces"]["llama"]["base"]["0"]:
