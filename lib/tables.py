@@ -37,7 +37,7 @@ def estimate(name: str, interval: tuple[float, float, float], first: bool = Fals
 
 def headline(main: pd.DataFrame, quality: pd.DataFrame, located: pd.DataFrame) -> dict:
     """One number of each use of a reward, from the tables of `main`, `reward_quality` and `localisation`:
-    by what it measures, backbone, and method or variant. An undefined one is left out."""
+    by what it measures, backbone, and method of `main`. An undefined one is left out."""
     own_errors = located[(located["detector"] == "reward") & (located["error_source"] == "policy")]
     chosen = {
         "pass@1": (main[main["k"] == 1], "method", "pass_at_k"),
@@ -47,7 +47,7 @@ def headline(main: pd.DataFrame, quality: pd.DataFrame, located: pd.DataFrame) -
     }
     return {
         name: {
-            backbone: rows.set_index(by)[column].dropna().to_dict()
+            backbone: rows[rows[by].isin(main["method"])].set_index(by)[column].dropna().to_dict()
             for backbone, rows in table.groupby("backbone")
         }
         for name, (table, by, column) in chosen.items()

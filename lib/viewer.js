@@ -72,7 +72,8 @@
       String(trace.sample), `sample ${trace.sample}, ${trace.right ? "right" : "wrong"}`,
     ]));
     const trace = traces.find((one) => String(one.sample) === field("trace").value);
-    fill("reward", trace ? pairs(trace.rewards) : []);
+    const any = trace ?? seeds[seed][0]; // so that what is chosen stays chosen where no trace is left
+    fill("reward", any ? pairs(any.rewards) : []);
     const judged = field("reward").value !== "";
     fill("value", Object.entries(VALUES).filter(([name]) => judged || name === "logprob"));
     draw(problem, seeds[seed], traces, trace);
@@ -93,7 +94,7 @@
     part("about").textContent = `${VALUES[name]} of each token`
       + (reward && name !== "logprob" ? `, by the reward of ${label(reward)}` : "")
       + (reward || !trace ? "" : "; no reward was asked about this policy's samples")
-      + (trace?.step === undefined ? "" : `; policy and reward as they were after ${trace.step} steps of training`);
+      + (traces[0]?.step === undefined ? "" : `; all as it was after ${traces[0].step} steps of training`);
     const expert = traces.find((one) => one.expert);
     const title = trace && `${label(field("method").value)}, sample ${trace.sample}: `
       + `${trace.right ? "right" : "wrong"} answer`

@@ -183,12 +183,13 @@ def test_localisation_by_kind_adds_the_papers_reward_and_the_errors_of_sft(study
 
 
 def test_the_headline_is_read_from_the_tables(study):
-    main = tables.main(study, ["base", "airl"], [1, 3], RESAMPLES)
+    main = tables.main(study, ["base", "airl", "airl_dense"], [1, 3], RESAMPLES)
     quality = tables.reward_quality(study, RESAMPLES)
     quality.loc[quality["backbone"] == "llama", "auroc"] = np.nan
     located = tables.localisation(study, RESAMPLES)
     found = json.loads(json.dumps(tables.headline(main, quality, located), allow_nan=False))
     assert found["reward AUROC"]["llama"] == {}
+    assert set(found["reward AUROC"]["qwen2"]) == {"airl", "airl_dense"}
     row = main.query("backbone == 'qwen2' and method == 'airl' and k == 1").iloc[0]
     assert found["pass@1"]["qwen2"]["airl"] == row["pass_at_k"]
     row = quality.query("backbone == 'qwen2' and variant == 'airl_dense'").iloc[0]
