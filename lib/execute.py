@@ -21,6 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 from lib.params import parse_value
 
 ROOT = Path(__file__).parent.parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -81,7 +82,8 @@ def stripped(notebook: NotebookNode) -> NotebookNode:
 def _stripped_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
     kept: list[NotebookNode] = []
     for output in outputs:
-        if output.get("name") == "stderr" or "<progress" in output.get("data", {}).get("text/html", ""):
+        shown = output.get("data", {})
+        if output.get("name") == "stderr" or "<progress" in shown.get("text/html", "") or WIDGET in shown:
             continue
         if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
             kept[-1] = NotebookNode(kept[-1], text=kept[-1].text + output.text)

@@ -26,6 +26,8 @@ print(backbone, seed, fast is False, Path("params.yaml").exists(), flush=True)
 print("a warning", file=sys.stderr, flush=True)
 print(sys.executable, flush=True)
 display(HTML("<progress value=3></progress> 00:01"))
+bar = {"application/vnd.jupyter.widget-view+json": {"model_id": "random"}, "text/plain": "50%"}
+display(bar, raw=True)
 {"a", "b", "c"}
 
 # %%
