@@ -172,7 +172,8 @@ def write(
         for i in range(problems)
     ]
     experts = [world.expert(task)[0] for task in tasks]
-    write_test_split(results / "data" / "test.jsonl", tasks)
+    for name in ("test", "validation"):  # the same, so that either's records fit
+        write_split(results / "data" / f"{name}.jsonl", tasks)
     written: dict[tuple[str, str, int], list[dict]] = {}
     for b, backbone in enumerate(backbones):
         rng = random.Random(f"{backbone}")
@@ -236,14 +237,14 @@ def write(
         write_rows(results / "transfer" / f"{backbone}.policies.jsonl.gz", policies)
 
 
-def write_test_split(path: Path, tasks: list[world.Problem]) -> None:
+def write_split(path: Path, tasks: list[world.Problem]) -> None:
     rows = []
     for i, task in enumerate(tasks):
         text, answer = world.expert(task)
         where = {"family": task.family, "n_steps": len(task.right)}
         rows.append(
             demonstrations.Demonstration(
-                id=f"test-{i}", question=task.question, trace=text, answer=answer, **where
+                id=f"{path.stem}-{i}", question=task.question, trace=text, answer=answer, **where
             )
         )
     demonstrations.write_jsonl(path, rows)
