@@ -11,8 +11,10 @@ def outputs(model, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: in
     in which it is the same, and its keys and values are used by each: as in one pass but for rounding.
     """
     before_BP = ids_BL[:, : -width_t - 1]
-    distinct, of_row_B = before_BP.unique(dim=0, return_inverse=True)
-    if len(distinct) == len(ids_BL) or before_BP.shape[1] == 0:
+    distinct = before_BP
+    if before_BP.shape[1]:  # of a prompt of one token nothing precedes
+        distinct, of_row_B = before_BP.unique(dim=0, return_inverse=True)
+    if len(distinct) == len(ids_BL):
         return model(ids_BL, attention_mask=attention_BL, **kwargs).logits
     first_D = torch.stack([(of_row_B == d).nonzero()[0, 0] for d in range(len(distinct))])
     cache = DynamicCache()

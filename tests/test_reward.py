@@ -13,7 +13,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from lib import discriminator, export, params, reward, runs, score, study, traces
+from lib import discriminator, export, params, reward, runs, sampling, score, study, traces
 from lib.reward import Reward
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -189,6 +189,13 @@ def test_the_first_error_by_hand(learned, monkeypatch, threshold, steps, unit):
     monkeypatch.setattr(learned, "manifest", learned.manifest.model_copy(update={"threshold": threshold}))
     monkeypatch.setattr(learned, "score", lambda question, traces: [reward.Score(0.0, steps, [])])
     assert learned.first_error("How many?", "<think>") == unit
+
+
+def test_a_prompt_of_one_token_has_nothing_to_read_once(learned, experts):
+    assert len(learned.tokenizer(sampling.prompt_text(learned.tokenizer, "")).input_ids) == 1
+    of = [d.trace for d in experts[:3]]
+    together = [found.trace for found in learned.score("", of)]
+    assert together == pytest.approx([learned.score("", [trace])[0].trace for trace in of], abs=2e-3)
 
 
 @pytest.mark.parametrize("empty", ["", " \n"])
