@@ -36,11 +36,11 @@ def changes(settings: Params) -> list[Change]:
     references = [name for name, overlay in settings.ablations.items() if not overlay]
     starts = [name for name, overlay in settings.ablations.items() if list(overlay) == ["start"]]
     for i, name in enumerate([*settings.variants, *settings.ablations]):
+        if name in references:
+            continue
         candidates = list(settings.variants)[:i]
         if name in settings.ablations:
             candidates += references if name in starts else [*references, *starts]
-        if name in references:
-            candidates = []
         pairs = [
             _change(name, other, settings.airl_variant(name), settings.airl_variant(other))
             for other in candidates

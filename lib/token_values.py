@@ -55,19 +55,16 @@ def collect(
     for problem, of_problem in rows.groupby("problem"):
         expert = problems[problem]
         entry = {"question": expert.question, "expert": expert.trace, "traces": {}}
-        for key, group in of_problem.groupby(["backbone", "method", "seed"], sort=False):
+        for key, group in of_problem.groupby(KEY, sort=False):
             backbone, policy, seed = key
             judged = {
                 variant: rewards[(*key, variant, problem)]
                 for variant in settings.variants
                 if (*key, variant, problem) in rewards
             }
-            group = list(group.sort_values("sample").itertuples())
-            values = _values(group, judged, settings)
-            entry["traces"].setdefault(backbone, {}).setdefault(policy, {})[str(seed)] = [
-                _trace(row, values[row.sample], expert.trace, key, thresholds, table)
-                for row in _chosen([row for row in group if row.sample in values], expert.trace)
-            ]
+            entry["traces"].setdefault(backbone, {}).setdefault(policy, {})[str(seed)] = _shown(
+                group, judged, expert.trace, key, thresholds, table, settings
+            )
         size += len(json.dumps(entry))
         if shown and size > BUDGET:
             break
@@ -86,15 +83,30 @@ def _watched(rows: pd.DataFrame, problems: Sequence[Demonstration], settings: Pa
         entry = {"question": expert.question, "expert": expert.trace, "watched": True, "traces": {}}
         for (*key, step), group in of_problem.groupby([*KEY, "step"], sort=False):
             backbone, variant, seed = key
-            group = list(group.itertuples())
-            values = _values(group, {variant: {row.sample: row for row in group}}, settings)
+            judged = {variant: {row.sample: row for row in group.itertuples()}}
             written = entry["traces"].setdefault(backbone, {}).setdefault(variant, {})
-            written.setdefault(str(seed), []).extend(
-                _trace(row, values[row.sample], expert.trace, key, {}, table) | {"step": step}
-                for row in _chosen([row for row in group if row.sample in values], expert.trace)
-            )
+            shown = _shown(group, judged, expert.trace, key, {}, table, settings)
+            written.setdefault(str(seed), []).extend(trace | {"step": step} for trace in shown)
         entries.append(entry)
     return entries
+
+
+def _shown(
+    group: pd.DataFrame,
+    judged: dict[str, dict],
+    expert: str,
+    key: tuple,
+    thresholds: dict,
+    table: dict[str, int],
+    settings: Params,
+) -> list[dict]:
+    """The chosen traces of a policy's samples of one problem, with what the rewards in `judged` say."""
+    group = list(group.sort_values("sample").itertuples())
+    values = _values(group, judged, settings)
+    return [
+        _trace(row, values[row.sample], expert, key, thresholds, table)
+        for row in _chosen([row for row in group if row.sample in values], expert)
+    ]
 
 
 def _rewards(records: Records) -> dict:

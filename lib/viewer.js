@@ -214,7 +214,6 @@
     return `token ${i + 1} of ${trace.tokens.length}${where}: ${shown} · ${values.join(" · ")}`;
   }
 
-  root.querySelector("form").addEventListener("change", update);
-  slider.addEventListener("input", update);
+  root.querySelector("form").addEventListener("input", update);
   update();
 })();

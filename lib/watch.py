@@ -49,11 +49,9 @@ class Watch(TrainerCallback):
             torch.manual_seed(step)
             rows = study.sample(model, self._tokenizer, self._problems, self._settings)
         model.train(training)
-        questions = [self._problems[row["problem"]].question for row in rows]
-        texts = [row["text"] for row in rows]
         with self._reward_model.in_use():
-            scored = scoring.score(
-                self._reward_model, self._tokenizer, questions, texts, self._airl, self._settings
+            scored = scoring.score_samples(
+                self._reward_model, self._tokenizer, self._problems, rows, self._airl, self._settings
             )
         seen = [{"step": step, **row, **score} for row, score in zip(rows, scored, strict=True)]
         runs.write_rows(path, before + seen)

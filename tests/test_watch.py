@@ -6,8 +6,6 @@ import torch
 from lib import discriminator, runs, sampling, traces, watch
 from lib.airl_training import train_airl
 
-SHARED = [False, True]
-
 
 @pytest.mark.parametrize(
     ("last", "times", "expected"),
@@ -17,7 +15,7 @@ def test_steps_by_hand(last, times, expected):
     assert watch.steps(last, times) == expected
 
 
-@pytest.fixture(params=SHARED, ids=["two models", "shared"])
+@pytest.fixture(params=[False, True], ids=["two models", "shared"])
 def trained(backbone, experts, settings, tmp_path, request):
     """An AIRL training of four steps with a reward that ends at rest, watched and unwatched."""
     overlay = {
