@@ -39,7 +39,7 @@ repro-all: $(READY)  ## the same from nothing: train everything again (hours)
 # The study in a directory of its own: its code and its parameters, and DVC without git.
 define run_study
 mkdir -p $(STUDY)
-$(BIN)/python -m lib.params $(PROFILE) > $(STUDY)/params.tmp
+$(BIN)/python -m lib.study.params $(PROFILE) > $(STUDY)/params.tmp
 mv $(STUDY)/params.tmp $(STUDY)/params.yaml
 rm -rf $(STUDY)/lib $(STUDY)/notebooks $(STUDY)/launch
 cp -R lib notebooks launch dvc.yaml .dvcignore $(STUDY)
@@ -64,7 +64,7 @@ bench: $(READY)  ## measure speed and memory of training and sampling, print a t
 	$(BIN)/python -m tests.bench_scoring
 
 notebooks: $(READY)  ## write the .ipynb of every notebook from its .py, without outputs
-	$(BIN)/python -m lib.pairs
+	$(BIN)/python -m lib.study.notebook_pairs
 
 lint: $(READY)  ## check the style of the code and its formatting
 	$(BIN)/ruff check .

@@ -1,26 +1,26 @@
 """Run records: what a run was, did and wrote, saved whole or not at all.
 
 A record is a directory: `run.json` (see `Run`), `log.csv` (one row a logged step), `samples.jsonl.gz`
-(one row a sampled trace), `watched.jsonl.gz` of some (see `lib.watch`), and whatever was trained.
+(one row a sampled trace), `watched.jsonl.gz` of some (samples on the way of a training), and whatever was
+trained.
 """
 
 import csv
 import gzip
-import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import resource
-import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lib import files
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "scikit-learn")
 FOLDER_STAGES = {
@@ -70,25 +70,10 @@ class Stopwatch:
         return round(time.perf_counter() - self._start, 1)
 
 
-@contextmanager
-def record(directory: str | Path) -> Iterator[Path]:
-    """A temporary directory to write into, which takes the place of `directory` if all goes well."""
-    directory = Path(directory)
-    temporary = directory.with_name(directory.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        shutil.rmtree(directory, ignore_errors=True)
-        os.replace(temporary, directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def write(directory: str | Path, run: Run, *, log: list[dict], samples: list[dict]) -> None:
-    """Write run.json, samples.jsonl.gz and, unless there is no log, log.csv; call it within `record`."""
+    """Write run.json, samples.jsonl.gz and, unless there is no log, log.csv; within `files.new_directory`."""
     directory = Path(directory)
-    write_json(directory / "run.json", run.model_dump())
+    files.write_json(directory / "run.json", run.model_dump())
     write_rows(directory / "samples.jsonl.gz", samples)
     if log:
         write_log(directory / "log.csv", log)
@@ -104,51 +89,14 @@ def read(directory: str | Path) -> Run:
         raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write a JSON file, indented; the file appears whole or not at all."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    _replace(Path(path), text.encode())
-
-
-def write_rows(path: str | Path, rows: Iterable[dict]) -> None:
-    """Write rows as gzipped JSON lines, the same bytes for the same rows; floats should come rounded."""
-    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    _replace(Path(path), gzip.compress("".join(lines).encode(), mtime=0))
-
-
-def read_rows(path: str | Path) -> list[dict]:
-    """Read gzipped JSON lines.
-
-    Raises ValueError `path: what` for a missing or damaged file, `path:line: what` for a bad line.
-    """
-    path = require(path)
-    try:
-        text = gzip.decompress(path.read_bytes()).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not gzipped text ({error}); delete it and run `dvc repro`") from error
-    rows = []
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{path}:{number}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}:{number}: expected a JSON object")
-        rows.append(row)
-    return rows
-
-
 def write_log(path: str | Path, rows: list[dict]) -> None:
     """Write logged metrics as CSV, six digits; columns as first seen, a metric not logged in a row empty."""
-    path = Path(path)
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as out:
+    with files.new_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    os.replace(temporary, path)
 
 
 def require(path: str | Path) -> Path:
@@ -175,19 +123,10 @@ def provenance() -> dict[str, Any]:
     packages = {package: importlib.metadata.version(package) for package in PACKAGES}
     return {
         "versions": {"python": platform.python_version()} | packages,
-        "code_sha256": sha256(sorted(Path(__file__).parent.glob("*.py"))),
+        "code_sha256": files.sha256(sorted(Path(__file__).parent.rglob("*.py"))),
         "hardware": f"{_cpu()}, {os.cpu_count()} cores",
         "peak_memory_mib": round(peak_memory_mib(), 1),
     }
-
-
-def sha256(paths: Iterable[str | Path]) -> str:
-    """The SHA-256 of some files, of their names and contents in the given order, in hexadecimal."""
-    digest = hashlib.sha256()
-    for path in map(Path, paths):
-        content = path.read_bytes()
-        digest.update(f"{path.name} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
 
 
 def peak_memory_mib() -> float:
@@ -205,8 +144,53 @@ def _cpu() -> str:
     return names[0] if names else platform.machine()
 
 
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+RESULTS = Path("results")
+
+
+DATA = RESULTS / "data"
+
+
+SCRATCH = Path(".scratch")  # where trainers may write; nothing reads it
+
+
+def backbone_dir(name: str) -> Path:
+    """Where a backbone is saved."""
+    return RESULTS / "backbones" / name
+
+
+def run_dir(backbone: str, method: str, seed: int) -> Path:
+    """Where the record of a run is."""
+    return RESULTS / "runs" / backbone / method / f"seed{seed}"
+
+
+def samples(backbone: str, method: str, seed: int) -> list[dict]:
+    """The recorded test samples of a run."""
+    return read_rows(run_dir(backbone, method, seed) / "samples.jsonl.gz")
+
+
+def write_rows(path: str | Path, rows: Iterable[dict]) -> None:
+    """Write rows as gzipped JSON lines, the same bytes for the same rows; floats should come rounded."""
+    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    files.write_bytes(Path(path), gzip.compress("".join(lines).encode(), mtime=0))
+
+
+def read_rows(path: str | Path) -> list[dict]:
+    """Read gzipped JSON lines.
+
+    Raises ValueError `path: what` for a missing or damaged file, `path:line: what` for a bad line.
+    """
+    path = require(path)
+    try:
+        text = gzip.decompress(path.read_bytes()).decode()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not gzipped text ({error}); delete it and run `dvc repro`") from error
+    rows = []
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}:{number}: expected a JSON object")
+        rows.append(row)
+    return rows

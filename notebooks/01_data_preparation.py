@@ -35,7 +35,10 @@ from collections import Counter
 
 import matplotlib.pyplot as plt
 
-from lib import demonstrations, params, study, traces, world
+from lib import runs
+from lib.data import demonstrations, splits, world
+from lib.study import params
+from lib.text import traces
 
 # %% [markdown]
 # What is made is set in `params.yaml`, section `data`.
@@ -55,9 +58,9 @@ settings.data
 # alone.
 
 # %%
-splits = study.make_splits(settings)
+splits = splits.make_splits(settings)
 for name, rows in splits.items():
-    demonstrations.write_jsonl(study.DATA / f"{name}.jsonl", rows)
+    demonstrations.write_jsonl(runs.DATA / f"{name}.jsonl", rows)
     print(f"{name:15s} {len(rows):5d} questions", dict(Counter(row.family for row in rows)))
 
 # %% [markdown]

@@ -33,7 +33,12 @@ import random
 
 import torch
 
-from lib import backbones, params, plots, runs, study
+from lib import runs
+from lib.data import splits
+from lib.models import scratch
+from lib.report import plots
+from lib.study import params, recording
+from lib.study.training import backbones, sampling
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -53,14 +58,14 @@ shape
 # would one from the hub.
 
 # %%
-tokenizer = study.tokenizer(settings)
+tokenizer = backbones.tokenizer(settings)
 torch.manual_seed(settings.pretraining.seed)
-model = backbones.build(shape.architecture, shape.hidden, shape.layers, shape.heads, tokenizer)
+model = scratch.build(shape.architecture, shape.hidden, shape.layers, shape.heads, tokenizer)
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens")
 
 # %%
-question, solution = next(study.texts(settings, random.Random(0)))
-print(tokenizer.tokenize(question + backbones.SEPARATOR + solution + backbones.END))
+question, solution = next(backbones.texts(settings, random.Random(0)))
+print(tokenizer.tokenize(question + scratch.SEPARATOR + solution + scratch.END))
 
 # %% [markdown]
 # ## Training
@@ -70,8 +75,8 @@ print(tokenizer.tokenize(question + backbones.SEPARATOR + solution + backbones.E
 # %%
 watch = runs.Stopwatch()
 rng = random.Random(settings.pretraining.seed)
-batches = backbones.corpus(tokenizer, study.texts(settings, rng), rng, settings.pretraining.batch_size)
-losses = backbones.pretrain(
+batches = scratch.corpus(tokenizer, backbones.texts(settings, rng), rng, settings.pretraining.batch_size)
+losses = scratch.pretrain(
     model, batches, settings.pretraining.steps, settings.pretraining.lr_matrices, settings.pretraining.lr_rest
 )
 
@@ -85,7 +90,7 @@ figure = plots.training_curves([{"step": i + 1, "loss": loss} for i, loss in enu
 
 # %%
 model.eval()
-start = study.summary(study.sample(model, tokenizer, study.split("validation"), settings), settings)
+start = sampling.summary(sampling.sample(model, tokenizer, splits.split("validation"), settings), settings)
 start
 
 # %% [markdown]
@@ -95,10 +100,10 @@ start
 # they are the `base` row of every table.
 
 # %%
-model.save_pretrained(study.backbone_dir(backbone))
-tokenizer.save_pretrained(study.backbone_dir(backbone))
+model.save_pretrained(runs.backbone_dir(backbone))
+tokenizer.save_pretrained(runs.backbone_dir(backbone))
 section = settings.pretraining
-study.record_base(backbone, model, tokenizer, settings, section, start, losses, watch.seconds)
+recording.record_base(backbone, model, tokenizer, settings, section, start, losses, watch.seconds)
 
 # %% [markdown]
 # ## Try it

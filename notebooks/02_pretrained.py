@@ -30,7 +30,12 @@ sys.path.insert(0, str(ROOT))
 
 from transformers import AutoTokenizer, set_seed
 
-from lib import backbones, launch, params, runs, sampling, study, training
+from lib import runs
+from lib.data import splits
+from lib.models import pretrained
+from lib.study import params, recording
+from lib.study.training import launch, sampling
+from lib.text import chat
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -49,25 +54,25 @@ source
 # tokenizer and says where the weights are.
 
 # %%
-directory = study.backbone_dir(backbone)
-backbones.write_pretrained(directory, source.path, source.four_bit)
+directory = runs.backbone_dir(backbone)
+pretrained.write_pretrained(directory, source.path, source.four_bit)
 tokenizer = AutoTokenizer.from_pretrained(directory)
-problems = study.split("validation")
-print(sampling.prompt_text(tokenizer, problems[0].question, settings.sampling.system_prompt))
+problems = splits.split("validation")
+print(chat.prompt_text(tokenizer, problems[0].question, settings.sampling.system_prompt))
 
 # %% [markdown]
 # Nothing cuts a prompt. Of every split, how many leave no room for a whole completion?
 
 # %%
 watch = runs.Stopwatch()
-model = training.load_policy(directory)
+model = pretrained.load_policy(directory)
 limit, longest = model.config.max_position_embeddings, settings.sampling.max_new_tokens
 for split in ("demonstrations", "train", "validation", "test", "test_long"):
     prompts = [
-        sampling.prompt_text(tokenizer, row.question, settings.sampling.system_prompt)
-        for row in study.split(split)
+        chat.prompt_text(tokenizer, row.question, settings.sampling.system_prompt)
+        for row in splits.split(split)
     ]
-    count = sampling.without_room(tokenizer, prompts, longest, limit)
+    count = chat.without_room(tokenizer, prompts, longest, limit)
     print(f"{split}: {count} of {len(prompts)} prompts, at {longest} tokens of {limit}")
 
 # %% [markdown]
@@ -75,7 +80,7 @@ for split in ("demonstrations", "train", "validation", "test", "test_long"):
 
 # %%
 set_seed(settings.seeds[0])
-start = study.summary(study.sample(model, tokenizer, problems, settings), settings)
+start = sampling.summary(sampling.sample(model, tokenizer, problems, settings), settings)
 start
 
 # %% [markdown]
@@ -84,7 +89,7 @@ start
 # Its samples of the test questions are the `base` row of every table.
 
 # %%
-study.record_base(backbone, model, tokenizer, settings, source, start, [], watch.seconds)
+recording.record_base(backbone, model, tokenizer, settings, source, start, [], watch.seconds)
 
 # %% [markdown]
 # ## Try it

@@ -30,7 +30,11 @@ ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
-from lib import launch, params, plots, runs, study
+from lib import runs
+from lib.data import splits
+from lib.report import plots
+from lib.study import params, recording
+from lib.study.training import launch, sampling
 
 # %% [markdown]
 # `method` is `sft`, or names an entry of `sft_ablations` in `params.yaml`: another number of
@@ -45,7 +49,7 @@ params_file = "params.yaml"
 # %%
 settings = params.load(params_file)
 sft = settings.sft_variant(method)
-demonstrations = study.split("demonstrations")[: sft.demonstrations]
+demonstrations = splits.split("demonstrations")[: sft.demonstrations]
 print(f"{len(demonstrations)} demonstrations, for example:\n")
 print(demonstrations[0].question, demonstrations[0].trace, sep="\n\n")
 
@@ -68,7 +72,7 @@ figure = plots.training_curves(trained.log, ["loss"])
 # Imitation lifts the base policy. The gap between pass@1 and pass@n is what practice could still close.
 
 # %%
-validation = study.validate(trained, seed, settings)
+validation = sampling.validate(trained, seed, settings)
 validation
 
 # %% [markdown]
@@ -78,7 +82,7 @@ validation
 # are read by the analysis notebooks alone.
 
 # %%
-study.record_run(
+recording.record_run(
     backbone,
     method,
     seed,

@@ -37,7 +37,14 @@ import pandas as pd
 import torch
 from IPython.display import HTML
 
-from lib import credit, launch, params, perturb, plots, runs, sampling, scoring, study, viewer
+from lib import runs
+from lib.airl import credit
+from lib.data import splits
+from lib.report import plots, viewer
+from lib.reward import recorded
+from lib.study import params, recording
+from lib.study.training import launch, sampling
+from lib.text import alignment, perturb
 
 # %% [markdown]
 # `variant` names an entry of `variants` in `params.yaml`: what differs from the section `airl`.
@@ -61,7 +68,7 @@ airl
 # place is called wrong.
 
 # %%
-first = study.split("demonstrations")[0]
+first = splits.split("demonstrations")[0]
 kinds = perturb.SETS[airl.near_misses]
 for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed), 3, kinds):
     print(f"{near_miss.kind} at character {near_miss.start}:\n{near_miss.text}\n")
@@ -130,7 +137,7 @@ figure = plots.training_curves(
     trained.log, ["disc_loss", "disc_accuracy_expert", "disc_accuracy_policy", "disc_accuracy_perturbed"]
 )
 # %%
-validation = study.validate(trained, seed, settings)
+validation = sampling.validate(trained, seed, settings)
 validation
 
 # %% [markdown]
@@ -140,14 +147,14 @@ validation
 # localises turns low where the near miss goes wrong.
 
 # %%
-problem = study.split("validation")[0]
+problem = splits.split("validation")[0]
 near_miss = perturb.perturb(problem.question, problem.trace, random.Random(seed), 1, kinds)[0]
 texts, tokenizer = [problem.trace, near_miss.text], trained.tokenizer
-scored = scoring.score(trained.reward_model, tokenizer, [problem.question] * 2, texts, airl, settings)
+scored = recorded.score(trained.reward_model, tokenizer, [problem.question] * 2, texts, airl, settings)
 views = []
 for text, row, title in zip(texts, scored, ["expert", near_miss.kind], strict=True):
     ids = tokenizer(text).input_ids + [tokenizer.eos_token_id]
-    pieces = viewer.tokens(text, sampling.token_ends(tokenizer, ids))
+    pieces = viewer.tokens(text, alignment.token_ends(tokenizer, ids))
     views.append(viewer.heatmap_html(pieces, row["rewards"], title))
 HTML("".join(views))
 
@@ -155,7 +162,7 @@ HTML("".join(views))
 # ## The record
 
 # %%
-study.record_run(
+recording.record_run(
     backbone,
     variant,
     seed,

@@ -32,7 +32,10 @@ ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
-from lib import launch, params, plots, runs, study
+from lib import runs
+from lib.report import plots
+from lib.study import params, recording
+from lib.study.training import launch, sampling
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -53,14 +56,14 @@ trained = launch.train(backbone, "grpo", seed, params_file)
 # %%
 figure = plots.training_curves(trained.log, ["pass_rate"])
 # %%
-validation = study.validate(trained, seed, settings)
+validation = sampling.validate(trained, seed, settings)
 validation
 
 # %% [markdown]
 # ## The record
 
 # %%
-study.record_run(
+recording.record_run(
     backbone,
     "grpo",
     seed,

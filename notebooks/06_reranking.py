@@ -35,7 +35,13 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 from tqdm.auto import tqdm
 
-from lib import metrics, params, scoring, study, training
+from lib import runs
+from lib.data import splits
+from lib.evaluation import metrics
+from lib.models import pretrained
+from lib.reward import recorded
+from lib.study import params
+from lib.study.training import sampling
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -43,8 +49,8 @@ params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-tokenizer = training.load_backbone(study.backbone_dir(backbone))[1]
-problems = study.split("test")
+tokenizer = pretrained.load_backbone(runs.backbone_dir(backbone))[1]
+problems = splits.split("test")
 
 # %% [markdown]
 # ## Scoring
@@ -53,18 +59,18 @@ problems = study.split("test")
 scores = []
 for variant in settings.variants:
     for seed in tqdm(settings.seeds, desc=variant):
-        reward_model = scoring.load_discriminator(backbone, variant, seed, settings)
+        reward_model = recorded.load_discriminator(backbone, variant, seed, settings)
         for policy in ("base", "sft", variant):
-            rows = scoring.score_samples(
+            rows = recorded.score_samples(
                 reward_model,
                 tokenizer,
                 problems,
-                study.samples(backbone, policy, seed),
+                runs.samples(backbone, policy, seed),
                 settings.airl_variant(variant),
                 settings,
             )
             scores += [{"variant": variant, "seed": seed, "policy": policy, **row} for row in rows]
-scoring.write_scores(backbone, scores)
+recorded.write_scores(backbone, scores)
 print(f"{len(scores):,} pairs of a reward and a trace")
 
 # %% [markdown]
@@ -75,8 +81,8 @@ print(f"{len(scores):,} pairs of a reward and a trace")
 
 # %%
 variant, seed, n = next(iter(settings.variants)), settings.seeds[0], settings.sampling.n
-rows = study.samples(backbone, "base", seed)
-codes_PN, correct_PN = study.codes_and_correct(rows, n)
+rows = runs.samples(backbone, "base", seed)
+codes_PN, correct_PN = sampling.codes_and_correct(rows, n)
 logprobs_PN = np.array([row["logprob"] for row in rows]).reshape(-1, n)
 rewards_PN = np.array(
     [

@@ -37,7 +37,13 @@ import pandas as pd
 from tqdm.auto import tqdm
 from transformers import AutoTokenizer, set_seed
 
-from lib import localisation, metrics, params, scoring, study, tables, training
+from lib import runs
+from lib.data import splits
+from lib.evaluation import localisation, metrics, tables
+from lib.models import pretrained
+from lib.reward import recorded
+from lib.study import params
+from lib.study.training import sampling
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -45,9 +51,9 @@ params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-model = training.load_policy(study.backbone_dir(backbone))
-tokenizer = AutoTokenizer.from_pretrained(study.backbone_dir(backbone))
-problems = study.split("test")
+model = pretrained.load_policy(runs.backbone_dir(backbone))
+tokenizer = AutoTokenizer.from_pretrained(runs.backbone_dir(backbone))
+problems = splits.split("test")
 
 # %% [markdown]
 # ## The wrong traces
@@ -59,7 +65,7 @@ problems = study.split("test")
 # %%
 first = settings.seeds[0]
 wrong_of = {
-    policy: localisation.wrong_traces(near, study.samples(backbone, policy, first), settings.data.seed)
+    policy: localisation.wrong_traces(near, runs.samples(backbone, policy, first), settings.data.seed)
     for policy, near in (("base", problems), ("sft", []))
 }
 wrong_of = {policy: wrong for policy, wrong in wrong_of.items() if wrong}  # of real data no one can tell
@@ -72,14 +78,14 @@ pd.DataFrame(counts).fillna(0).astype(int)
 # The errors known on validation, from which the thresholds come, are of the same two sources.
 
 # %%
-validation = study.split("validation")
+validation = splits.split("validation")
 set_seed(settings.data.seed)
 known_of, rows = {}, []
 for policy, wrong in wrong_of.items():
     if policy == "sft":
-        adapter = study.run_dir(backbone, policy, first) / "adapter"
-        model = training.load_policy(study.backbone_dir(backbone), adapter)
-    samples = study.sample(model, tokenizer, validation[:50], settings)
+        adapter = runs.run_dir(backbone, policy, first) / "adapter"
+        model = pretrained.load_policy(runs.backbone_dir(backbone), adapter)
+    samples = sampling.sample(model, tokenizer, validation[:50], settings)
     known_of[policy] = localisation.wrong_traces(
         validation if policy == "base" else [], samples, settings.data.seed
     )
@@ -92,7 +98,7 @@ for policy, wrong in wrong_of.items():
 for variant in settings.variants:
     airl = settings.airl_variant(variant)
     for seed in tqdm(settings.seeds, desc=variant):
-        reward_model = scoring.load_discriminator(backbone, variant, seed, settings)
+        reward_model = recorded.load_discriminator(backbone, variant, seed, settings)
         for policy, wrong in wrong_of.items():
             known, detected = (
                 localisation.detect_by_reward(reward_model, tokenizer, of_split, traces, airl, settings)

@@ -30,7 +30,13 @@ ROOT = next(p for p in [Path.cwd(), *Path.cwd().parents] if (p / "params.yaml").
 os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
-from lib import launch, localisation, params, plots, runs, scoring, study
+from lib import runs
+from lib.data import splits
+from lib.evaluation import localisation
+from lib.report import plots
+from lib.reward import recorded
+from lib.study import params, recording
+from lib.study.training import launch
 
 # %% [markdown]
 # `ablation` names an entry of `ablations` in `params.yaml`.
@@ -59,7 +65,7 @@ figure = plots.training_curves(trained.log, ["pass_rate", "reward_auroc"])
 # tables of notebook 10 are made from these rows.
 
 # %%
-study.record_run(
+recording.record_run(
     backbone,
     ablation,
     seed,
@@ -72,11 +78,11 @@ study.record_run(
 launch.forget(trained)
 
 # %%
-problems, validation = study.split("test"), study.split("validation")
+problems, validation = splits.split("test"), splits.split("validation")
 judge = (trained.reward_model, trained.tokenizer)
 where = {"variant": ablation, "seed": seed, "policy": "base"}
-scores = scoring.score_samples(*judge, problems, study.samples(backbone, "base", seed), airl, settings)
-scoring.write_scores(f"{backbone}.{ablation}.seed{seed}", [{**where, **row} for row in scores])
+scores = recorded.score_samples(*judge, problems, runs.samples(backbone, "base", seed), airl, settings)
+recorded.write_scores(f"{backbone}.{ablation}.seed{seed}", [{**where, **row} for row in scores])
 
 test_errors, known_errors = (
     localisation.detect_by_reward(

@@ -33,8 +33,13 @@ import pandas as pd
 from tqdm.auto import tqdm
 from transformers import AutoTokenizer, set_seed
 
-from lib import params, runs, scoring, study, training
-from lib.tables import MAIN_VARIANT
+from lib import runs
+from lib.data import splits
+from lib.evaluation.tables import MAIN_VARIANT
+from lib.models import pretrained
+from lib.reward import recorded
+from lib.study import params
+from lib.study.training import sampling
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -43,8 +48,8 @@ params_file = "params.yaml"
 # %%
 settings = params.load(params_file)
 airl = settings.airl_variant(MAIN_VARIANT)
-tokenizer = AutoTokenizer.from_pretrained(study.backbone_dir(backbone))
-problems, long_problems = study.split("test"), study.split("test_long")
+tokenizer = AutoTokenizer.from_pretrained(runs.backbone_dir(backbone))
+problems, long_problems = splits.split("test"), splits.split("test_long")
 
 # %% [markdown]
 # ## Every policy on the longer problems
@@ -53,10 +58,10 @@ problems, long_problems = study.split("test"), study.split("test_long")
 samples = []
 for method in ("base", "sft", "grpo", *settings.variants):
     for seed in tqdm(settings.seeds, desc=method):
-        adapter = None if method == "base" else study.run_dir(backbone, method, seed) / "adapter"
-        model = training.load_policy(study.backbone_dir(backbone), adapter)
+        adapter = None if method == "base" else runs.run_dir(backbone, method, seed) / "adapter"
+        model = pretrained.load_policy(runs.backbone_dir(backbone), adapter)
         set_seed(seed)
-        for row in study.sample(model, tokenizer, long_problems, settings):
+        for row in sampling.sample(model, tokenizer, long_problems, settings):
             kept = {key: row[key] for key in ("problem", "sample", "text", "correct")}
             samples.append({"method": method, "seed": seed, **kept})
 table = pd.DataFrame(samples)
@@ -71,15 +76,15 @@ long_steps = "-".join(map(str, settings.data.long_steps))
 long_samples = [row for row in samples if (row["method"], row["seed"]) == ("base", first)]
 tasks = {f"{long_steps} steps": (long_problems, long_samples)}
 tasks |= {
-    f"samples of {other}": (problems, study.samples(other, "base", first))
+    f"samples of {other}": (problems, runs.samples(other, "base", first))
     for other in settings.policies
     if other != backbone
 }
 rows = []
 for seed in settings.seeds:
-    reward_model = scoring.load_discriminator(backbone, MAIN_VARIANT, seed, settings)
+    reward_model = recorded.load_discriminator(backbone, MAIN_VARIANT, seed, settings)
     for tested_on, (questions, written) in tasks.items():
-        scored = scoring.score_samples(reward_model, tokenizer, questions, written, airl, settings)
+        scored = recorded.score_samples(reward_model, tokenizer, questions, written, airl, settings)
         for sample, score in zip(written, scored, strict=True):
             where = {key: sample[key] for key in ("problem", "sample", "correct")}
             rows.append({"tested_on": tested_on, "seed": seed, **where, "reward": score["reward"]})
@@ -91,9 +96,9 @@ pd.DataFrame(rows).groupby(["tested_on", "correct"])["reward"].mean().round(2)
 # The tables of notebook 10 are made from these rows.
 
 # %%
-runs.write_rows(study.RESULTS / "transfer" / f"{backbone}.jsonl.gz", rows)
+runs.write_rows(runs.RESULTS / "transfer" / f"{backbone}.jsonl.gz", rows)
 written = [{key: row[key] for key in ("method", "seed", "problem", "sample", "correct")} for row in samples]
-runs.write_rows(study.RESULTS / "transfer" / f"{backbone}.policies.jsonl.gz", written)
+runs.write_rows(runs.RESULTS / "transfer" / f"{backbone}.policies.jsonl.gz", written)
 
 # %% [markdown]
 # ## Try it

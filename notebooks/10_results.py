@@ -32,26 +32,12 @@ sys.path.insert(0, str(ROOT))
 import torch
 from IPython.display import HTML, Image, Markdown, display
 
-from lib import (
-    comparison_plots,
-    comparisons,
-    credit,
-    diagram,
-    external,
-    figure_tables,
-    findings,
-    params,
-    plots,
-    published,
-    records,
-    report,
-    runs,
-    study,
-    style,
-    tables,
-    token_values,
-    viewer,
-)
+from lib import files
+from lib.airl import credit
+from lib.data import splits
+from lib.evaluation import comparisons, external, figure_tables, published, records, tables
+from lib.report import comparison_plots, diagram, findings, pages, plots, style, token_values, viewer
+from lib.study import params
 
 # %% tags=["parameters"]
 params_file = "params.yaml"
@@ -218,7 +204,7 @@ say(findings.localisation(located))
 # `dvc exp show`.
 
 # %%
-runs.write_json(RESULTS / "metrics.json", tables.headline(main, quality, located))
+files.write_json(RESULTS / "metrics.json", tables.headline(main, quality, located))
 
 # %% [markdown]
 # By kind of error: the rules that made the near misses, and what a policy got wrong itself. A misreading
@@ -277,7 +263,7 @@ say(findings.ablations(changed))
 # not: on the other backbone's samples, on longer problems, on other families of problems.
 
 # %%
-families = [row.family for row in study.split("test")]
+families = [row.family for row in splits.split("test")]
 moved = keep(comparisons.transfer(recorded, families, settings, resamples), "transfer")
 show(comparison_plots.transfer(moved), "transfer")
 
@@ -341,8 +327,8 @@ keep(figure_tables.stages(recorded, settings), "stages")
 keep(tables.costs(recorded), "costs")
 
 # %%
-traces = token_values.collect(recorded, study.split("test"), settings, study.split("validation"))
-page = report.build(RESULTS, settings, recorded, traces)
+traces = token_values.collect(recorded, splits.split("test"), settings, splits.split("validation"))
+page = pages.build(RESULTS, settings, recorded, traces)
 Markdown(f"`{page}` and, beside it, `viewer.html` open in any browser, offline.")
 
 # %% [markdown]

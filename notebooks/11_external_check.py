@@ -35,7 +35,11 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd
 from transformers import AutoTokenizer
 
-from lib import external, params, plots, runs, scoring, study
+from lib import runs
+from lib.evaluation import external
+from lib.report import plots
+from lib.reward import recorded
+from lib.study import params
 
 # %matplotlib inline
 
@@ -69,12 +73,12 @@ print(labelled[0]["question"], labelled[0]["text"], f"correct: {labelled[0]['is_
 # The reward of a whole solution, and at the end of each of its steps.
 
 # %%
-reward_model = scoring.load_discriminator(asked.backbone, asked.variant, asked.seed, settings)
-tokenizer = AutoTokenizer.from_pretrained(study.backbone_dir(asked.backbone))
+reward_model = recorded.load_discriminator(asked.backbone, asked.variant, asked.seed, settings)
+tokenizer = AutoTokenizer.from_pretrained(runs.backbone_dir(asked.backbone))
 airl = settings.airl_variant(asked.variant)
 run = {"backbone": asked.backbone, "variant": asked.variant, "seed": asked.seed}
 rows = [{**run, **row} for row in external.score(reward_model, tokenizer, labelled, airl, settings)]
-runs.write_rows(study.RESULTS / "external" / f"{name}.jsonl.gz", rows)
+runs.write_rows(runs.RESULTS / "external" / f"{name}.jsonl.gz", rows)
 
 # %% [markdown]
 # Were the reward a perfect judge, the two colours would not overlap.

@@ -19,8 +19,16 @@ from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback
 from transformers.utils import logging
 from trl import GRPOTrainer
 
-from lib import airl, backbones, credit, discriminator, params, runs, sampling, study, training
-from lib.airl_training import train_airl
+from lib import runs
+from lib.airl import credit, discriminator, trainer
+from lib.data import splits
+from lib.data.texts import world_texts
+from lib.models import generation, likelihood, pretrained, scratch
+from lib.reward import scoring
+from lib.study import params
+from lib.study.training import backbones, policies, sampling
+from lib.study.training.adversarial import train_airl
+from lib.text import chat
 
 ROUNDS, STEPS = 2, 6  # each trainer's turns, and the steps of one; the first of a turn is not counted
 
@@ -82,13 +90,13 @@ def sections(settings: params.Params) -> dict[str, params.Airl]:
 def make_trainer(kind: str, backbone: Path, problems, settings: params.Params, output_dir):
     """A trainer of `STEPS` steps on the settings of AIRL; GRPO differs in the reward alone."""
     section = sections(settings)["head" if kind == "grpo" else kind]
-    model, tokenizer = training.load_backbone(backbone)
+    model, tokenizer = pretrained.load_backbone(backbone)
     common = dict(
         model=model,
         processing_class=tokenizer,
-        reward_funcs=training.correct,
-        peft_config=training.lora(settings.lora),
-        args=training.grpo_config(
+        reward_funcs=policies.correct,
+        peft_config=pretrained.lora(settings.lora),
+        args=policies.grpo_config(
             section,
             settings=settings,
             seed=0,
@@ -96,11 +104,11 @@ def make_trainer(kind: str, backbone: Path, problems, settings: params.Params, o
             generation_kwargs={"suppress_tokens": [tokenizer.eos_token_id]},
         ),
     )
-    questions = training.question_dataset(problems)
+    questions = policies.question_dataset(problems)
     if kind == "grpo":
         return GRPOTrainer(train_dataset=questions, **common)
     r, form = section.discriminator_r, discriminator.PARAMETERISATIONS[section.parameterisation]
-    return airl.AIRLTrainer(
+    return trainer.AIRLTrainer(
         train_dataset=questions.add_column("trace", [p.trace for p in problems]),
         reward_model=form.new(backbone, r=r, alpha=2 * r),
         settings=section,
@@ -150,7 +158,7 @@ def time_steps(backbone, problems, settings, scratch) -> tuple[dict[str, StepTim
 
 def peak_memory(shared: bool, backbone: Path, settings: params.Params, scratch: Path) -> float:
     """Peak MiB of a process that trains the log-ratio for two steps, on one copy of the weights or on two."""
-    problems = study.make_splits(settings)["train"][:32]
+    problems = splits.make_splits(settings)["train"][:32]
     tree = settings.model_copy(
         update={"training": settings.training.model_copy(update={"shared_backbone": shared})}
     )
@@ -175,7 +183,7 @@ def peak_memory(shared: bool, backbone: Path, settings: params.Params, scratch: 
 def compare_memory(tokenizer, settings: params.Params, scratch: Path) -> dict[bool, float]:
     """`peak_memory` of both, each in a process of its own, on a backbone of 100 million parameters."""
     torch.manual_seed(0)
-    backbones.build("qwen2", 1024, 8, 8, tokenizer).save_pretrained(scratch / "large")
+    scratch.build("qwen2", 1024, 8, 8, tokenizer).save_pretrained(scratch / "large")
     tokenizer.save_pretrained(scratch / "large")
     peaks = {}
     for shared in (False, True):
@@ -188,7 +196,7 @@ def compare_memory(tokenizer, settings: params.Params, scratch: Path) -> dict[bo
 
 def time_sampling(model, tokenizer, problems, settings) -> tuple[float, float]:
     """Median seconds of `sampling.generate` and of plain `generate`, 128 prompts in one batch."""
-    prompts = [sampling.prompt_text(tokenizer, p.question) for p in problems[:128]]
+    prompts = [chat.prompt_text(tokenizer, p.question) for p in problems[:128]]
     options = {
         "temperature": settings.sampling.temperature,
         "max_new_tokens": settings.sampling.max_new_tokens,
@@ -201,7 +209,7 @@ def time_sampling(model, tokenizer, problems, settings) -> tuple[float, float]:
             model.generate(**batch, do_sample=True, top_k=0, **options)
 
     def ours():
-        sampling.generate(model, tokenizer, prompts, batch_size=128, **options)
+        generation.generate(model, tokenizer, prompts, batch_size=128, **options)
 
     seconds = {ours: [], plain: []}
     for _ in range(6):
@@ -217,16 +225,16 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
     largest = max(settings.backbones.values(), key=lambda shape: shape.hidden * shape.layers)
     corpus = settings.pretraining
     rng = random.Random(0)
-    texts = backbones.world_texts(rng, settings.data.steps, corpus.malformed)
-    batches = backbones.corpus(tokenizer, texts, rng, corpus.batch_size)
-    big = backbones.build(**largest.model_dump(), tokenizer=tokenizer)
-    backbones.pretrain(big, batches, 3, corpus.lr_matrices, corpus.lr_rest)
+    texts = world_texts(rng, settings.data.steps, corpus.malformed)
+    batches = scratch.corpus(tokenizer, texts, rng, corpus.batch_size)
+    big = scratch.build(**largest.model_dump(), tokenizer=tokenizer)
+    scratch.pretrain(big, batches, 3, corpus.lr_matrices, corpus.lr_rest)
     rows = [problems[i % len(problems)] for i in range(settings.sampling.batch_size)]
-    prompts = [sampling.prompt_text(tokenizer, p.question) for p in rows]
+    prompts = [chat.prompt_text(tokenizer, p.question) for p in rows]
     completions = [[5] * settings.sampling.max_new_tokens for _ in rows]
-    sampling.logprobs_and_entropies(model, tokenizer, prompts, completions, batch_size=len(rows))
+    likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions, batch_size=len(rows))
     reward_model = discriminator.HeadDiscriminator.new(backbone, r=settings.airl.discriminator_r, alpha=2)
-    discriminator.score(
+    scoring.score_texts(
         reward_model,
         tokenizer,
         prompts,
@@ -242,8 +250,8 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
 def main() -> None:
     logging.set_verbosity_error()
     settings = params.load()
-    tokenizer = study.tokenizer(settings)
-    problems = study.make_splits(settings)["train"][:256]
+    tokenizer = backbones.tokenizer(settings)
+    problems = splits.make_splits(settings)["train"][:256]
     length = max(len(tokenizer(p.trace).input_ids) + 1 for p in problems)
     settings = settings.model_copy(
         update={
@@ -255,7 +263,7 @@ def main() -> None:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as scratch:
         backbone = Path(scratch) / "backbone"
-        backbones.build(**shape.model_dump(), tokenizer=tokenizer).save_pretrained(backbone)
+        scratch.build(**shape.model_dump(), tokenizer=tokenizer).save_pretrained(backbone)
         tokenizer.save_pretrained(backbone)
         times, padding = time_steps(backbone, problems, settings, Path(scratch))
         model = AutoModelForCausalLM.from_pretrained(backbone)

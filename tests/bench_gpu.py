@@ -16,8 +16,10 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, Qwen2Config, set_seed
 
-from lib import corpora, params, runs
-from lib.airl_training import train_airl
+from lib import files, runs
+from lib.data import corpora
+from lib.study import params
+from lib.study.training.adversarial import train_airl
 from tests import stand_ins
 
 STEPS = 20
@@ -89,7 +91,7 @@ def main() -> None:
                     ).result()
                 rows.append({"discriminator": form, "shared backbone": shared, **measured})
                 print(rows[-1])
-    runs.write_json(out, {"hardware": device, "layers": layers, "steps": STEPS, "rows": rows})
+    files.write_json(out, {"hardware": device, "layers": layers, "steps": STEPS, "rows": rows})
 
 
 if __name__ == "__main__":

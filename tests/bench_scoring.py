@@ -1,7 +1,7 @@
 """Scoring many traces with an exported reward: `python -m tests.bench_scoring`.
 
 Traces are the recorded samples of the base policy. The table shows how much faster a batch is than a call a
-trace, and the peak memory of `lib.score` over few lines and over ten times as many.
+trace, and the peak memory of `lib.reward.score_file` over few lines and over ten times as many.
 """
 
 import json
@@ -13,8 +13,11 @@ from pathlib import Path
 
 import torch
 
-from lib import export, params, runs, score, study
-from lib.reward import Reward
+from lib import runs
+from lib.data import splits
+from lib.reward import score_file
+from lib.reward.reward import Reward
+from lib.study import export, params
 
 TRACES, ALONE, LINES = 10_000, 200, 2_000
 RUN = ("qwen2", "airl", 0)
@@ -22,14 +25,14 @@ RUN = ("qwen2", "airl", 0)
 
 def pairs() -> list[tuple[str, str]]:
     """Questions of the test split with samples of the base policy."""
-    problems, (backbone, _, _) = study.split("test"), RUN
-    rows = [row for seed in params.load().seeds for row in study.samples(backbone, "base", seed)]
+    problems, (backbone, _, _) = splits.split("test"), RUN
+    rows = [row for seed in params.load().seeds for row in runs.samples(backbone, "base", seed)]
     return [(problems[row["problem"]].question, row["text"]) for row in rows][:TRACES]
 
 
 def peak_of_scoring(directory: Path, source: Path) -> float:
     """Peak memory of scoring a file, in MiB; to be called in a process of its own."""
-    score.score_file(Reward.load(directory), source, source.with_suffix(".out"))
+    score_file.score_file(Reward.load(directory), source, source.with_suffix(".out"))
     return runs.peak_memory_mib()
 
 
@@ -37,7 +40,7 @@ def main() -> None:
     asked = pairs()
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch) / "reward"
-        export.export(study.run_dir(*RUN), directory, params.load())
+        export.export(runs.run_dir(*RUN), directory, params.load())
         reward = Reward.load(directory)
         reward.score_pairs(asked[:64])
         start = time.perf_counter()

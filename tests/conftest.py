@@ -5,9 +5,13 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from lib import backbones, demonstrations, discriminator, params, traces, world
+from lib.airl import discriminator
+from lib.data import demonstrations, world
+from lib.models import scratch
+from lib.study import params
+from lib.text import traces
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,12 +27,12 @@ def backbone_dirs(tmp_path_factory):
     for _ in range(300):
         problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, 4))
         texts += [problem.question, world.unreliable(problem, rng, malformed=0.1)]
-    tokenizer = backbones.train_tokenizer(texts, world.LARGEST)
+    tokenizer = scratch.train_tokenizer(texts, world.LARGEST)
     directories = {}
-    for architecture in backbones.CONFIGS:
+    for architecture in scratch.CONFIGS:
         torch.manual_seed(0)
         directories[architecture] = tmp_path_factory.mktemp(architecture)
-        model = backbones.build(architecture, hidden=32, layers=2, heads=2, tokenizer=tokenizer)
+        model = scratch.build(architecture, hidden=32, layers=2, heads=2, tokenizer=tokenizer)
         model.save_pretrained(directories[architecture])
         tokenizer.save_pretrained(directories[architecture])
     return directories

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from lib import params, study
-from lib.airl import AIRLTrainer
-from lib.airl_training import train_airl
+from lib import runs
+from lib.airl.trainer import AIRLTrainer
+from lib.data import splits
+from lib.study import params
+from lib.study.training.adversarial import train_airl
 
 
 def given(trainer, prompt_ids, *_):
@@ -33,10 +35,10 @@ def main() -> None:
             "perturbations": 0, "expert_in_group": False,
         }
     )  # fmt: skip
-    start = study.backbone_dir("qwen2")
+    start = runs.backbone_dir("qwen2")
     trainer = train_airl(
-        start, start, study.split("demonstrations"), [], section, settings=settings, sft_adapter=None, seed=0,
-        output_dir=study.SCRATCH,
+        start, start, splits.split("demonstrations"), [], section, settings=settings, sft_adapter=None,
+        seed=0, output_dir=runs.SCRATCH,
     )  # fmt: skip
     rank = trainer.args.process_index
     weights = {name: p.detach() for name, p in trainer.reward_model.trained().items()}

@@ -7,7 +7,8 @@ import random
 import re
 from pathlib import Path
 
-from lib import demonstrations, traces, world
+from lib.data import demonstrations, world
+from lib.text import traces
 
 RUN = {
     "profile": "default", "parameters": {"lr": 0.001}, "metrics": {"pass_at_1": 0.5},

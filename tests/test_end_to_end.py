@@ -9,7 +9,9 @@ import nbformat
 import pandas as pd
 import pytest
 
-from lib import params, records, runs
+from lib import runs
+from lib.evaluation import records
+from lib.study import params
 
 ROOT = Path(__file__).parent.parent
 CI = ["ci_low", "ci_high", "n_seeds"]

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lib import params, runs, sampling, study
+from lib import runs
+from lib.study import params
+from lib.text import alignment
 from tests import stand_ins
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).parents[1]
 GSM8K = os.environ.get("STUDY_GSM8K")
 FAMILIES = ("qwen2", "llama")
 PAIRS = ("qwen25_3b", "qwen25_7b", "llama32_3b", "llama31_8b")
@@ -127,7 +129,7 @@ def test_the_tables_have_the_rows_of_both_families(directory):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_pretrained_directory_has_the_tokenizer_and_not_the_weights(directory, family, monkeypatch):
     monkeypatch.chdir(directory)
-    at = study.backbone_dir(family)
+    at = runs.backbone_dir(family)
     assert not list(at.glob("*.safetensors"))
     assert AutoTokenizer.from_pretrained(at).pad_token is not None
 
@@ -140,7 +142,7 @@ def test_steps_end_where_their_characters_do_however_numbers_are_split(family, p
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     text = "<think>\nHe pays 12345+678 dollars.\nThat is 13023.\n</think>\n<answer>13023</answer>"
     ids = tokenizer(text, add_special_tokens=False).input_ids
-    units = sampling.units_of_tokens(tokenizer, [*ids, tokenizer.eos_token_id])
+    units = alignment.units_of_tokens(tokenizer, [*ids, tokenizer.eos_token_id])
     for unit, written in enumerate(("dollars.\n", "13023.\n", "</answer>")):
         last = len(units) - 1 - units[::-1].index(unit)
         assert tokenizer.decode(ids[: last + 1]).endswith(written), unit

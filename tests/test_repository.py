@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from lib import pairs, params, report
+from lib.report import pages
+from lib.study import notebook_pairs, params
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -49,7 +50,7 @@ def library_of(stage: dict) -> set[str]:
 
 
 def test_pairs_are_in_step_and_free_of_outputs():
-    assert pairs.faults() == []
+    assert notebook_pairs.faults() == []
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -158,7 +159,7 @@ def test_hooks_check_what_lint_does():
 
 
 def test_the_readme_shows_the_main_table_as_it_is():
-    table = report.main_table_text(ROOT / "results")
+    table = pages.main_table_text(ROOT / "results")
     assert table in (ROOT / "README.md").read_text(), f"put this table into README.md:\n{table}"
 
 

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from lib import runs
+from lib import files, runs
 
 RUN = runs.Run(
     backbone="qwen2",
@@ -25,7 +25,7 @@ ROWS = [{"text": "<think>\n1 + 1 = 2\u2028é", "reward": 0.125, "wrong": None}, 
 def test_a_record_is_read_as_it_was_written(tmp_path):
     directory = tmp_path / "runs" / "qwen2" / "sft" / "seed0"
     log = [{"step": 1, "loss": 0.123456789}, {"step": 2, "kl": 2.0}]
-    with runs.record(directory) as temporary:
+    with files.new_directory(directory) as temporary:
         runs.write(temporary, RUN, log=log, samples=ROWS)
         assert not directory.exists()
     assert runs.read(directory) == RUN
@@ -36,9 +36,9 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 
 def test_a_run_that_fails_leaves_the_old_record_and_nothing_else(tmp_path):
     directory = tmp_path / "seed0"
-    with runs.record(directory) as temporary:
+    with files.new_directory(directory) as temporary:
         (temporary / "mark").write_text("old")
-    with pytest.raises(KeyboardInterrupt), runs.record(directory) as temporary:
+    with pytest.raises(KeyboardInterrupt), files.new_directory(directory) as temporary:
         (temporary / "mark").write_text("new")
         raise KeyboardInterrupt
     assert (directory / "mark").read_text() == "old"
@@ -48,7 +48,7 @@ def test_a_run_that_fails_leaves_the_old_record_and_nothing_else(tmp_path):
 def test_a_new_record_replaces_all_of_the_old_one(tmp_path):
     directory = tmp_path / "seed0"
     for name in ("first", "second"):
-        with runs.record(directory) as temporary:
+        with files.new_directory(directory) as temporary:
             (temporary / name).write_text("")
     assert [path.name for path in directory.iterdir()] == ["second"]
 
@@ -117,14 +117,14 @@ def test_a_run_with_a_field_missing_is_refused_with_its_name(tmp_path):
 
 
 def test_the_hash_tells_content_name_and_order_apart(tmp_path):
-    def digest(**files):
-        paths = [tmp_path / name for name in files]
-        for path, content in zip(paths, files.values(), strict=True):
+    def digest(**contents):
+        paths = [tmp_path / name for name in contents]
+        for path, content in zip(paths, contents.values(), strict=True):
             path.write_text(content)
-        return runs.sha256(paths)
+        return files.sha256(paths)
 
-    files = [dict(a="1", b="2"), dict(b="2", a="1"), dict(a="12", b=""), dict(a="1", c="2"), dict(a="1")]
-    digests = [digest(**each) for each in files]
+    different = [dict(a="1", b="2"), dict(b="2", a="1"), dict(a="12", b=""), dict(a="1", c="2"), dict(a="1")]
+    digests = [digest(**each) for each in different]
     assert len(set(digests)) == len(digests)
     assert digest(a="1", b="2") == digests[0]
 

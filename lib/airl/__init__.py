@@ -1,0 +1,1 @@
+"""The method: `discriminator` (a logit a token), `objective` (its loss), `credit` (advantages), `trainer`."""

@@ -1,0 +1,1 @@
+"""Questions with expert traces: `world` (by a program), `corpora` (published), `splits` (who gets what)."""

@@ -1,0 +1,1 @@
+"""What records say: `metrics` (pass@k, votes, AUROC, first errors), `intervals`, and `tables` of both."""

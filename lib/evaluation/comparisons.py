@@ -1,0 +1,203 @@
+"""Tables that compare runs: gains over SFT, ablations, and rewards tried where they were not trained."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lib.evaluation import intervals, metrics
+from lib.evaluation.records import Records, grid
+from lib.evaluation.tables import MAIN_VARIANT, SEED, by_problem, estimate, groups, hits, n_seeds, on_base
+from lib.schema import Params
+
+MOST = 7  # settings in which an ablation differs from what it is compared with
+
+
+class Change(NamedTuple):
+    """A run's settings against those of the run it is compared with."""
+
+    method: str
+    reference: str
+    before: Mapping[str, object]  # the settings that differ, as the reference has them
+    after: Mapping[str, object]
+
+
+def changes(settings: Params) -> list[Change]:
+    """Each ablation against the run that differs from it in the fewest settings.
+
+    What it may be compared with: SFT for an SFT ablation; for one of AIRL a variant, the ablation that
+    changes nothing, or one that changes the start alone. A pair that differs in more than `MOST` settings is
+    no ablation.
+    """
+    found = []
+    for name in settings.sft_ablations:
+        found.append(_change(name, "sft", settings.sft_variant(name), settings.sft))
+    references = [name for name, overlay in settings.ablations.items() if not overlay]
+    starts = [name for name, overlay in settings.ablations.items() if list(overlay) == ["start"]]
+    for i, name in enumerate([*settings.variants, *settings.ablations]):
+        if name in references:
+            continue
+        candidates = list(settings.variants)[:i]
+        if name in settings.ablations:
+            candidates += references if name in starts else [*references, *starts]
+        pairs = [
+            _change(name, other, settings.airl_variant(name), settings.airl_variant(other))
+            for other in candidates
+        ]
+        found += sorted(pairs, key=lambda change: len(change.after))[:1]
+    return [change for change in found if 0 < len(change.after) <= MOST]
+
+
+def _change(method: str, reference: str, after, before) -> Change:
+    after, before = after.model_dump(), before.model_dump()
+    keys = [key for key in after if after[key] != before[key]]
+    return Change(method, reference, {key: before[key] for key in keys}, {key: after[key] for key in keys})
+
+
+def gains(records: Records, variants: Iterable[str], n_resamples: int) -> pd.DataFrame:
+    """What a reward adds at pass@1: backbone, method, above_sft, .., share_of_grpo, .., n_seeds.
+
+    Both are paired: of the same problems and seeds. `share_of_grpo` is the gain over the base policy as a
+    part of GRPO's.
+    """
+    table = []
+    for key, rows in groups(records.samples, "backbone"):
+        correct = {
+            of["method"]: grid(of_method, "correct").astype(float) for of, of_method in groups(rows, "method")
+        }
+        for method in variants:
+            if not {method, "sft", "base", "grpo"} <= correct.keys():
+                continue
+            ours, sft, base, grpo = (correct[name] for name in (method, "sft", "base", "grpo"))
+            above = intervals.mean_ci((ours - sft).mean(2), n_resamples, SEED)
+            share = intervals.statistic_ci(_share, ours, base, grpo, n_resamples=n_resamples, seed=SEED)
+            row = key | {"method": method} | estimate("above_sft", above, first=True)
+            table.append(row | estimate("share_of_grpo", share) | {"n_seeds": len(ours)})
+    return pd.DataFrame(table).round(4)
+
+
+def _share(ours: np.ndarray, base: np.ndarray, grpo: np.ndarray) -> float:
+    most = grpo.mean() - base.mean()
+    return float((ours.mean() - base.mean()) / most) if most else float("nan")
+
+
+def ablations(records: Records, changed: Iterable[Change], n_resamples: int) -> pd.DataFrame:
+    """What a setting does: ablation, value, backbone, method, pass_at_1, .., auroc, .., hit_at_1, ..
+
+    The reference's row stands first for each ablation. AUROC is on the base policy's samples, hit_at_1
+    on rule-perturbed experts; where a reward was not scored on them it is left empty.
+    """
+    settings: dict[tuple, list[Change]] = {}
+    for change in changed:
+        settings.setdefault((change.reference, *change.after), []).append(change)
+    table = []
+    for (reference, *keys), members in settings.items():
+        values = {reference: members[0].before} | {change.method: change.after for change in members}
+        tested = records.samples[records.samples["method"].isin([c.method for c in members])]["backbone"]
+        for key, rows in groups(records.samples, "backbone", "method"):
+            if key["method"] in values and key["backbone"] in set(tested):
+                written = " + ".join(_written(values[key["method"]][name]) for name in keys)
+                row = {"ablation": " + ".join(keys), "value": written} | key | {"reference": reference}
+                table.append(row | _outcome(records, key, rows, n_resamples))
+                table[-1]["first"] = key["method"] != reference
+    frame = pd.DataFrame(table).sort_values(["reference", "ablation", "backbone", "first"], kind="stable")
+    return frame.drop(columns="first").reset_index(drop=True).round(4)
+
+
+def crossed(table: pd.DataFrame, settings: Params) -> pd.DataFrame:
+    """The rows of `ablations` that cross parameterisation, credit and boundaries, those as columns."""
+    rows = table[(table["method"] != table["reference"]) & table["method"].isin(settings.ablations)]
+    rows = rows[rows["ablation"].str.contains("credit")]
+    keys = ("parameterisation", "credit", "boundaries")
+    chosen = [settings.airl_variant(method) for method in rows["method"]]
+    return rows.assign(**{key: [getattr(airl, key) for airl in chosen] for key in keys})
+
+
+def by_demonstrations(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of `ablations` that change the number of demonstrations alone, by their reference."""
+    rows = table[table["ablation"] == "demonstrations"]
+    return {reference: found for reference, found in rows.groupby("reference", sort=False)}
+
+
+def single_changes(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `ablations` that neither of the other two has."""
+    return table[(table["ablation"] != "demonstrations") & ~table["ablation"].str.contains("credit")]
+
+
+def _written(value: object) -> str:
+    """A setting as readers see it; of a tuple that lists none, all are meant."""
+    return "/".join(map(str, value)) or "all" if isinstance(value, tuple) else str(value)
+
+
+def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: int) -> dict:
+    """A variant's policy, and its reward as far as it was scored."""
+    undefined = (np.nan,) * 3
+    scores, located = on_base(records), records.localisation
+    scores = scores[(scores["backbone"] == key["backbone"]) & (scores["variant"] == key["method"])]
+    located = located[
+        (located["backbone"] == key["backbone"])
+        & (located["variant"] == key["method"])
+        & (located["detector"] == "reward")
+        & (located["source"] == "perturbed")
+    ]
+    pass_at_1 = intervals.mean_ci(grid(samples, "correct").mean(2), n_resamples, SEED)
+    auroc = hit_at_1 = undefined
+    if len(scores):
+        auroc = intervals.auroc_ci(grid(scores, "reward"), grid(scores, "correct"), n_resamples, SEED)
+    if len(located):
+        hit_at_1 = by_problem(located, hits(located), n_resamples)
+    return (
+        estimate("pass_at_1", pass_at_1, first=True)
+        | estimate("auroc", auroc)
+        | estimate("hit_at_1", hit_at_1)
+        | n_seeds(samples)
+    )
+
+
+def transfer(records: Records, families: list[str], settings: Params, n_resamples: int) -> pd.DataFrame:
+    """Rewards where they were not trained: backbone, trained_on, tested_on, accuracy_gain, .., auroc, ..
+
+    `families` has the family of each test problem. The gain is the accuracy of each problem's sample of
+    the highest reward over that of any sample; all are samples of base policies.
+    """
+    base = on_base(records).assign(family=[families[p] for p in on_base(records)["problem"]])
+    steps = f"{min(settings.data.steps)}-{max(settings.data.steps)} steps"
+    table = []
+    for key, rows in groups(base[base["variant"] == MAIN_VARIANT], "backbone"):
+        away = records.transfer[records.transfer["backbone"] == key["backbone"]]
+        table.append(key | {"trained_on": steps, "tested_on": steps} | _gain(rows, n_resamples))
+        for tested, there in groups(away, "tested_on"):
+            trained_on = steps
+            if tested["tested_on"].startswith("samples of "):
+                trained_on = f"samples of {key['backbone']}"
+            table.append(key | {"trained_on": trained_on} | tested | _gain(there, n_resamples))
+    trained = {name: settings.airl_variant(name).families for name in settings.ablations}
+    for key, rows in groups(base, "backbone", "variant", "family"):
+        variant, family = key.pop("variant"), key.pop("family")
+        if trained.get(variant) or settings.ablations.get(variant) == {}:
+            trained_on = ", ".join(trained[variant]) or "all families"
+            table.append(key | {"trained_on": trained_on, "tested_on": family} | _gain(rows, n_resamples))
+    return pd.DataFrame(table).round(4)
+
+
+def _gain(rows: pd.DataFrame, n_resamples: int) -> dict:
+    reward_SPN, correct_SPN = grid(rows, "reward"), grid(rows, "correct")
+    chosen_SP = np.array(
+        [
+            metrics.reranked_pass_at_k(correct_PN, reward_PN, [1])[:, 0]
+            for correct_PN, reward_PN in zip(correct_SPN, reward_SPN, strict=True)
+        ]
+    )
+    gain = intervals.mean_ci(chosen_SP - correct_SPN.mean(2), n_resamples, SEED)
+    auroc = intervals.auroc_ci(reward_SPN, correct_SPN, n_resamples, SEED)
+    return estimate("accuracy_gain", gain, first=True) | estimate("auroc", auroc) | n_seeds(rows)
+
+
+def long(records: Records, n_resamples: int) -> pd.DataFrame:
+    """pass@1 on problems longer than any that was trained on: backbone, method, pass_at_1, .., n_seeds."""
+    table = []
+    for key, rows in groups(records.long, "backbone", "method"):
+        interval = intervals.mean_ci(grid(rows, "correct").mean(2), n_resamples, SEED)
+        table.append(key | estimate("pass_at_1", interval, first=True) | n_seeds(rows))
+    return pd.DataFrame(table).round(4)

@@ -1,0 +1,166 @@
+"""The check of a reward on real text: solutions that others wrote and labelled."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import runs
+from lib.data import corpora
+from lib.evaluation import intervals, metrics
+from lib.evaluation.tables import RERANK_SUBSETS, SEED, estimate
+from lib.evaluation.words import compare, interval, label
+from lib.reward import recorded
+from lib.reward.falls import reward_drops
+from lib.schema import Airl, Params
+from lib.text import traces
+
+SELECTORS = ("random", "majority", "shorter", "reward")
+KEYS = ["name", "backbone", "variant"]
+COLUMNS = [*KEYS, "metric", "value", "chance_or_random", "ci_low", "ci_high", "n"]
+
+
+def solutions(path: str | Path) -> list[dict]:
+    """The labelled solutions of a file, as `corpora.labelled_solutions` reads them.
+
+    Raises ValueError for a file that is missing or lacks correct or wrong solutions, and as it does.
+    """
+    if not Path(path).is_file():
+        raise ValueError(
+            f"{path}: no such file; name the file of labelled solutions in params.yaml, external"
+        )
+    rows = list(corpora.labelled_solutions(path))
+    for kind, is_correct in (("correct", True), ("wrong", False)):
+        if not any(row["is_correct"] == is_correct for row in rows):
+            raise ValueError(
+                f"{path}: no {kind} solutions; a line has question, trace (or steps) and is_correct, and a "
+                "reward can be judged only where some are true and some are false"
+            )
+    return rows
+
+
+def score(reward_model, tokenizer, labelled: list[dict], airl: Airl, settings: Params) -> list[dict]:
+    """What a reward says of labelled solutions, in order, beside their labels.
+
+    Rows of problem, sample, source, is_correct, first_wrong_unit, the answer as votes count it, `length` in
+    characters, `reward`, and `unit_reward` (see `discriminator.score`).
+    """
+    questions, texts = ([row[key] for row in labelled] for key in ("question", "text"))
+    scored = recorded.score(reward_model, tokenizer, questions, texts, airl, settings)
+    return [
+        {key: value for key, value in row.items() if key not in ("question", "text")}
+        | {"answer": traces.normal(traces.parse(row["text"]).answer), "length": len(row["text"])}
+        | {key: rewards[key] for key in ("reward", "unit_reward")}
+        for row, rewards in zip(labelled, scored, strict=True)
+    ]
+
+
+def check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
+    """How well a reward judges scored solutions: `COLUMNS`, a metric a row, intervals over problems.
+
+    `rows` are those of `score` with backbone and variant. `auroc`: right against wrong, of n solutions.
+    `auroc_within`: the same among the solutions of one problem, mean over the n problems that have both.
+    `.._shorter`: what the shorter solution says in the reward's place, since harder problems have longer
+    solutions and fewer right ones.
+    `best_of_N_..`: how often the one of N solutions is right that is chosen at random, by majority, as the
+    shortest, or by the reward, of n problems; N is the smallest number of solutions that a problem has, and a
+    problem that has more counts by all its choices of N. `first_error`, where first wrong units are told: how
+    often the reward falls most over that unit, by problem, of n solutions. There are no known errors to set a
+    threshold on.
+    """
+    rows = [{**row, "shorter": -row["length"]} for row in rows]
+    problems: dict[int, list[dict]] = {}
+    for row in rows:
+        problems.setdefault(row["problem"], []).append(row)
+    found = []
+    for score, suffix in (("reward", ""), ("shorter", "_shorter")):
+        found.append((f"auroc{suffix}", _auroc(rows, score, n_resamples), 0.5, len(rows)))
+        of_problems = [
+            metrics.auroc([row[score] for row in samples], [row["is_correct"] for row in samples])
+            for samples in problems.values()
+        ]
+        if within := [value for value in of_problems if not np.isnan(value)]:
+            interval = intervals.mean_ci(within, n_resamples, SEED)
+            found.append((f"auroc_within{suffix}", interval, 0.5, len(within)))
+    n = min(len(samples) for samples in problems.values())
+    accuracy = {s: [_accuracy(s, n, samples) for samples in problems.values()] for s in SELECTORS}
+    for selector, values in accuracy.items():
+        chosen = intervals.mean_ci(values, n_resamples, SEED)
+        found.append((f"best_of_{n}_{selector}", chosen, np.mean(accuracy["random"]), len(problems)))
+    if told := [row for row in rows if row["first_wrong_unit"] is not None]:
+        falls = [reward_drops(row["unit_reward"]) for row in told]
+        hits = metrics.localisation_hits(falls, [row["first_wrong_unit"] for row in told])
+        by_reward, by_chance = (
+            intervals.mean_ci(
+                intervals.cell_means(values, [0] * len(told), [row["problem"] for row in told]),
+                n_resamples,
+                SEED,
+            )
+            for values in (hits, metrics.chance(falls))
+        )
+        found.append(("first_error", by_reward, by_chance[0], len(told)))
+    key = {"name": name, "backbone": rows[0]["backbone"], "variant": rows[0]["variant"]}
+    table = [
+        key | {"metric": metric, "chance_or_random": chance, "n": of} | estimate("value", values, first=True)
+        for metric, values, chance, of in found
+    ]
+    return pd.DataFrame(table, columns=COLUMNS).round(4)
+
+
+def _auroc(rows: list[dict], score: str, n_resamples: int) -> tuple[float, float, float]:
+    frame = pd.DataFrame(rows)
+    score_PN, correct_PN = (
+        frame.pivot(index="problem", columns="sample", values=value) for value in (score, "is_correct")
+    )
+    scores_PN = score_PN.to_numpy(dtype=float)
+    return intervals.auroc_ci(scores_PN[None], correct_PN.eq(True).to_numpy()[None], n_resamples, SEED)
+
+
+def _accuracy(selector: str, n: int, samples: list[dict]) -> float:
+    """Chance that a selector's choice among n of a problem's solutions is right."""
+    codes_PN = metrics.answer_codes([[row["answer"] for row in samples]])
+    score, by = ("shorter", "reward") if selector == "shorter" else ("reward", selector)
+    correct_PN, scores_PN = (np.array([[row[key] for row in samples]]) for key in ("is_correct", score))
+    return metrics.rerank_accuracy(
+        by, n, codes_PN, correct_PN, scores_PN, scores_PN, n_subsets=RERANK_SUBSETS, seed=SEED
+    )[0]
+
+
+def table(results: str | Path, n_resamples: int) -> pd.DataFrame:
+    """The `check` of each `external/<name>.jsonl.gz` under `results`, other profiles' records included."""
+    checked = [
+        check(path.name.split(".")[0], runs.read_rows(path), n_resamples)
+        for path in sorted(Path(results).glob("**/external/*.jsonl.gz"))
+    ]
+    return pd.concat(checked, ignore_index=True) if checked else pd.DataFrame(columns=COLUMNS)
+
+
+def sentences(checked: pd.DataFrame) -> list[str]:
+    """What a table of checks says: right from wrong, the choice of one solution, the first error."""
+    said = []
+    for (name, backbone, variant), rows in checked.groupby(KEYS, sort=False):
+        of = {row["metric"]: row for _, row in rows.iterrows()}
+        reward = f"the reward of {label(variant)} on {backbone}"
+        said.append(f"On {name}, {reward} has an AUROC of {_beside_shorter(of, 'auroc')}.")
+        if "auroc_within" in of:
+            said.append(
+                f"On {name}, among the solutions of one problem it has {_beside_shorter(of, 'auroc_within')}."
+            )
+        chosen = next(row for metric, row in of.items() if re.fullmatch(r"best_of_\d+_reward", metric))
+        n = chosen["metric"].split("_")[2]
+        others = [(other, of[f"best_of_{n}_{other}"]) for other in SELECTORS if other != "reward"]
+        stands = [compare(chosen, row, "value", "the shortest" if o == "shorter" else o) for o, row in others]
+        said.append(f"On {name}, its choice among {n} solutions is {', '.join(stands)}.")
+        if "first_error" in of:
+            error = of["first_error"]
+            said.append(
+                f"On {name}, it falls most over the first wrong step in {interval(error, 'value')} of "
+                f"{error['n']} solutions; by chance it would in {error['chance_or_random']:.2f}."
+            )
+    return said
+
+
+def _beside_shorter(of: dict[str, pd.Series], metric: str) -> str:
+    ours, shorter = (interval(of[name], "value") for name in (metric, f"{metric}_shorter"))
+    return f"{ours}; to call the shorter solution right has {shorter}"

@@ -1,0 +1,185 @@
+"""Metrics: pass@k, reranking, reward quality, localisation; for intervals see `lib.evaluation.intervals`.
+
+Shapes: `_S` seeds, `_P` problems, `_N` samples of a problem.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import comb, softmax
+from sklearn.metrics import roc_auc_score
+
+from lib.reward.falls import first_above
+
+SELECTORS = ("random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle")
+
+# --- pass@k ---
+
+
+def pass_at_k(n: int, c: np.ndarray | int, k: int) -> np.ndarray:
+    """Chance that k of n samples, c of them correct, hold a correct one: 1 - C(n-c, k) / C(n, k).
+
+    The unbiased estimator of Chen et al. 2021; `c` may be an array. Raises ValueError unless
+    0 <= c <= n and 1 <= k <= n.
+    """
+    c = np.asarray(c)
+    if not 1 <= k <= n or (c < 0).any() or (c > n).any():
+        raise ValueError(f"pass@k needs 1 <= k <= n and 0 <= c <= n; got k={k}, n={n}, c={c}")
+    return 1.0 - comb(n - c, k) / comb(n, k)
+
+
+def pass_at_k_table(correct_PN: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """pass@k of every problem, shape (P, len(ks))."""
+    correct_PN = np.asarray(correct_PN)
+    return np.stack([pass_at_k(correct_PN.shape[1], correct_PN.sum(1), k) for k in ks], axis=1)
+
+
+def reranked_pass_at_k(correct_PN: np.ndarray, scores_PN: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """Whether the k samples of highest score hold a correct one, shape (P, len(ks))."""
+    order = np.argsort(-np.asarray(scores_PN), axis=1, kind="stable")
+    solved = np.maximum.accumulate(np.take_along_axis(np.asarray(correct_PN), order, axis=1), axis=1)
+    return solved[:, [k - 1 for k in ks]].astype(float)
+
+
+# --- reranking ---
+
+
+def answer_codes(answers_PN: Sequence[Sequence[str | None]]) -> np.ndarray:
+    """Number the distinct answers of each problem 0, 1, ..; -1 for a missing answer. Shape (P, N)."""
+    codes = []
+    for answers in answers_PN:
+        seen: dict[str, int] = {}
+        codes.append([-1 if a is None else seen.setdefault(a, len(seen)) for a in answers])
+    return np.array(codes)
+
+
+def rerank_accuracy(
+    selector: str,
+    n: int,
+    codes_PN: np.ndarray,
+    correct_PN: np.ndarray,
+    logprobs_PN: np.ndarray,
+    rewards_PN: np.ndarray,
+    *,
+    n_subsets: int,
+    seed: int,
+) -> np.ndarray:
+    """Chance that `selector` elects a correct sample among n drawn from the N of a problem, shape (P,).
+
+    random: any; logprob, reward: the highest score; oracle: a correct one if there is one; majority:
+    the commonest answer (`codes_PN`, see `answer_codes`); reward_weighted_majority: the answer with
+    the largest sum of softmax(reward). Ties are broken at random, and a majority is for a missing answer
+    only when all are missing. Exact, except that the majorities are averaged over `n_subsets` random
+    subsets, which are nested in n.
+    """
+    correct_PN = np.asarray(correct_PN, dtype=float)
+    n_samples = correct_PN.shape[1]
+    if not 1 <= n <= n_samples:
+        raise ValueError(f"best of n needs 1 <= n <= {n_samples} samples; got n={n}")
+    if selector not in SELECTORS:
+        raise ValueError(f"selector: {selector!r} is none of {', '.join(SELECTORS)}")
+    if selector == "random" or n == 1:
+        return correct_PN.mean(1)
+    if selector == "oracle":
+        return pass_at_k(n_samples, correct_PN.sum(1).astype(int), n)
+    if selector == "logprob":
+        return _best_of(n, correct_PN, np.asarray(logprobs_PN))
+    if selector == "reward":
+        return _best_of(n, correct_PN, np.asarray(rewards_PN))
+    order_PKN = np.random.default_rng(seed).random((len(correct_PN), n_subsets, n_samples)).argsort(-1)
+    drawn_PKN = order_PKN < n
+    if selector == "majority":
+        return _majority(codes_PN, correct_PN, drawn_PKN, drawn_PKN.astype(float))
+    rewards_PKN = np.where(drawn_PKN, np.asarray(rewards_PN)[:, None], -np.inf)
+    return _majority(codes_PN, correct_PN, drawn_PKN, softmax(rewards_PKN, axis=-1))
+
+
+def _best_of(n: int, correct_PN: np.ndarray, scores_PN: np.ndarray) -> np.ndarray:
+    """Expected correctness of the sample with the highest score, over all subsets of n."""
+    n_samples = correct_PN.shape[1]
+    above_PN = (scores_PN[:, None, :] > scores_PN[:, :, None]).sum(-1)
+    tied_PN = (scores_PN[:, None, :] == scores_PN[:, :, None]).sum(-1)
+    # the subset's best is one of the tied samples: none above them is drawn, but one of them is
+    below = n_samples - above_PN
+    chance_PN = (comb(below, n) - comb(below - tied_PN, n)) / comb(n_samples, n) / tied_PN
+    return (chance_PN * correct_PN).sum(1)
+
+
+def _majority(
+    codes_PN: np.ndarray, correct_PN: np.ndarray, drawn_PKN: np.ndarray, weights_PKN: np.ndarray
+) -> np.ndarray:
+    """Chance that a sample with the heaviest answer is correct, averaged over the K subsets."""
+    one_hot_PNC = (codes_PN[:, :, None] == np.arange(codes_PN.shape[1])).astype(float)
+    counts_PKC = drawn_PKN.astype(float) @ one_hot_PNC
+    right_PKC = (drawn_PKN * correct_PN[:, None]) @ one_hot_PNC
+    votes_PKC = np.where(counts_PKC > 0, weights_PKN @ one_hot_PNC, -1.0)
+    # equal sums of floats may differ in their last digits
+    elected_PKC = (counts_PKC > 0) & (votes_PKC >= votes_PKC.max(-1, keepdims=True) - 1e-9)
+    accuracy_PKC = right_PKC / np.maximum(counts_PKC, 1)
+    accuracy_PK = (accuracy_PKC * elected_PKC).sum(-1) / np.maximum(elected_PKC.sum(-1), 1)
+    # all missing: any sample is elected
+    unanswered_PK = (drawn_PKN * correct_PN[:, None]).sum(-1) / drawn_PKN.sum(-1)
+    return np.where(counts_PKC.any(-1), accuracy_PK, unanswered_PK).mean(1)
+
+
+# --- reward quality ---
+
+
+def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Chance that a positive scores higher than a negative, a tie counting half; NaN without both."""
+    positive = np.asarray(positive, dtype=bool)
+    if positive.all() or not positive.any():
+        return float("nan")
+    return float(roc_auc_score(positive, scores))
+
+
+def expected_calibration_error(probabilities: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
+    """Mean |accuracy - mean probability| over `bins` equal bins of [0, 1], weighted by their size."""
+    probabilities, correct = np.asarray(probabilities, dtype=float), np.asarray(correct, dtype=float)
+    which = np.minimum((probabilities * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, correct - probabilities, minlength=bins)
+    return float(np.abs(gaps).sum() / len(probabilities))
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's correlation; NaN when one side is constant."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+# --- localisation ---
+
+
+def localisation_hits(unit_scores: Sequence[Sequence[float]], first_wrong_unit: Sequence[int]) -> np.ndarray:
+    """1 where the largest unit score is the first wrong unit's; 1/m when m units tie for the largest."""
+    hits = []
+    for scores, truth in zip(unit_scores, first_wrong_unit, strict=True):
+        if not 0 <= truth < len(scores):
+            raise ValueError(f"first wrong unit {truth} of a trace with {len(scores)} unit scores")
+        largest = np.asarray(scores) == np.max(scores)
+        hits.append(largest[truth] / largest.sum())
+    return np.array(hits, dtype=float)
+
+
+def best_threshold(
+    unit_scores: Sequence[Sequence[float]], first_wrong_unit: Sequence[int], candidates: int = 200
+) -> float:
+    """The threshold with the most hits of `first_above`, of `candidates` quantiles of the scores.
+
+    Among equally good ones the middle one.
+    """
+    every = np.concatenate([np.asarray(scores, dtype=float) for scores in unit_scores])
+    levels = np.quantile(every, np.linspace(0, 1, candidates), method="nearest")
+    hits = [
+        localisation_hits([first_above(s, level) for s in unit_scores], first_wrong_unit).sum()
+        for level in levels
+    ]
+    best = np.flatnonzero(np.isclose(hits, max(hits)))
+    return float(levels[best[len(best) // 2]])
+
+
+def chance(unit_scores: Sequence[Sequence[float]]) -> np.ndarray:
+    """The hit rate of pointing at a unit at random: 1 / number of units."""
+    return np.array([1.0 / len(scores) for scores in unit_scores])

@@ -1,0 +1,125 @@
+"""All run records of a study as frames, read once; the tables and figures are computed from them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lib import runs
+
+METHOD_ORDER = ["base", "sft", "grpo", "airl", "airl_dense", "airl_no_perturbation"]
+SAMPLE_COLUMNS = "problem sample text correct well_formed first_wrong_unit n_tokens logprob ends".split()
+TOKEN_COLUMNS = [*SAMPLE_COLUMNS, "logprobs", "unit_logprob", "unit_entropy"]
+WATCHED_COLUMNS = [*TOKEN_COLUMNS, "step", "reward", "unit_reward", "rewards"]
+KEY = ["backbone", "method", "seed"]
+
+
+class Records(NamedTuple):
+    """All run records, as frames that share the columns backbone and seed.
+
+    `runs`: one run.json a row. `logs`: method, step and the logged metrics. `samples`: method and
+    `SAMPLE_COLUMNS`. `tokens`: of the samples that keep values token by token, `TOKEN_COLUMNS`. `scores`:
+    variant, policy, the rewards, and the columns of the scored sample; `logit` is the discriminator's at the
+    trace's end. `localisation`: one verdict of a detector a row. `transfer`: rewards of samples that the
+    reward did not practise on, with `tested_on`. `long`: samples of every policy on longer problems.
+    `watched`: samples on validation problems by policies in training, `WATCHED_COLUMNS`.
+    """
+
+    runs: pd.DataFrame
+    logs: pd.DataFrame
+    samples: pd.DataFrame
+    tokens: pd.DataFrame
+    scores: pd.DataFrame
+    localisation: pd.DataFrame
+    transfer: pd.DataFrame
+    long: pd.DataFrame
+    watched: pd.DataFrame
+
+
+def load(results: str | Path) -> Records:
+    """Read every record under `results`; methods come in `METHOD_ORDER`, then by name.
+
+    Raises ValueError if there are no runs, or if a score has no sample.
+    """
+    results = Path(results)
+    records, logs, samples, tokens, watched = [], [], [], [], []
+    for path in sorted(results.glob("runs/*/*/seed*[0-9]/run.json")):
+        run = runs.read(path.parent).model_dump()
+        key = {name: run[name] for name in KEY}
+        records.append(run)
+        rows = runs.read_rows(path.with_name("samples.jsonl.gz"))
+        samples.append(pd.DataFrame(rows, columns=SAMPLE_COLUMNS).assign(**key))
+        of_tokens = [row for row in rows if "ends" in row]
+        tokens.append(pd.DataFrame(of_tokens, columns=TOKEN_COLUMNS).assign(**key))
+        if path.with_name(runs.WATCHED).exists():
+            rows = runs.read_rows(path.with_name(runs.WATCHED))
+            watched.append(pd.DataFrame(rows, columns=WATCHED_COLUMNS).assign(**key))
+        if path.with_name("log.csv").exists():
+            logs.append(pd.read_csv(path.with_name("log.csv")).assign(**key))
+    if not records:
+        raise ValueError(f"{results}/runs: no run records; make them with `dvc repro`")
+    all_samples = _ordered(pd.concat(samples), "method").astype({"first_wrong_unit": float})  # NaN: none
+    scores = _ordered(_read_all(results / "scores"), "variant")
+    nothing = pd.DataFrame(columns=[*WATCHED_COLUMNS, *KEY])
+    return Records(
+        runs=_ordered(pd.DataFrame(records), "method"),
+        logs=_ordered(pd.concat(logs), "method"),
+        samples=all_samples,
+        tokens=_ordered(pd.concat(tokens), "method").astype({"first_wrong_unit": float}),
+        scores=_with_samples(scores, all_samples),
+        localisation=_ordered(_read_all(results / "localisation"), "variant"),
+        transfer=_read_all(results / "transfer", without=".policies"),
+        long=_ordered(_read_all(results / "transfer", ".policies"), "method"),
+        watched=_ordered(pd.concat(watched or [nothing]), "method").astype({"first_wrong_unit": float}),
+    )
+
+
+def _read_all(directory: Path, kind: str = "", without: str = "/") -> pd.DataFrame:
+    """The rows of every `<backbone>.jsonl.gz` of a directory, or `<backbone>.<more>.jsonl.gz`."""
+    paths = sorted(p for p in directory.glob(f"*{kind}.jsonl.gz") if without not in p.name)
+    if not paths:
+        raise ValueError(f"{directory}: no *.jsonl.gz; make them with `dvc repro`")
+    return pd.concat([pd.DataFrame(runs.read_rows(p)).assign(backbone=p.name.split(".")[0]) for p in paths])
+
+
+def _ordered(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Sorted by backbone, then by the method or variant in the study's order, then by seed."""
+    places = {name: f"{i:02d}" for i, name in enumerate(METHOD_ORDER)}
+    order = frame[column].map(lambda name: places.get(name, f"99{name}"))
+    return (
+        frame.assign(_order=order)
+        .sort_values(["backbone", "_order", "seed"], kind="stable", ignore_index=True)
+        .drop(columns="_order")
+    )
+
+
+def _with_samples(scores: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """Each score beside its sample; a policy that ran once (the base) is shared by all seeds' rewards."""
+    seeds = samples.groupby(["backbone", "method"])["seed"].agg(["nunique", "first"])
+    policies = pd.MultiIndex.from_frame(scores[["backbone", "policy"]])
+    only = seeds.reindex(policies)
+    sample_seed = np.where(only["nunique"] == 1, only["first"], scores["seed"])
+    joined = scores.assign(sample_seed=sample_seed).merge(
+        samples.rename(columns={"method": "policy", "seed": "sample_seed"}),
+        how="left", on=["backbone", "policy", "sample_seed", "problem", "sample"],
+    )  # fmt: skip
+    lost = joined[joined["correct"].isna()]
+    if len(lost):
+        row = lost.iloc[0]
+        raise ValueError(
+            f"scores of {row.variant} on {row.backbone}: {row.policy}, seed {row.seed}, has no sample "
+            f"{row['sample']} of problem {row.problem}; score again"
+        )
+    return joined.astype({"correct": bool, "well_formed": bool})
+
+
+def grid(rows: pd.DataFrame, column: str) -> np.ndarray:
+    """A column as an array (S, P, N) of seeds, problems and samples. Raises ValueError if any is missing."""
+    axes = ["seed", "problem", "sample"]
+    shape = tuple(rows[axis].nunique() for axis in axes)
+    if len(rows) != np.prod(shape) or rows.duplicated(axes).any():
+        raise ValueError(
+            f"{len(rows)} records for {shape} seeds, problems and samples; sample and score again"
+        )
+    return rows.sort_values(axes)[column].to_numpy().reshape(shape)

@@ -1,0 +1,50 @@
+"""Names and numbers as readers see them."""
+
+import math
+
+import pandas as pd
+
+LABELS = {
+    "base": "base",
+    "sft": "SFT",
+    "grpo": "GRPO (true answers)",
+    "airl": "AIRL (ours)",
+    "reference": "AIRL (ours, shorter runs)",
+    "airl_dense": "AIRL dense (paper)",
+    "airl_no_perturbation": "AIRL dense, no perturbations",
+    "reward_weighted_majority": "reward-weighted majority",
+    "logprob": "log-probability",
+    "perturbed": "rule-perturbed expert",
+    "policy": "policy's own errors",
+}
+
+
+def label(name: str) -> str:
+    """The name of a method, selector or detector as readers see it."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number as readers see it; an undefined one is n/a."""
+    return "n/a" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def interval(row: pd.Series, name: str, prefix: str = "") -> str:
+    """An estimate with its interval, such as `0.48 [0.45, 0.51]`."""
+    if math.isnan(row[name]):
+        return "n/a"
+    return f"{row[name]:.2f} [{number(row[f'{prefix}ci_low'])}, {number(row[f'{prefix}ci_high'])}]"
+
+
+def compare(a: pd.Series, b: pd.Series, name: str, other: str, prefix: str = "") -> str:
+    """How a's estimate stands to `other`'s, b: `0.12 below SFT (0.48 against 0.60; intervals apart)`."""
+    x, y = a[name], b[name]
+    if math.isnan(x) or math.isnan(y):
+        return f"not comparable with {other} ({number(x)} against {number(y)})"
+    low, high = f"{prefix}ci_low", f"{prefix}ci_high"
+    verdict = "apart" if a[low] > b[high] or b[low] > a[high] else "overlap"
+    difference = round(x, 2) - round(y, 2)
+    stands = f"{abs(difference):.2f} {'above' if difference > 0 else 'below'}"
+    if abs(difference) < 0.005:
+        stands = "equal to"
+    return f"{stands} {other} ({x:.2f} against {y:.2f}; intervals {verdict})"

@@ -1,0 +1,1 @@
+"""Language models: `scratch` trains small ones, `pretrained` loads any, `generation` samples from them."""

@@ -1,0 +1,96 @@
+"""Loads backbones, trained here or elsewhere, and the policies that adapters make of them."""
+
+import json
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
+
+from lib import files
+from lib.models import pretrained
+
+SOURCE = "source.json"  # in the directory of a backbone that was trained elsewhere
+
+
+def write_pretrained(directory: str | Path, path: str, four_bit: bool) -> None:
+    """Make the directory of a backbone that was trained elsewhere: its tokenizer, and where its weights are.
+
+    Raises ValueError with the way out if they cannot be had.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        AutoConfig.from_pretrained(path)
+    except OSError as error:
+        raise ValueError(
+            f"pretrained: {path} cannot be loaded; name a directory of weights in params.yaml, or connect: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(directory)
+    files.write_json(Path(directory) / SOURCE, {"path": path, "four_bit": four_bit})
+
+
+def weights(directory: str | Path) -> dict:
+    """The arguments with which `from_pretrained` of any class loads a backbone directory's weights.
+
+    Raises FileNotFoundError with the way out if there are none.
+    """
+    directory = Path(directory)
+    if (directory / SOURCE).exists():
+        source = json.loads((directory / SOURCE).read_text(encoding="utf-8"))
+        four_bit = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_use_double_quant=True,
+        )
+        return {
+            "pretrained_model_name_or_path": source["path"],
+            "dtype": torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+            "quantization_config": four_bit if source["four_bit"] else None,
+        }
+    if not (directory / "config.json").exists():
+        raise FileNotFoundError(
+            f"{directory}: no backbone here; `dvc repro` makes it, or set its path in params.yaml"
+        )
+    return {"pretrained_model_name_or_path": directory}
+
+
+def placed(model):
+    """The model on the GPU, where there is one; a model in 4 bits is there already."""
+    on_gpu = torch.cuda.is_available() and not getattr(model, "is_quantized", False)
+    return model.to("cuda") if on_gpu else model
+
+
+def load_backbone(directory: str | Path):
+    """The causal LM and tokenizer of a backbone directory.
+
+    Raises FileNotFoundError with the way out if there is none.
+    """
+    model = AutoModelForCausalLM.from_pretrained(**pretrained.weights(directory))
+    return model, AutoTokenizer.from_pretrained(directory)
+
+
+def load_policy(backbone: str | Path, saved: str | Path | None = None):
+    """A policy to sample from: the backbone, or what was saved as an adapter of it or whole."""
+    if saved is None:
+        return pretrained.placed(load_backbone(backbone)[0])
+    if not (Path(saved) / "adapter_config.json").exists():
+        return pretrained.placed(AutoModelForCausalLM.from_pretrained(saved))
+    return PeftModel.from_pretrained(load_policy(backbone), saved)
+
+
+def lora(settings) -> LoraConfig | None:
+    """The policy's adapter on every linear layer; None trains the full weights."""
+    if settings.full_weights:
+        return None
+    return LoraConfig(
+        r=settings.r, lora_alpha=settings.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )

@@ -1,0 +1,1 @@
+"""What readers see: `pages` (report.html), `plots` (the figures), `viewer` (heatmaps of tokens by reward)."""

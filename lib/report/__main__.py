@@ -1,0 +1,3 @@
+from lib.report.pages import command
+
+command()

@@ -1,0 +1,127 @@
+"""Figures of what a change does, from the tables of `lib.evaluation.comparisons`."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lib.evaluation.words import label
+from lib.report.plots import INTERVALS, errors, legend_below, names, panels
+from lib.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, colour, styled
+
+MEASURES = {  # column: prefix of its interval, title
+    "pass_at_1": ("", "pass@1 of the policy"),
+    "auroc": ("auroc_", "reward AUROC"),
+    "hit_at_1": ("hit_at_1_", "localisation hit@1"),
+}
+BOUNDARIES = ["sparse", "interval", "step", "dense"]
+FORMS = {("head", "discounted"): BLUE, ("head", "telescoped"): GREEN,
+         ("log_ratio", "discounted"): ORANGE, ("log_ratio", "telescoped"): PINK}  # fmt: skip
+
+
+def _interval(rows: pd.DataFrame, measure: str):
+    prefix = MEASURES[measure][0]
+    return errors(rows, measure, f"{prefix}ci_low", f"{prefix}ci_high")
+
+
+@styled
+def granularity(table: pd.DataFrame) -> Figure:
+    """Where the rewards sit, by form of the discriminator and credit; `table` has a row a combination,
+    with the columns parameterisation, credit and boundaries."""
+    figure, axes = panels([title for _, title in MEASURES.values()], width=3.1, height=3.2, sharey=False)
+    for axis, measure in zip(axes[0], MEASURES, strict=True):
+        for i, ((form, credit), shade) in enumerate(FORMS.items()):
+            rows = table[(table["parameterisation"] == form) & (table["credit"] == credit)]
+            rows = rows.set_index("boundaries").reindex(BOUNDARIES).dropna(subset=[measure])
+            x = [BOUNDARIES.index(b) + 0.06 * (i - 1.5) for b in rows.index]
+            axis.errorbar(x, rows[measure], _interval(rows, measure), color=shade, marker="o", capsize=2,
+                          elinewidth=0.9, label=f"{form.replace('_', '-')}, {credit}")  # fmt: skip
+        axis.set_xticks(range(len(BOUNDARIES)), BOUNDARIES)
+        axis.set_xlabel("where the rewards sit")
+    axes[0, 0].set_ylabel("share (0 to 1)")
+    legend_below(figure, axes[0, 0], columns=2)
+    figure.suptitle(f"Granularity, credit and discriminator ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def demonstrations(curves: dict[str, pd.DataFrame]) -> Figure:
+    """pass@1 against the number of demonstrations; a method's rows have `value`, that number."""
+    figure, axes = panels(["pass@1 of the policy"], width=5.4, height=3.4)
+    for i, (method, rows) in enumerate(curves.items()):
+        rows = rows.assign(value=rows["value"].astype(int)).sort_values("value")
+        axes[0, 0].errorbar(rows["value"] * (1 + 0.03 * i), rows["pass_at_1"], _interval(rows, "pass_at_1"),
+                            color=colour(method), label=label(method), marker="o", capsize=2)  # fmt: skip
+    ticks = sorted({int(v) for rows in curves.values() for v in rows["value"]})
+    axes[0, 0].set_xscale("log", base=2)
+    axes[0, 0].set_xticks(ticks, [str(t) for t in ticks])
+    axes[0, 0].set(xlabel="demonstrations", ylabel="pass@1 (share of samples)")
+    legend_below(figure, axes[0, 0])
+    figure.suptitle(f"How many demonstrations ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def ablations(table: pd.DataFrame) -> Figure:
+    """One line a changed setting, beside the reference it is compared with (the dotted line)."""
+    table = table.reset_index(drop=True)
+    figure, axes = panels(
+        [title for _, title in MEASURES.values()], width=3.0, height=0.9 + 0.21 * len(table)
+    )
+    for axis, measure in zip(axes[0], MEASURES, strict=True):
+        for reference, rows in table.groupby("reference", sort=False):
+            places = rows.index.to_numpy()
+            first = table[(table["method"] == reference) & table.index.isin(places)]
+            if len(first):
+                axis.vlines(first[measure].iloc[0], places.min() - 0.4, places.max() + 0.4, colors=GREY,
+                            linestyles=":", linewidth=1)  # fmt: skip
+            axis.errorbar(rows[measure], places, xerr=_interval(rows, measure), fmt="o", color=BLACK,
+                          capsize=2, markersize=3.5, elinewidth=0.9)  # fmt: skip
+        axis.set_xlabel("share (0 to 1)")
+    axes[0, 0].set_yticks(range(len(table)), [f"{r.ablation} = {r.value}" for r in table.itertuples()])
+    axes[0, 0].invert_yaxis()
+    figure.suptitle(f"One change at a time ({INTERVALS}; dotted: the reference)", fontsize=9)
+    return figure
+
+
+@styled
+def transfer(table: pd.DataFrame) -> Figure:
+    """Gain of choosing by the reward, and its AUROC, where it was trained and where it was not."""
+    table = table.reset_index(drop=True)
+    figure, axes = panels(["accuracy gained by choosing", "reward AUROC"], width=3.6,
+                          height=1.0 + 0.22 * len(table))  # fmt: skip
+    for axis, measure, prefix in zip(axes[0], ("accuracy_gain", "auroc"), ("", "auroc_"), strict=True):
+        for i, backbone in enumerate(names(table, "backbone")):
+            rows = table[table["backbone"] == backbone]
+            axis.errorbar(rows[measure], rows.index,
+                          xerr=errors(rows, measure, f"{prefix}ci_low", f"{prefix}ci_high"), fmt="o",
+                          color=(BLUE, ORANGE)[i % 2], capsize=2, markersize=4, label=backbone)  # fmt: skip
+        axis.set_xlabel("share (0 to 1)")
+    axes[0, 0].axvline(0, color=GREY, linewidth=1)
+    axes[0, 0].set_yticks(range(len(table)), [f"{r.trained_on} → {r.tested_on}" for r in table.itertuples()])
+    axes[0, 0].invert_yaxis()
+    legend_below(figure, axes[0, 0])
+    figure.suptitle(f"Trained on → tested on ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def localisation_by_kind(table: pd.DataFrame) -> Figure:
+    """Hit@1 of each detector by kind of error, a panel a source; `table` is of one backbone."""
+    sources = names(table, "error_source")
+    figure, axes = panels([label(source) for source in sources], width=4.4, height=3.6, sharey=True)
+    detectors = names(table, "detector")
+    for axis, source in zip(axes[0], sources, strict=True):
+        rows = table[table["error_source"] == source]
+        kinds = names(rows, "kind")
+        for i, detector in enumerate(detectors):
+            found = rows[rows["detector"] == detector]
+            x = [kinds.index(kind) + 0.16 * (i - (len(detectors) - 1) / 2) for kind in found["kind"]]
+            axis.errorbar(x, found["hit_at_1"], errors(found, "hit_at_1"), fmt="o", capsize=2,
+                          color=colour(detector), label=label(detector))  # fmt: skip
+        axis.set_xticks(
+            range(len(kinds)), [kind.replace("_", " ") for kind in kinds], rotation=40, ha="right"
+        )
+        axis.set_ylim(0, 1.02)
+    axes[0, 0].set_ylabel("hit@1 (share of wrong traces)")
+    legend_below(figure, axes[0, 0])
+    figure.suptitle(f"First wrong unit found, by kind of error ({INTERVALS})", fontsize=9)
+    return figure

@@ -1,0 +1,248 @@
+"""The study's figures: each function takes tables or records and returns a figure."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.figure import Figure
+
+from lib.evaluation import figure_tables
+from lib.evaluation.words import label
+from lib.report.style import BLUE, GREY, colour, styled
+
+INTERVALS = "bars: 95% bootstrap interval over problems and seeds"
+
+
+def panels(
+    titles: list[str], width: float = 3.9, height: float = 3.3, rows: int = 1, sharey: bool | str = True
+):
+    """A figure, at least wide enough for its title, and its axes, shape (rows, names)."""
+    figure = Figure(figsize=(max(width * len(titles), 6.2), height * rows))
+    axes = figure.subplots(rows, len(titles), squeeze=False, sharey=sharey)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title)
+    return figure, axes
+
+
+def legend_below(figure: Figure, axis, columns: int = 3) -> None:
+    """One legend for the whole figure, of what an axis shows."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def names(table: pd.DataFrame, column: str) -> list[str]:
+    """The distinct values of a column, in the table's order."""
+    return list(dict.fromkeys(table[column]))
+
+
+def errors(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_high") -> np.ndarray:
+    """(2, n) lengths of the error bars below and above the values."""
+    return np.array([rows[value] - rows[low], rows[high] - rows[value]], dtype=float).clip(min=0)
+
+
+def _curves(figure: Figure, axes, table: pd.DataFrame, hue: str, x: str, y: str) -> None:
+    """One line with error bars a `hue`, one panel a backbone, over ordered categories of `x`."""
+    ticks = sorted(table[x].unique())
+    hues = names(table, hue)
+    for axis, (_, panel) in zip(axes, table.groupby("backbone", sort=False), strict=True):
+        for i, name in enumerate(hues):
+            rows = panel[panel[hue] == name].sort_values(x)
+            # a small shift keeps the error bars of different methods apart
+            position = [ticks.index(v) + 0.05 * (i - (len(hues) - 1) / 2) for v in rows[x]]
+            axis.errorbar(
+                position,
+                rows[y],
+                errors(rows, y),
+                color=colour(name),
+                label=label(name),
+                marker="o",
+                capsize=2,
+                elinewidth=0.9,
+            )
+        axis.set_xticks(range(len(ticks)), [str(t) for t in ticks])
+    legend_below(figure, axes[0])
+
+
+@styled
+def pass_at_k(main: pd.DataFrame) -> Figure:
+    """Pass@k of every method, one panel a backbone, from the table `main`."""
+    figure, axes = panels(names(main, "backbone"))
+    _curves(figure, axes[0], main, "method", "k", "pass_at_k")
+    for axis in axes[0]:
+        axis.set_xlabel("k (samples a problem)")
+    axes[0, 0].set_ylabel("pass@k (share of problems)")
+    figure.suptitle(f"Pass@k on the test problems ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def rerank(table: pd.DataFrame, policy: str) -> Figure:
+    """Accuracy of one answer chosen from n samples by each selector, one panel a backbone."""
+    table = table[table["policy"] == policy]
+    figure, axes = panels(names(table, "backbone"))
+    _curves(figure, axes[0], table, "selector", "n", "accuracy")
+    for axis in axes[0]:
+        axis.set_xlabel("n (samples to choose from)")
+    axes[0, 0].set_ylabel("accuracy of the chosen answer")
+    figure.suptitle(f"Best of n, samples of policy: {label(policy)} ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def reranked_pass_at_k(table: pd.DataFrame, policy: str) -> Figure:
+    """Share of problems with a right answer among the k samples ranked first, one panel a backbone."""
+    table = table[table["policy"] == policy]
+    figure, axes = panels(names(table, "backbone"))
+    _curves(figure, axes[0], table, "selector", "k", "pass_at_k")
+    for axis in axes[0]:
+        axis.set_xlabel("k (samples kept)")
+    axes[0, 0].set_ylabel("reranked pass@k (share of problems)")
+    figure.suptitle(f"Reranked pass@k, samples of policy: {label(policy)} ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def reward_distributions(scores: pd.DataFrame) -> Figure:
+    """Histograms of the reward of right and wrong traces; `scores` has backbone, correct and reward."""
+    table = figure_tables.reward_histogram(scores)
+    figure, axes = panels(names(table, "backbone"), sharey=False)
+    for axis, (_, rows) in zip(axes[0], table.groupby("backbone", sort=False), strict=True):
+        for name, bins in rows.groupby("answer", sort=False):
+            width, title = bins["high"] - bins["low"], f"{name} answer"
+            axis.bar(
+                bins["low"], bins["share"], width, align="edge", color=colour(name), alpha=0.55, label=title
+            )
+        axis.set_xlabel("reward of the trace")
+    axes[0, 0].set_ylabel("share of the class's traces")
+    legend_below(figure, axes[0, 0])
+    figure.suptitle("Learned reward of right and wrong traces (outer 1% drawn at the edge)", fontsize=9)
+    return figure
+
+
+@styled
+def correlations(matrices: dict[str, pd.DataFrame]) -> Figure:
+    """Correlation matrices, one panel a backbone; an undefined correlation is written n/a."""
+    figure, axes = panels(list(matrices), height=3.8, sharey=False)
+    for axis, matrix in zip(axes[0], matrices.values(), strict=True):
+        columns = [label(c) for c in matrix.columns]
+        written = matrix.map(lambda value: "n/a" if np.isnan(value) else f"{value:.2f}")
+        seaborn.heatmap(
+            matrix.fillna(0.0), vmin=-1, vmax=1, cmap="RdBu", annot=written, fmt="", ax=axis,
+            square=True, cbar=False, xticklabels=columns, yticklabels=columns,
+        )  # fmt: skip
+        axis.set_xticklabels(columns, rotation=40, ha="right")
+    image = axes[0, -1].collections[0]
+    figure.colorbar(image, ax=axes[0].tolist(), label="Pearson correlation over traces", shrink=0.8)
+    return figure
+
+
+@styled
+def perturbations(ablations: pd.DataFrame) -> Figure:
+    """The reward trained with and without perturbed experts; `ablations` has that ablation's rows alone."""
+    measures = [
+        ("pass_at_1", "ci", "pass@1 of the policy"),
+        ("auroc", "auroc_ci", "reward AUROC"),
+        ("hit_at_1", "hit_at_1_ci", "localisation hit@1"),
+    ]
+    figure, axes = panels([title for _, _, title in measures], width=2.8, height=3.1, sharey=False)
+    backbones = names(ablations, "backbone")
+    for axis, (measure, interval, _) in zip(axes[0], measures, strict=True):
+        settings = list(ablations.groupby("value", sort=False))
+        for i, (setting, rows) in enumerate(settings):
+            lengths = errors(rows, measure, f"{interval}_low", f"{interval}_high")
+            x = [backbones.index(b) + 0.38 * (i - (len(settings) - 1) / 2) for b in rows["backbone"]]
+            name = f"{setting} perturbations an expert" if str(setting) != "0" else "none"
+            method = rows["method"].iloc[0]
+            axis.bar(x, rows[measure], 0.36, yerr=lengths, color=colour(method), capsize=2, label=name)
+        axis.set_xticks(range(len(backbones)), backbones)
+        axis.set_ylim(0, 1)
+        axis.grid(axis="x", visible=False)
+    axes[0, 0].set_ylabel("share (0 to 1)")
+    legend_below(figure, axes[0, 0])
+    figure.suptitle(f"With and without perturbed experts ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def learning_curves(logs: pd.DataFrame) -> Figure:
+    """Pass rate, reward AUROC and discriminator loss against the step: seed mean, and range over seeds."""
+    table = figure_tables.learning_curves(logs)
+    measures = {
+        "pass_rate": "pass rate of the policy's samples",
+        "reward_auroc": "reward AUROC (monitor)",
+        "disc_loss": "discriminator loss (nats)",
+    }
+    backbones = names(table, "backbone")
+    figure, axes = panels(list(measures.values()), width=3.3, height=2.7, rows=len(backbones), sharey="col")
+    for row, backbone in zip(axes, backbones, strict=True):
+        for axis, measure in zip(row, measures, strict=True):
+            here = table[(table["backbone"] == backbone) & (table["measure"] == measure)]
+            for method, steps in here.groupby("method", sort=False):
+                look = {"color": colour(method)}
+                axis.plot(steps["step"], steps["mean"], label=label(method), **look)
+                axis.fill_between(steps["step"], steps["low"], steps["high"], alpha=0.18, linewidth=0, **look)
+            axis.set_xlabel("training step")
+        row[0].set_ylabel(backbone)
+    legend_below(figure, axes[0, 0])
+    figure.suptitle("Learning curves (line: mean of the seeds; band: their range)", fontsize=9)
+    return figure
+
+
+@styled
+def training_curves(log: list[dict], measures: list[str]) -> Figure:
+    """One run's logged values against the step, a panel a name, shown at once in a notebook."""
+    figure, axes = plt.subplots(1, len(measures), figsize=(3.1 * len(measures), 2.5), squeeze=False)
+    for axis, name in zip(axes[0], measures, strict=True):
+        rows = [row for row in log if name in row]
+        axis.plot([row["step"] for row in rows], [row[name] for row in rows], color=BLUE)
+        axis.set(xlabel="training step", title=label(name))
+    return figure
+
+
+@styled
+def localisation(table: pd.DataFrame) -> Figure:
+    """Hit@1 of each detector by backbone and source of error, beside chance on the same units."""
+    sources, detectors = names(table, "error_source"), names(table, "detector")
+    backbones = names(table, "backbone")
+    figure, axes = panels([label(s) for s in sources])
+    for axis, source in zip(axes[0], sources, strict=True):
+        for i, detector in enumerate(detectors):
+            rows = table[(table["error_source"] == source) & (table["detector"] == detector)]
+            x = [backbones.index(b) + 0.2 * (i - (len(detectors) - 1) / 2) for b in rows["backbone"]]
+            axis.bar(
+                x,
+                rows["hit_at_1"],
+                0.19,
+                yerr=errors(rows, "hit_at_1"),
+                color=colour(detector),
+                capsize=2,
+                label=label(detector),
+                hatch="//" if detector == "chance" else None,
+            )
+        axis.set_xticks(range(len(backbones)), backbones)
+        axis.set_ylim(0, 1)
+        axis.grid(axis="x", visible=False)
+    axes[0, 0].set_ylabel("hit@1 (share of wrong traces)")
+    legend_below(figure, axes[0, 0], columns=4)
+    figure.suptitle(f"First wrong unit found ({INTERVALS})", fontsize=9)
+    return figure
+
+
+@styled
+def calibration(bins: pd.DataFrame) -> Figure:
+    """Reliability of sigmoid(last logit): share right against predicted, dot area by traces in the bin."""
+    figure, axes = panels(names(bins, "backbone"))
+    for axis, (_, panel) in zip(axes[0], bins.groupby("backbone", sort=False), strict=True):
+        axis.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
+        for variant, rows in panel.groupby("variant", sort=False):
+            axis.plot(rows["predicted"], rows["observed"], color=colour(variant), label=label(variant))
+            area = 8 + 160 * rows["n"] / panel["n"].max()
+            axis.scatter(
+                rows["predicted"], rows["observed"], area, color=colour(variant), alpha=0.6, linewidth=0
+            )
+        axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        axis.set_xlabel("sigmoid of the last logit (probability)")
+    axes[0, 0].set_ylabel("share of right answers")
+    legend_below(figure, axes[0, 0])
+    figure.suptitle("Calibration of the reward (dot area: traces in the bin)", fontsize=9)
+    return figure

@@ -1,0 +1,65 @@
+"""What a trained reward says of recorded traces; each pair of reward and trace is scored once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib import runs
+from lib.airl import discriminator
+from lib.models import pretrained
+from lib.reward import scoring
+from lib.schema import Airl, Params
+from lib.text import chat
+
+
+def load_discriminator(backbone: str, method: str, seed: int, settings: Params):
+    """The discriminator of a recorded AIRL run."""
+    airl = settings.airl_variant(method)
+    return load(backbone, runs.run_dir(backbone, method, seed) / "discriminator", airl)
+
+
+def load(backbone: str, directory: Path, airl: Airl):
+    """A discriminator that was trained with `airl` and saved in a directory."""
+    start = runs.backbone_dir(discriminator_backbone(airl, backbone))
+    return pretrained.placed(discriminator.PARAMETERISATIONS[airl.parameterisation].load(start, directory))
+
+
+def discriminator_backbone(airl: Airl, backbone: str) -> str:
+    """The backbone the discriminator starts from, by default the policy's own."""
+    return backbone if airl.discriminator == "same" else airl.discriminator
+
+
+def score(reward_model, tokenizer, questions: list[str], texts: list[str], airl: Airl, settings: Params):
+    """`discriminator.score` of traces, in order, with the reward's own boundaries and discount."""
+    return scoring.score_texts(
+        reward_model,
+        tokenizer,
+        [chat.prompt_text(tokenizer, question, settings.sampling.system_prompt) for question in questions],
+        texts,
+        reward=airl.reward,
+        boundaries=airl.boundaries,
+        interval=airl.interval,
+        gamma=airl.score_gamma,
+        batch_size=settings.sampling.batch_size,
+    )
+
+
+def score_samples(
+    reward_model, tokenizer, problems: Sequence, rows: list[dict], airl: Airl, settings: Params
+) -> list[dict]:
+    """Rewards of sample rows, in order; `problems` have a `question`.
+
+    Token rewards are kept for the first `token_records` problems.
+    """
+    questions = [problems[row["problem"]].question for row in rows]
+    scored = score(reward_model, tokenizer, questions, [row["text"] for row in rows], airl, settings)
+    result = []
+    for row, rewards in zip(rows, scored, strict=True):
+        if row["problem"] >= settings.evaluation.token_records:
+            rewards = {key: value for key, value in rewards.items() if key != "rewards"}
+        result.append({"problem": row["problem"], "sample": row["sample"], **rewards})
+    return result
+
+
+def write_scores(name: str, rows: list[dict]) -> None:
+    """Write `results/scores/<name>.jsonl.gz`; `name` begins with the backbone."""
+    runs.write_rows(Path(runs.RESULTS / "scores" / f"{name}.jsonl.gz"), rows)

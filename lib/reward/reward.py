@@ -1,0 +1,178 @@
+"""A learned reward taken away from the study: scores, ranks and searches traces of anyone's.
+
+`python -m lib.study.export RUN DIRECTORY` writes the directory that `Reward.load` reads.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+from tqdm.auto import tqdm
+from transformers import AutoTokenizer
+
+from lib import files
+from lib.airl import discriminator
+from lib.models import pretrained
+from lib.reward import scoring
+from lib.reward.falls import first_above, reward_drops
+from lib.schema import Section
+from lib.text import chat
+
+BACKBONE, ADAPTER, MANIFEST = "backbone", "adapter", "reward.json"
+BATCH_SIZE = 64  # traces that the model reads at once; more are no faster on a CPU
+
+
+class Manifest(Section):
+    """reward.json: how a trained model's outputs become rewards (see `lib.schema.Airl`), and on what it is.
+
+    `gamma` is None where rewards accumulate. `threshold` is that of `Reward.first_error`, chosen on errors
+    that the study knows; None where none are recorded.
+    """
+
+    parameterisation: Literal["head", "log_ratio"]
+    reward: Literal["logit", "log_density"]
+    boundaries: Literal["sparse", "interval", "step", "dense"]
+    interval: int
+    gamma: float | None
+    threshold: float | None
+    system_prompt: str
+    backbone_sha256: str
+
+
+class Score(NamedTuple):
+    """What a reward says of one trace: as a whole, step by step, token by token.
+
+    `steps` has the reward before the first step, then at the end of each step and, last, of the answer;
+    `tokens` that at each token of the trace and at the end token.
+    """
+
+    trace: float
+    steps: list[float]
+    tokens: list[float]
+
+
+class Reward:
+    """A trained reward with its tokenizer."""
+
+    def __init__(self, model, tokenizer, manifest: Manifest):
+        self.model, self.tokenizer, self.manifest = model, tokenizer, manifest
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "Reward":
+        """Read an exported reward, onto the GPU where there is one.
+
+        Raises ValueError for a directory that is not whole, or has another backbone than it was trained on.
+        """
+        directory = Path(directory)
+        path = directory / MANIFEST
+        if not path.exists():
+            raise ValueError(
+                f"{path}: no such file; `python -m lib.study.export RUN DIRECTORY` makes such a reward"
+            )
+        try:
+            manifest = Manifest.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        backbone = directory / BACKBONE
+        if not backbone.exists() or backbone_sha256(backbone) != manifest.backbone_sha256:
+            raise ValueError(f"{backbone}: not the backbone this reward was trained on; export it again")
+        kind = discriminator.PARAMETERISATIONS[manifest.parameterisation]
+        model = pretrained.placed(kind.load(backbone, directory / ADAPTER))
+        model.reads_prompts_once = True
+        return cls(model, AutoTokenizer.from_pretrained(backbone), manifest)
+
+    def score(self, question: str, traces: Sequence[str]) -> list[Score]:
+        """Score traces of one question, in order. Raises ValueError for an empty trace."""
+        return self.score_pairs([(question, trace) for trace in traces])
+
+    def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+        """Score (question, trace) pairs, in order.
+
+        Those of one question share a batch, and so do questions of which the longest is of similar length.
+        Raises ValueError for an empty trace.
+        """
+        longest: dict[str, int] = {}
+        for i, (question, trace) in enumerate(pairs):
+            if not trace.strip():
+                raise ValueError(f"trace {i} is empty")
+            longest[question] = max(longest.get(question, 0), len(question) + len(trace))
+
+        def place(i: int) -> tuple[int, str, int]:
+            question, trace = pairs[i]
+            return longest[question], question, len(trace)
+
+        order = sorted(range(len(pairs)), key=place)
+        batches = [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
+        scores: list[Score | None] = [None] * len(pairs)
+        for batch in tqdm(batches, desc="scoring", leave=False, disable=len(batches) == 1):
+            for i, found in zip(batch, self._score_batch([pairs[i] for i in batch]), strict=True):
+                scores[i] = Score(found["reward"], found["unit_reward"], found["rewards"])
+        return scores
+
+    def rerank(self, question: str, traces: Sequence[str]) -> list[int]:
+        """The places of the traces, best first; of equals the earlier one first."""
+        scores = [score.trace for score in self.score(question, traces)]
+        return sorted(range(len(scores)), key=lambda i: -scores[i])
+
+    def first_error(self, question: str, trace: str) -> int:
+        """The first wrong unit of a wrong trace: a step, counted from 0, or after the last the answer.
+
+        It is the first over which the reward falls by more than the threshold, or by most where none is.
+        Of a right trace it names a unit too: whether a trace is right, its score tells better.
+        """
+        return self.first_error_of(self.score(question, [trace])[0])
+
+    def first_error_of(self, score: Score) -> int:
+        """`first_error` of a trace that is scored already."""
+        falls, threshold = reward_drops(score.steps), self.manifest.threshold
+        return int(np.argmax(falls if threshold is None else first_above(falls, threshold)))
+
+    def _score_batch(self, pairs: Sequence[tuple[str, str]]) -> list[dict]:
+        how = self.manifest
+        prompt_of = {
+            question: chat.prompt_text(self.tokenizer, question, how.system_prompt)
+            for question in dict(pairs)
+        }
+        return scoring.score_texts(
+            self.model,
+            self.tokenizer,
+            [prompt_of[question] for question, _ in pairs],
+            [trace for _, trace in pairs],
+            reward=how.reward,
+            boundaries=how.boundaries,
+            interval=how.interval,
+            gamma=how.gamma,
+            batch_size=len(pairs),
+            logit=False,
+        )
+
+
+def backbone_sha256(directory: str | Path) -> str:
+    """The hash of a backbone directory's files, which tells one backbone from another."""
+    return files.sha256(sorted(path for path in Path(directory).iterdir() if path.is_file()))
+
+
+def trl_function(reward: Reward) -> Callable[..., list[float]]:
+    """The reward as one of TRL's: of prompts and completions, one number a completion.
+
+    For `reward_funcs` of `trl.GRPOTrainer`. Of a conversation the last message is the question; a plain
+    prompt is one as it stands, without a chat template's marks. An empty completion gets the lowest reward of
+    its batch.
+    """
+
+    def learned_reward(prompts, completions, **_) -> list[float]:
+        pairs = [(_last(p), _last(c)) for p, c in zip(prompts, completions, strict=True)]
+        written = [i for i, (_, text) in enumerate(pairs) if text.strip()]
+        scores = reward.score_pairs([pairs[i] for i in written])
+        found = {i: score.trace for i, score in zip(written, scores, strict=True)}
+        lowest = min(found.values(), default=0.0)
+        return [found.get(i, lowest) for i in range(len(pairs))]
+
+    return learned_reward
+
+
+def _last(messages: str | list[dict]) -> str:
+    return messages if isinstance(messages, str) else messages[-1]["content"]

@@ -1,0 +1,168 @@
+"""Writes a trained reward into a directory of its own, with a model card, ready to be pushed to a hub.
+
+`python -m lib.study.export RUN DIRECTORY`, RUN such as results/runs/qwen2/airl/seed0.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+
+import pandas as pd
+
+from lib import files, runs
+from lib.evaluation.words import interval, label
+from lib.models import pretrained
+from lib.reward import recorded
+from lib.reward.reward import ADAPTER, BACKBONE, MANIFEST, Manifest, backbone_sha256
+from lib.schema import Airl, Params
+from lib.study import params
+
+CARD = Path(__file__).with_name("model_card.md")
+USAGE = Template('''import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import $model, AutoTokenizer
+
+directory = "."  # where this file is
+tokenizer = AutoTokenizer.from_pretrained(f"{directory}/backbone")
+base = $model.from_pretrained($weights, $arguments)
+model = PeftModel.from_pretrained(base, f"{directory}/adapter").eval()
+
+
+@torch.no_grad()
+def token_rewards(question, trace):
+    """The reward at each token of the trace and at the end token."""
+    messages = [$system{"role": "user", "content": question}]
+    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    prompt_ids, trace_ids = (tokenizer(text, add_special_tokens=False).input_ids for text in (prompt, trace))
+    ids = torch.tensor([prompt_ids + trace_ids + [tokenizer.eos_token_id]])
+    n = len(prompt_ids)
+
+    def log_density():
+        logprobs = model(ids).logits[0, n - 1 : -1].log_softmax(-1)
+        return logprobs.gather(-1, ids[0, n:, None])[:, 0].cumsum(0)
+
+    $reward''')
+REWARD = {
+    ("head", "logit"): "return model(ids).logits[0, n:, 0]",
+    ("log_ratio", "log_density"): "return log_density()",
+    ("log_ratio", "logit"): """learned = load_file(f"{directory}/adapter/log_ratio.safetensors")
+    density = log_density()
+    with model.disable_adapter():
+        reference = log_density()
+    return learned["bias"] + learned["beta"] * (density - reference)""",
+}
+
+
+def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
+    """Write the reward of a recorded AIRL run; `target` appears whole or not at all.
+
+    Raises ValueError if the run is not there or has no reward, or if `target` exists.
+    """
+    run_dir, target = Path(run_dir), Path(target)
+    run = runs.read(run_dir)
+    if not (run_dir / "discriminator").exists():
+        raise ValueError(f"{run_dir}: a run of {run.method} has no reward; name a run of AIRL")
+    if target.exists():
+        raise ValueError(f"{target}: exists already; name a new directory")
+    airl = Airl.model_validate({k: v for k, v in run.parameters.items() if k != "lora"}, strict=False)
+    backbone = runs.require(runs.backbone_dir(recorded.discriminator_backbone(airl, run.backbone)))
+    manifest = Manifest(
+        **{key: getattr(airl, key) for key in ("parameterisation", "reward", "boundaries", "interval")},
+        gamma=airl.score_gamma,
+        threshold=_threshold(run),
+        system_prompt=settings.sampling.system_prompt,
+        backbone_sha256=backbone_sha256(backbone),
+    )
+    with files.new_directory(target) as temporary:
+        shutil.copytree(backbone, temporary / BACKBONE)
+        shutil.copytree(run_dir / "discriminator", temporary / ADAPTER)
+        (temporary / ADAPTER / "README.md").unlink(missing_ok=True)  # peft's, with nothing in it
+        files.write_json(temporary / MANIFEST, manifest.model_dump())
+        (temporary / "README.md").write_text(card(run, airl, backbone, settings), encoding="utf-8")
+
+
+def card(run: runs.Run, airl: Airl, backbone: Path, settings: Params) -> str:
+    """The model card of a run's reward, which is on the directory `backbone`."""
+    head = airl.parameterisation == "head"
+    world = settings.data.dataset == "world"
+    kind = "word problems that a program writes" if world else settings.data.dataset
+    practice = f"{airl.unlabelled_questions} further questions without trace or answer"
+    return Template(CARD.read_text(encoding="utf-8")).substitute(
+        task="token-classification" if head else "text-generation",
+        method=label(run.method),
+        backbone=run.backbone,
+        form="a token classifier" if head else "the log-ratio of two language models",
+        data=f"{airl.demonstrations} demonstrations, and {practice} for the policy: {kind}.",
+        seed=run.seed,
+        answers="It read answers (relabelling)." if airl.relabel_correct else "It read no graded answer.",
+        metrics="\n".join(f"- {line}" for line in _metrics(run)) or "- none are recorded for this run",
+        usage=usage(airl, backbone, settings.sampling.system_prompt),
+    )
+
+
+def usage(airl: Airl, backbone: Path, system_prompt: str) -> str:
+    """A script that loads an exported reward with transformers and peft alone, and scores tokens."""
+    head, source = airl.parameterisation == "head", backbone / pretrained.SOURCE
+    elsewhere = json.loads(source.read_text(encoding="utf-8"))["path"] if source.exists() else None
+    system = {"role": "system", "content": system_prompt}
+    return USAGE.substitute(
+        model="AutoModelForTokenClassification" if head else "AutoModelForCausalLM",
+        weights=repr(elsewhere) if elsewhere else 'f"{directory}/backbone"',
+        arguments="num_labels=1" if head else 'dtype="auto"',
+        system=f"{system!r}, " if system_prompt else "",
+        reward=REWARD[airl.parameterisation, airl.reward],
+    )
+
+
+def _threshold(run: runs.Run) -> float | None:
+    """What `lib.evaluation.localisation` chose for the errors of the base policy."""
+    records = runs.RESULTS / "localisation"
+    for path in sorted(records.glob(f"{run.backbone}.*jsonl.gz")):
+        for row in runs.read_rows(path):
+            of = (row["detector"], row["variant"], row["seed"], row["source"], row["policy"])
+            if of == ("reward", run.method, run.seed, "policy", "base"):
+                return row["threshold"]
+    return None
+
+
+def _metrics(run: runs.Run) -> Iterator[str]:
+    """What the study's tables say of the method's reward on the policy's backbone."""
+    for _, row in _rows("reward_quality", run).iterrows():
+        yield f"right against wrong samples of the base policy, AUROC: {interval(row, 'auroc')}"
+    chosen = _rows("rerank", run)
+    chosen = chosen[(chosen["policy"] == "base") & (chosen["n"] == chosen["n"].max())].set_index("selector")
+    if len(chosen):
+        of = {selector: interval(row, "accuracy") for selector, row in chosen.iterrows()}
+        yield (
+            f"right answers among its choices of {chosen['n'].max()} samples of the base policy: "
+            f"{of['reward']}; at random {of['random']}, by majority {of['majority']}"
+        )
+    for _, row in _rows("localisation", run).iterrows():
+        errors = "rule-made near misses" if row["error_source"] == "perturbed" else "the base policy's errors"
+        yield (
+            f"first wrong step found in {errors}: {interval(row, 'hit_at_1')}, by chance {row['chance']:.2f}"
+        )
+
+
+def _rows(table: str, run: runs.Run) -> pd.DataFrame:
+    rows = pd.read_csv(runs.require(runs.RESULTS / "tables" / f"{table}.csv"))
+    return rows[(rows["backbone"] == run.backbone) & (rows["variant"] == run.method)]
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m lib.study.export RUN DIRECTORY")
+    run_dir, target = sys.argv[1:]
+    try:
+        export(run_dir, target, params.load())
+    except ValueError as error:
+        sys.exit(str(error))
+    print(f"{target}: a reward for lib.reward; its README.md shows how to load it elsewhere")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""The parameters of the study, read from params.yaml and checked, and its profiles.
+
+A key that is missing, unknown or ill-typed is refused by name. `python -m lib.study.params PROFILE` prints
+the tree with a profile's overlay applied.
+"""
+
+import difflib
+import functools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO, get_args
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from lib.schema import Airl, Lora, Params, Section, Sft, merge
+
+TRAINED_WITHOUT_REWARD = ("base", "sft", "grpo")
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check a parameter file.
+
+    Raises ValueError with one line for each fault, `file: key: what`.
+    """
+    tree = _read(path)
+    profiles = tree.pop("profiles", {})
+    if profiles and tree.get("profile") != "default":
+        raise ValueError(
+            f"{path}: profile: must stay `default` here; run another profile with `make study PROFILE=name`"
+        )
+    return validate(tree, str(path))
+
+
+def validate(tree: dict, source: str) -> Params:
+    """Check a tree without `profiles`; `source` names it in messages. Raises ValueError as `load` does."""
+    try:
+        # as JSON, so that a YAML list may fill a tuple while every other type stays strict
+        params = Params.model_validate_json(json.dumps(tree, default=str))
+    except ValidationError as error:
+        raise ValueError("\n".join(f"{source}: {line}" for line in _describe(error, Params))) from error
+    faults = list(_contradictions(params))
+    if faults:
+        raise ValueError("\n".join(f"{source}: {line}" for line in faults))
+    return params
+
+
+def apply_profile(path: str | Path, profile: str) -> dict:
+    """The checked tree of a file with a profile's overlay, after those that it `extends`.
+
+    `default` is the tree itself.
+
+    Raises ValueError for an unknown profile and as `load` does.
+    """
+    tree = _read(path)
+    profiles = {"default": {}, **tree.pop("profiles", {})}
+    name, overlays = profile, []
+    while name:
+        if name not in profiles:
+            raise ValueError(f"{path}: unknown profile {name!r}; there are {', '.join(profiles)}")
+        overlay = dict(profiles.pop(name))  # gone, so that none can extend itself
+        name = overlay.pop("extends", None)
+        overlays.insert(0, overlay)
+    tree = functools.reduce(merge, overlays, tree) | {"profile": profile}
+    validate(tree, f"{path}, profile {profile}")
+    return tree
+
+
+def parse_value(text: str) -> Any:
+    """A YAML value as DVC reads it: YAML 1.2, in which 1e-05 is a number."""
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def dump(tree: dict, stream: TextIO) -> None:
+    """Write a tree as YAML, its keys in their order."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.dump(tree, stream)
+
+
+def _read(path: str | Path) -> dict:
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; run from the root of the repository")
+    try:
+        tree = parse_value(path.read_text(encoding="utf-8"))
+    except MarkedYAMLError as error:
+        raise ValueError(f"{path}:{error.problem_mark.line + 1}: not YAML: {error.problem}") from error
+    if not isinstance(tree, dict) or not isinstance(tree.get("profiles", {}), dict):
+        raise ValueError(f"{path}: expected sections of `key: value`")
+    return tree
+
+
+def _contradictions(params: Params) -> Iterator[str]:
+    """What no single field can tell: names that refer to nothing, overlays that do not fit."""
+    if params.data.dataset == "jsonl" and not params.data.path:
+        yield "data.path: the dataset jsonl needs the local directory of its train.jsonl"
+    backbones = (*params.backbones, *params.pretrained)
+    known = ", ".join(backbones)
+    for name in params.pretrained:
+        if name in params.backbones:
+            yield f"pretrained.{name}: the name is taken; choose another"
+    for name in params.policies:
+        if name not in backbones:
+            yield f"policies: {name!r} is not a backbone; there are {known}"
+    for name in params.ablation_runs.backbones:
+        if name not in params.policies:
+            yield f"ablation_runs.backbones: {name!r} is none of policies, {', '.join(params.policies)}"
+    for seed in params.ablation_runs.seeds:
+        if seed not in params.seeds:
+            yield f"ablation_runs.seeds: {seed} is none of seeds, {', '.join(map(str, params.seeds))}"
+    for name, asked in params.external.items():
+        if asked.backbone not in params.policies:
+            known_policies = ", ".join(params.policies)
+            yield f"external.{name}.backbone: {asked.backbone!r} is none of policies, {known_policies}"
+        if asked.variant not in (*params.variants, *params.ablations):
+            known_rewards = ", ".join([*params.variants, *params.ablations])
+            yield (
+                f"external.{name}.variant: {asked.variant!r} is neither a variant nor an ablation; there are "
+                f"{known_rewards}"
+            )
+    if params.ablation_runs.variant not in params.variants:
+        known_variants = ", ".join(params.variants)
+        yield f"ablation_runs.variant: {params.ablation_runs.variant!r} is none of {known_variants}"
+        return
+    for section, overlays in (("variants", params.variants), ("ablations", params.ablations)):
+        for name in overlays:
+            other = params.variants if section == "ablations" else TRAINED_WITHOUT_REWARD
+            if name in other:
+                yield f"{section}.{name}: the name is taken; choose another"
+            yield from _overlay_faults(params, section, name, backbones)
+    yield from _sft_faults(params)
+    if params.training.shared_backbone and params.lora.full_weights:
+        yield "training.shared_backbone: needs policies with an adapter; set lora.full_weights to false"
+    k, n = max(params.evaluation.ks), params.sampling.n
+    if k > n:
+        yield f"evaluation.ks: pass@{k} needs as many samples; sampling.n is {n}"
+
+
+def _sft_faults(params: Params) -> Iterator[str]:
+    taken = (*TRAINED_WITHOUT_REWARD, *params.variants, *params.ablations)
+    for name in params.sft_ablations:
+        if name in taken:
+            yield f"sft_ablations.{name}: the name is taken; choose another"
+    for name in ("sft", *params.sft_ablations):
+        where = "sft" if name == "sft" else f"sft_ablations.{name}"
+        try:
+            sft = params.sft_variant(name)
+        except ValidationError as error:
+            yield from (f"{where}.{line}" for line in _describe(error, Sft))
+            continue
+        if sft.demonstrations > params.data.demonstrations:
+            yield f"{where}.demonstrations: data.demonstrations is {params.data.demonstrations}"
+
+
+def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[str, ...]) -> Iterator[str]:
+    try:
+        airl = params.airl_variant(name)
+    except ValidationError as error:
+        for line in _describe(error, Airl):
+            yield f"{section}.{name}.{line}"
+        return
+    if airl.demonstrations > params.data.demonstrations:
+        yield f"{section}.{name}.demonstrations: data.demonstrations is {params.data.demonstrations}"
+    if airl.discriminator not in ("same", *backbones):
+        known = ", ".join(backbones)
+        yield f"{section}.{name}.discriminator: {airl.discriminator!r} is neither `same` nor one of {known}"
+    elif airl.start == "reward" and not _can_be_a_policy(airl, params.lora):
+        yield (
+            f"{section}.{name}.start: a policy can become the reward's model only if that is a log_ratio of "
+            "its own backbone, with an adapter as lora's (r = discriminator_r, alpha twice that)"
+        )
+    if airl.reward == "log_density" and airl.parameterisation != "log_ratio":
+        yield f"{section}.{name}.reward: log_density needs parameterisation: log_ratio"
+    if airl.likelihood_epochs and airl.parameterisation != "log_ratio":
+        yield f"{section}.{name}.likelihood_epochs: only a log_ratio can be fitted; set it to 0"
+
+
+def _can_be_a_policy(airl: Airl, lora: Lora) -> bool:
+    """Whether the discriminator's trained model has the policy's backbone and adapter."""
+    of_policy = Lora(r=airl.discriminator_r, alpha=2 * airl.discriminator_r, full_weights=False)
+    return airl.parameterisation == "log_ratio" and airl.discriminator == "same" and lora == of_policy
+
+
+def _describe(error: ValidationError, root: type[Section]) -> Iterator[str]:
+    """One line a fault: `airl.stepz: unknown key (did you mean steps?)`."""
+    for fault in error.errors():
+        keys = [str(key) for key in fault["loc"] if key != "[key]"]
+        if fault["type"] == "extra_forbidden":
+            fields = _section_at(root, keys[:-1]).model_fields
+            close = difflib.get_close_matches(keys[-1], fields, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(fields)}"
+            yield f"{'.'.join(keys)}: unknown key ({hint})"
+        elif fault["type"] == "missing":
+            yield f"{'.'.join(keys)}: missing"
+        else:
+            message = fault["msg"].removeprefix("Input should be ")
+            yield f"{'.'.join(keys)}: should be {message}, not {fault['input']!r}"
+
+
+def _section_at(root: type[Section], keys: list[str]) -> type[Section]:
+    """The section a path of keys leads to, through the dictionaries of sections on the way."""
+    at = root
+    for key in keys:
+        is_section = isinstance(at, type) and issubclass(at, Section)
+        at = at.model_fields[key].annotation if is_section else get_args(at)[1]
+    return at
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m lib.study.params PROFILE")
+    try:
+        tree = apply_profile("params.yaml", sys.argv[1])
+    except ValueError as error:
+        sys.exit(str(error))
+    dump(tree, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Trains a policy and its reward by AIRL: what both start from, and the questions they are trained on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from transformers import set_seed
+
+from lib.airl import discriminator
+from lib.airl.shared_backbone import SHARED
+from lib.airl.trainer import AIRLTrainer
+from lib.data.demonstrations import Demonstration
+from lib.models import pretrained
+from lib.schema import Airl, Lora, Params
+from lib.study.training import choice, policies, watch
+
+
+def train_airl(
+    backbone,
+    discriminator_backbone,
+    demonstrations: list[Demonstration],
+    train: list[Demonstration],
+    section: Airl,
+    *,
+    settings: Params,
+    sft_adapter,
+    seed,
+    output_dir,
+    watched: Sequence[Demonstration] = (),
+) -> AIRLTrainer:
+    """AIRL on demonstrations, practising on their questions and on unlabelled ones of `train`.
+
+    `section` says how many of both (`choice.choose`), and whether the policy starts from the directory
+    `sft_adapter`. On the problems `watched` it is asked to write on the way. Returns the trained
+    trainer, its discriminator in `reward_model`.
+    """
+    set_seed(seed)
+    experts, unlabelled = choice.choose(demonstrations, train, section, seed)
+    model, tokenizer = pretrained.load_backbone(backbone)
+    new_adapter = pretrained.lora(settings.lora)
+    if section.start == "sft":
+        model = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True)
+        new_adapter = None
+    if _shared(section, settings):
+        model = model if new_adapter is None else get_peft_model(model, new_adapter)
+        new_adapter = None
+    reward_model = _new_discriminator(
+        discriminator_backbone, model, experts, section, settings, seed, Path(output_dir) / "likelihood"
+    )
+    questions = policies.question_dataset([*experts, *unlabelled], settings.sampling.system_prompt)
+    trainer = AIRLTrainer(
+        reward_model=reward_model,
+        settings=section,
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=questions.add_column("trace", [d.trace for d in experts] + [""] * len(unlabelled)),
+        reward_funcs=policies.correct,
+        peft_config=new_adapter,
+        args=policies.grpo_config(
+            section,
+            settings=settings,
+            seed=seed,
+            output_dir=output_dir,
+            reward_weights=[0.0],  # the answer is logged and has no influence
+        ),
+    )
+    if watched and policies.processes() == 1:
+        trainer.add_callback(watch.Watch(reward_model, tokenizer, watched, section, settings))
+    return policies.train(trainer)
+
+
+def _shared(section: Airl, settings: Params) -> bool:
+    """Whether the discriminator is an adapter on the policy's own weights."""
+    return settings.training.shared_backbone and section.discriminator == "same"
+
+
+def _new_discriminator(
+    backbone, policy, experts: list[Demonstration], section: Airl, settings: Params, seed, output_dir
+):
+    """A fresh discriminator, on the policy's weights if these are shared; a log-ratio first fitted to the
+    experts by `likelihood_epochs` of SFT."""
+    size = {"r": section.discriminator_r, "alpha": 2 * section.discriminator_r}
+    fitted = None
+    if section.likelihood_epochs:
+        adapter = Lora(**size, full_weights=False)
+        fitted = policies.train_sft(
+            backbone,
+            experts,
+            settings.sft.model_copy(update={"epochs": section.likelihood_epochs}),
+            settings=settings.model_copy(update={"lora": adapter}),
+            seed=seed,
+            output_dir=output_dir,
+        ).model
+    if _shared(section, settings):
+        reward_model = SHARED[section.parameterisation](policy, **size)
+        if fitted is not None:
+            weights = get_peft_model_state_dict(fitted)
+            set_peft_model_state_dict(policy, weights, adapter_name=reward_model.adapter)
+        return reward_model
+    if fitted is not None:
+        return discriminator.LogRatioDiscriminator.of_policy(fitted)
+    return discriminator.PARAMETERISATIONS[section.parameterisation].new(backbone, **size)

@@ -1,0 +1,41 @@
+"""Which demonstrations a reward learns from, and on which questions its policy practises."""
+
+import random
+
+from lib.data.demonstrations import Demonstration
+from lib.text import perturb, traces
+
+
+def choose(
+    demonstrations: list[Demonstration], train: list[Demonstration], settings, seed: int
+) -> tuple[list[Demonstration], list[Demonstration]]:
+    """The demonstrations to learn from, and the further questions to practise on, of the families asked for.
+
+    Of the demonstrations `wrong_experts` of them, drawn by seed, become traces that end wrong.
+    """
+    of_family = [
+        [row for row in rows if not settings.families or row.family in settings.families]
+        for rows in (demonstrations, train)
+    ]
+    experts = of_family[0][: settings.demonstrations]
+    if len(experts) < settings.demonstrations:
+        raise ValueError(
+            f"airl.demonstrations: {settings.demonstrations} asked for, {len(experts)} there are of "
+            f"families {', '.join(settings.families) or 'all'}; raise data.demonstrations"
+        )
+    rng = random.Random(seed)
+    for i in rng.sample(range(len(experts)), round(settings.wrong_experts * len(experts))):
+        experts[i] = experts[i].model_copy(update={"trace": _ends_wrong(experts[i], rng)})
+    return experts, of_family[1][: settings.unlabelled_questions]
+
+
+def _ends_wrong(expert: Demonstration, rng: random.Random) -> str:
+    """A carried near miss with another answer; where none is found, the expert with a nearby answer."""
+    for _ in range(20):  # of two errors the second may mend the first
+        try:
+            wrong = perturb.perturb(expert.question, expert.trace, rng, 1, perturb.CARRIED)[0]
+        except ValueError:  # no rule can carry an error through this trace
+            break
+        if not traces.is_correct(traces.parse(wrong.text).answer, expert.answer):
+            return wrong.text
+    return perturb.nearby_answer(expert.question, expert.trace, rng).text

@@ -1,0 +1,199 @@
+"""Trains in processes of its own: the same command on one and on many, started by `accelerate launch`.
+
+A notebook calls `train`. Each process runs `python -m lib.study.training.launch BACKBONE METHOD SEED PARAMS`,
+goes on from the last checkpoint of a killed training, and the first of them saves what was trained.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from peft import PeftModel
+from transformers import AutoTokenizer
+
+from lib import files, runs
+from lib.airl import checkpoints
+from lib.data import splits
+from lib.data.demonstrations import Demonstration
+from lib.models import pretrained
+from lib.reward import recorded
+from lib.schema import Airl, Grpo, Params, Sft
+from lib.study import params, recording
+from lib.study.training import policies
+from lib.study.training.adversarial import train_airl
+
+ERROR = re.compile(r"^(?!.*(?:ChildFailed|CalledProcess)Error)\w+(?:\.\w+)*Error: .+")
+
+
+class Trained(NamedTuple):
+    """A trained policy, for AIRL its reward, and the log; `status` says why a run that degenerated stopped.
+
+    `directory` holds the files of it: adapter/ (or the whole policy), for AIRL discriminator/, and what was
+    watched.
+    """
+
+    model: Any
+    tokenizer: Any
+    reward_model: Any
+    log: list[dict]
+    status: str
+    directory: Path
+
+
+def train(backbone: str, method: str, seed: int, params_file: str) -> Trained:
+    """Train a method on a backbone: `sft` or one of its ablations, `grpo`, or a variant or ablation of AIRL.
+
+    Raises ValueError with the message of the process that failed.
+    """
+    settings = params.load(params_file)
+    config = require(settings)
+    scratch = _scratch(backbone, method, seed)
+    checkpoints.keep_only(scratch, _made_with(backbone, method, seed, settings))
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--config_file", str(config)]
+    _run([*launcher, "-m", "lib.study.training.launch", backbone, method, str(seed), params_file])
+    return _load(backbone, method, settings, scratch / "trained")
+
+
+def require(settings: Params) -> Path:
+    """The launcher's file. Raises ValueError if there is none, or if it is for GPUs and there is no GPU."""
+    config = Path(settings.training.launch)
+    if not config.exists():
+        others = ", ".join(map(str, sorted(config.parent.glob("*.yaml")))) or "none in its directory"
+        raise ValueError(f"training.launch: {config}: no such file; there are {others}")
+    if (
+        not params.parse_value(config.read_text(encoding="utf-8")).get("use_cpu")
+        and not torch.cuda.is_available()
+    ):
+        raise ValueError(
+            f"training.launch: {config} needs a GPU and this machine has none; take launch/cpu.yaml"
+        )
+    return config
+
+
+def forget(trained: Trained) -> None:
+    """Remove the checkpoints and files of a training that is recorded elsewhere."""
+    shutil.rmtree(trained.directory.parent)
+
+
+def _scratch(backbone: str, method: str, seed: int) -> Path:
+    return runs.SCRATCH / backbone / method / f"seed{seed}"
+
+
+def _section(settings: Params, method: str) -> Sft | Grpo | Airl:
+    """The parameters of a method. Raises ValueError for an unknown one."""
+    if method == "grpo":
+        return settings.grpo
+    if method == "sft" or method in settings.sft_ablations:
+        return settings.sft_variant(method)
+    return settings.airl_variant(method)
+
+
+def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
+    """All that a checkpoint depends on: parameters, data, and the weights that training starts from."""
+    shared = settings.model_dump(mode="json", include={"lora", "sft", "training", "sampling", "watching"})
+    section = _section(settings, method)
+    starts = [runs.backbone_dir(backbone)]
+    if isinstance(section, Airl):
+        starts.append(runs.backbone_dir(recorded.discriminator_backbone(section, backbone)))
+        if section.start == "sft":
+            starts.append(_sft_adapter(backbone, seed))
+    return {
+        "method": section.model_dump(mode="json"),
+        **shared,
+        "data": files.sha256(sorted(runs.DATA.glob("*.jsonl"))),
+        "starts": [files.sha256(sorted(runs.require(directory).iterdir())) for directory in starts],
+    }
+
+
+def _sft_adapter(backbone: str, seed: int) -> Path:
+    return runs.run_dir(backbone, "sft", seed) / "adapter"
+
+
+def _run(command: list[str]) -> None:
+    """Run a command, its output on stderr as it comes. Raises ValueError if it fails."""
+    errors = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        for line in map(bytes.decode, process.stdout):
+            print(line, end="", file=sys.stderr)
+            errors += ERROR.findall(line)
+    if process.returncode:
+        said = errors[-1].split(": ", 1)[1] if errors else "see what it wrote; run again to go on from there"
+        raise ValueError(f"training ended with code {process.returncode}: {said}")
+
+
+def _load(backbone: str, method: str, settings: Params, directory: Path) -> Trained:
+    start, rewards, reward_model = runs.backbone_dir(backbone), directory / "discriminator", None
+    if rewards.exists():
+        reward_model = recorded.load(backbone, rewards, settings.airl_variant(method))
+    result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+    return Trained(
+        model=pretrained.load_policy(start, directory / "adapter"),
+        tokenizer=AutoTokenizer.from_pretrained(start),
+        reward_model=reward_model,
+        directory=directory,
+        **result,
+    )
+
+
+def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: Path):
+    """The trainer, after its training."""
+    section, start = _section(settings, method), runs.backbone_dir(backbone)
+    common = {"settings": settings, "seed": seed, "output_dir": scratch}
+    if isinstance(section, Sft):
+        demonstrations = splits.split("demonstrations")[: section.demonstrations]
+        return policies.train_sft(start, demonstrations, section, **common)
+    if not isinstance(section, Airl):
+        return policies.train_grpo(start, splits.split("train"), section, **common)
+    return train_airl(
+        start,
+        runs.backbone_dir(recorded.discriminator_backbone(section, backbone)),
+        splits.split("demonstrations"),
+        splits.split("train"),  # further questions to practise on; their answers are not read
+        section,
+        sft_adapter=_sft_adapter(backbone, seed),
+        watched=_watched(method, seed, settings),
+        **common,
+    )
+
+
+def _watched(method: str, seed: int, settings: Params) -> list[Demonstration]:
+    """The problems on which a training is watched; an ablation's is not."""
+    if method not in settings.variants or seed not in settings.watching.seeds:
+        return []
+    return splits.split("validation")[: settings.watching.problems]
+
+
+def _save(trainer, directory: Path) -> None:
+    """Write what `_load` reads. Every process takes part, the first writes."""
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.accelerator.is_main_process:
+        return
+    with files.new_directory(directory) as temporary:
+        policy = trainer.accelerator.unwrap_model(trainer.model)
+        own = {"selected_adapters": ["default"]} if isinstance(policy, PeftModel) else {}
+        policy.save_pretrained(temporary / "adapter", state_dict=weights, **own)
+        if hasattr(trainer, "reward_model"):
+            trainer.reward_model.save(temporary / "discriminator")
+        watched = Path(trainer.args.output_dir) / runs.WATCHED
+        if watched.exists():
+            shutil.copy(watched, temporary)
+        status = getattr(trainer, "fault", None) or "completed"
+        files.write_json(
+            temporary / "result.json", {"log": recording.training_log(trainer), "status": status}
+        )
+
+
+def main() -> None:
+    backbone, method, seed, params_file = sys.argv[1:]
+    scratch = _scratch(backbone, method, int(seed))
+    trainer = _trainer(backbone, method, int(seed), params.load(params_file), scratch)
+    _save(trainer, scratch / "trained")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Trains one policy: SFT on demonstrations, or GRPO on verifiable answers (`lib.airl` has AIRL).
+
+All methods start from the same backbone, train the same adapter (or the full weights), and share
+these few arguments, so that what differs between them is the signal alone.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+import transformers
+from datasets import Dataset
+from tqdm.auto import tqdm
+from transformers import PrinterCallback, TrainerCallback, set_seed
+from trl import GRPOConfig, SFTConfig, SFTTrainer
+
+from lib.airl import checkpoints
+from lib.airl.checkpoints import ResumableGRPOTrainer
+from lib.data.demonstrations import Demonstration
+from lib.models import pretrained
+from lib.schema import Grpo, Params, Sft
+from lib.text import traces
+
+transformers.logging.set_verbosity_error()  # quiet about the fresh head of each discriminator
+
+
+def _messages(problem: Demonstration, system_prompt: str) -> list[dict]:
+    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    return [*system, {"role": "user", "content": problem.question}]
+
+
+def sft_dataset(demonstrations: list[Demonstration], system_prompt: str = "") -> Dataset:
+    """Prompt and expert completion, conversational."""
+    return Dataset.from_list(
+        [
+            {"prompt": _messages(d, system_prompt), "completion": [{"role": "assistant", "content": d.trace}]}
+            for d in demonstrations
+        ]
+    )
+
+
+def question_dataset(problems: list[Demonstration], system_prompt: str = "") -> Dataset:
+    """Prompts for on-policy training; `answer` is read by the verifiable reward alone."""
+    return Dataset.from_list([{"prompt": _messages(p, system_prompt), "answer": p.answer} for p in problems])
+
+
+def correct(completions, answer, **_) -> list[float]:
+    """The verifiable reward: 1 if the completion's answer is right, else 0."""
+    texts = [completion[0]["content"] for completion in completions]
+    return [float(traces.is_correct(traces.parse(t).answer, a)) for t, a in zip(texts, answer, strict=True)]
+
+
+class Progress(TrainerCallback):
+    """A plain progress bar: the trainers' own prints every logged step."""
+
+    def on_train_begin(self, args, state, control, **_):
+        self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training")
+
+    def on_step_end(self, args, state, control, **_):
+        self._bar.update()
+
+    def on_train_end(self, args, state, control, **_):
+        self._bar.close()
+
+
+def train(trainer):
+    """Train with a progress bar, from the last checkpoint if there is one; returns the trainer."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Progress())
+    trainer.train(resume_from_checkpoint=checkpoints.last(trainer.args.output_dir))
+    return trainer
+
+
+def processes() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def _common(settings: Params, seed: int, output_dir: str | Path, batch_size: int, rows: str) -> dict:
+    """Arguments of any trainer; `batch_size` is of an optimizer step and all processes, in `rows`."""
+    on_gpu, n = torch.cuda.is_available(), processes()
+    at_once = settings.training.micro_batch or max(batch_size // n, 1)
+    if batch_size % (at_once * n):
+        raise ValueError(
+            f"training.micro_batch: {batch_size} {rows} cannot be shared by {n} processes that take "
+            f"{at_once} at once"
+        )
+    return dict(
+        output_dir=str(output_dir),
+        seed=seed,
+        report_to="none",
+        save_strategy="steps" if settings.training.checkpoint_every else "no",
+        save_steps=settings.training.checkpoint_every or 1,
+        save_total_limit=2,  # the last may have been cut short
+        logging_steps=1,
+        disable_tqdm=True,  # see `Progress`
+        bf16=on_gpu,
+        use_cpu=not on_gpu,
+        activation_checkpointing=on_gpu,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.1,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=batch_size // (at_once * n),
+    )
+
+
+def train_sft(
+    backbone, demonstrations: list[Demonstration], section: Sft, *, settings: Params, seed, output_dir
+) -> SFTTrainer:
+    """SFT on the completions of the demonstrations; returns the trained trainer."""
+    set_seed(seed)
+    model, tokenizer = pretrained.load_backbone(backbone)
+    trainer = SFTTrainer(
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=sft_dataset(demonstrations, settings.sampling.system_prompt),
+        peft_config=pretrained.lora(settings.lora),
+        args=SFTConfig(
+            **_common(settings, seed, output_dir, section.batch_size, "demonstrations"),
+            num_train_epochs=section.epochs,
+            learning_rate=section.lr,
+            max_length=None,
+        ),
+    )
+    return train(trainer)
+
+
+def grpo_config(section: Grpo, *, settings: Params, seed, output_dir, **overrides) -> GRPOConfig:
+    """One optimizer step per batch of `prompts_per_step` groups of `group_size` samples."""
+    batch_size = section.prompts_per_step * section.group_size
+    return GRPOConfig(
+        **_common(settings, seed, output_dir, batch_size, "completions")
+        | dict(
+            num_generations=section.group_size,
+            max_steps=section.steps,
+            learning_rate=section.lr,
+            beta=section.beta,
+            loss_type="dr_grpo",
+            max_completion_length=settings.sampling.max_new_tokens,
+            temperature=settings.sampling.temperature,
+            use_vllm=settings.training.vllm != "off",
+            vllm_mode="server" if settings.training.vllm == "server" else "colocate",
+        )
+        | overrides
+    )
+
+
+def train_grpo(
+    backbone, problems: list[Demonstration], section: Grpo, *, settings: Params, seed, output_dir
+) -> ResumableGRPOTrainer:
+    """GRPO on verifiable answers, the empirical upper bound; returns the trained trainer."""
+    set_seed(seed)
+    model, tokenizer = pretrained.load_backbone(backbone)
+    trainer = ResumableGRPOTrainer(
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=question_dataset(problems, settings.sampling.system_prompt),
+        reward_funcs=correct,
+        peft_config=pretrained.lora(settings.lora),
+        args=grpo_config(section, settings=settings, seed=seed, output_dir=output_dir),
+    )
+    return train(trainer)

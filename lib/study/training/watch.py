@@ -1,0 +1,59 @@
+"""Watches a training: samples of the policy on its way, each with the reward as it was by then."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import TrainerCallback
+
+from lib import runs
+from lib.data.demonstrations import Demonstration
+from lib.reward import recorded
+from lib.schema import Airl, Params
+from lib.study.training import sampling
+
+
+def steps(last: int, times: int) -> list[int]:
+    """`times` steps from 0 to the last, or fewer: closest at the start, where the reward moves most."""
+    return sorted({round(last * (i / (times - 1)) ** 2) for i in range(times)})
+
+
+class Watch(TrainerCallback):
+    """Writes `runs.WATCHED` into the trainer's directory; the training's random numbers stay what they were.
+
+    A row is one of `samples.jsonl.gz` with its token values, the `step` before which it was sampled, and
+    what `discriminator.score` said of it then.
+    """
+
+    def __init__(
+        self, reward_model, tokenizer, problems: Sequence[Demonstration], airl: Airl, settings: Params
+    ):
+        self._reward_model, self._tokenizer = reward_model, tokenizer
+        self._problems, self._airl = problems, airl
+        self._steps = steps(airl.steps, settings.watching.times)
+        fewer = settings.sampling.model_copy(update={"n": settings.watching.samples})
+        of_all = settings.evaluation.model_copy(update={"token_records": len(problems)})
+        self._settings = settings.model_copy(update={"sampling": fewer, "evaluation": of_all})
+
+    def on_step_begin(self, args, state, control, model=None, **_):
+        if state.global_step in self._steps:
+            self._look(state.global_step, model, Path(args.output_dir))
+
+    def on_train_end(self, args, state, control, model=None, **_):
+        self._look(state.global_step, model, Path(args.output_dir))
+
+    def _look(self, step: int, model, directory: Path) -> None:
+        path, before = directory / runs.WATCHED, []
+        if path.exists():  # and after a killed training maybe of steps that come again
+            before = [row for row in runs.read_rows(path) if row["step"] < step]
+        training = model.training
+        with torch.random.fork_rng():
+            torch.manual_seed(step)
+            rows = sampling.sample(model, self._tokenizer, self._problems, self._settings)
+        model.train(training)
+        with self._reward_model.in_use():
+            scored = recorded.score_samples(
+                self._reward_model, self._tokenizer, self._problems, rows, self._airl, self._settings
+            )
+        seen = [{"step": step, **row, **score} for row, score in zip(rows, scored, strict=True)]
+        runs.write_rows(path, before + seen)

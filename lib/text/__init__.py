@@ -1,0 +1,1 @@
+"""Traces as text and tokens: `traces` (the format), `perturb` (near misses), `alignment` (tokens, steps)."""

@@ -1,0 +1,82 @@
+"""Aligns tokens with the characters and the units of a trace, and pads rows of tokens."""
+
+import torch
+
+from lib.text import traces
+
+
+def token_ends(tokenizer, ids: list[int]) -> list[int]:
+    """Where each token ends, in characters of the decoded text (special tokens are empty).
+
+    A character that several tokens share ends with the first of them.
+    """
+    ends, total, first = [], 0, 0
+    for i in range(len(ids)):
+        piece = tokenizer.decode(ids[first : i + 1], skip_special_tokens=True)
+        ends.append(total + len(piece))
+        if not piece.endswith("\ufffd"):  # else the character's last bytes may be in the next token
+            total, first = ends[-1], i + 1
+    return ends
+
+
+def unit_of_token(text: str, ends: list[int]) -> list[int]:
+    """For each token the index of the unit (see `lib.text.traces`) its first character belongs to.
+
+    What precedes the first step counts to it, and a line break of its own to the next unit. The end
+    token, which has no characters, counts to the answer even where none was written.
+    """
+    unit_ends = [end for _, end in traces.unit_spans(text)]
+    # a token without characters, such as a character's last byte, is where the one before it was
+    places = [min(start, end - 1) for start, end in zip([0, *ends], ends, strict=False)]
+    units = [next((u for u, last in enumerate(unit_ends) if p < last), len(unit_ends) - 1) for p in places]
+    if ends[-2:-1] == ends[-1:] == [len(text)]:
+        units[-1] = len(unit_ends) - 1
+    return units
+
+
+def units_of_tokens(tokenizer, ids: list[int]) -> list[int]:
+    """The unit of each token of a completion."""
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    return unit_of_token(text, token_ends(tokenizer, ids))
+
+
+def pad_completions(tokenizer, prompts: list[list[int]], completions: list[list[int]]):
+    """`input_ids_BL`, `attention_BL` and the completion width T: prompts padded left, completions right."""
+    width_p, width_t = max(map(len, prompts)), max(map(len, completions))
+    ids_BL = torch.full((len(prompts), width_p + width_t), tokenizer.pad_token_id)
+    attention_BL = torch.zeros_like(ids_BL)
+    for i, (p, c) in enumerate(zip(prompts, completions, strict=True)):
+        ids_BL[i, width_p - len(p) : width_p + len(c)] = torch.tensor(p + c)
+        attention_BL[i, width_p - len(p) : width_p + len(c)] = 1
+    return ids_BL, attention_BL, width_t
+
+
+def by_unit(units: list[int], values: list[float], n_units: int, reduce) -> list[float]:
+    """`reduce` (min or max) of the token values of each unit; a unit without a token gets 0."""
+    return [
+        round(reduce((v for u, v in zip(units, values, strict=True) if u == unit), default=0.0), 3)
+        for unit in range(n_units)
+    ]
+
+
+def unit_masks(units: list[list[int]], width_t: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """From each row's unit index per token: the token mask, the last unit's tokens, the ends of the steps."""
+    units_BT = torch.tensor([row + [-1] * (width_t - len(row)) for row in units])
+    last_B = torch.tensor([row[-1] for row in units])
+    mask_BT, step_ends_BT = units_BT >= 0, torch.zeros_like(units_BT, dtype=torch.bool)
+    step_ends_BT[:, :-1] = (units_BT[:, :-1] != units_BT[:, 1:]) & mask_BT[:, 1:]
+    return mask_BT, units_BT == last_B[:, None], step_ends_BT
+
+
+def at_unit_ends(values: list[float], boundaries: list[bool], units: list[int], n_units: int) -> list[float]:
+    """f before the first unit (at the first token), then at each unit's end: length n_units + 1.
+
+    Where a unit has no boundary of its own the value before it stands, so its drop is 0.
+    """
+    at_ends, last = [values[0]], values[0]
+    for unit in range(n_units):
+        for value, marked, u in zip(values, boundaries, units, strict=True):
+            if marked and u == unit:
+                last = value
+        at_ends.append(last)
+    return at_ends

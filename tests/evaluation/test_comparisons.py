@@ -1,0 +1,297 @@
+"""Comparisons against values counted by hand from the records and from params.yaml."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lib.data import demonstrations
+from lib.evaluation import comparisons, records
+from lib.evaluation.comparisons import Change
+from lib.study import params
+from tests import synthetic
+
+ROOT = Path(__file__).parents[2]
+RESAMPLES = 50
+CHANGES = [
+    Change("airl_no_perturbation", "airl_dense", {"perturbations": 2}, {"perturbations": 0}),
+    Change("sft_16", "sft", {"demonstrations": 64}, {"demonstrations": 16}),
+    Change("sparse", "reference", {"boundaries": "step"}, {"boundaries": "sparse"}),
+    Change("two", "reference", {"families": (), "lr": 0.1}, {"families": ("shop", "trip"), "lr": 0.2}),
+]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("results")
+    ablations = {"reference": 0.6, "sparse": 0.4, "two": 0.5, "family_stock": 0.4, "sft_16": 0.3}
+    synthetic.write(directory, seeds=2, problems=12, samples=4, ablations=ablations)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def study(directory) -> records.Records:
+    return records.load(directory)
+
+
+@pytest.fixture(scope="module")
+def families(directory) -> list[str]:
+    return [row.family for row in demonstrations.read_jsonl(directory / "data" / "test.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def table(study) -> pd.DataFrame:
+    return comparisons.ablations(study, CHANGES, RESAMPLES)
+
+
+def settings_with(**overlays) -> params.Params:
+    """The parameters of params.yaml with some sections replaced."""
+    tree = params.apply_profile(ROOT / "params.yaml", "default")
+    return params.validate(tree | overlays, "params.yaml")
+
+
+# Gains, paired
+
+
+def test_gains_are_of_the_same_problems_and_seeds(study):
+    table = comparisons.gains(study, ["airl", "airl_dense", "never_run"], RESAMPLES)
+    assert set(table["method"]) == {"airl", "airl_dense"}
+    for row in table.itertuples():
+        rows = study.samples[study.samples["backbone"] == row.backbone]
+        rate = rows.groupby("method")["correct"].mean()
+        assert row.above_sft == pytest.approx(rate[row.method] - rate["sft"], abs=1e-4)
+        assert row.ci_low <= row.above_sft <= row.ci_high
+        by_seed = rows.groupby(["seed", "method"])["correct"].mean().unstack()
+        share = (by_seed[row.method] - by_seed["base"]) / (by_seed["grpo"] - by_seed["base"])
+        assert row.share_of_grpo == pytest.approx(share.mean(), abs=1e-4)
+
+
+def test_a_method_paired_with_itself_gains_nothing(study):
+    alone = study._replace(
+        samples=pd.concat(
+            [study.samples, study.samples[study.samples["method"] == "sft"].assign(method="copy")]
+        )
+    )
+    table = comparisons.gains(alone, ["copy"], RESAMPLES)
+    assert len(table) and (table[["above_sft", "ci_low", "ci_high"]] == 0).all(axis=None)
+
+
+# What is compared with what
+
+
+def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
+    settings = settings_with(
+        variants={
+            "airl_dense": {},
+            "airl_no_perturbation": {"perturbations": 0},
+            "airl": {"gamma": 0.5, "lr": 0.5},
+        },
+        ablations={
+            "reference": {},
+            "sparse": {"boundaries": "sparse"},
+            "small_from_sft": {"start": "sft", "discriminator": "llama"},
+            "from_sft": {"start": "sft"},
+            "paper_like": {"gamma": 0.9, "lr": 0.001, "steps": 200, "perturbations": 1},
+            "far": {
+                "gamma": 0.1,
+                "lr": 0.1,
+                "beta": 0.1,
+                "interval": 3,
+                "loss": "wgan",
+                "group_size": 4,
+                "replay": 1,
+                "labels": "from_first_error",
+            },  # fmt: skip
+        },
+        sft_ablations={"sft_16": {"demonstrations": 16, "epochs": 80}},
+        ablation_runs={"variant": "airl", "changes": {"steps": 60}, "backbones": ["qwen2"], "seeds": [0]},
+    )
+    found = {change.method: change for change in comparisons.changes(settings)}
+    assert found == {
+        "sft_16": Change(
+            "sft_16", "sft", {"demonstrations": 64, "epochs": 40}, {"demonstrations": 16, "epochs": 80}
+        ),
+        "airl_no_perturbation": CHANGES[0],
+        "airl": Change("airl", "airl_dense", {"gamma": 0.9, "lr": 0.001}, {"gamma": 0.5, "lr": 0.5}),
+        "sparse": Change("sparse", "reference", {"boundaries": "dense"}, {"boundaries": "sparse"}),
+        "from_sft": Change("from_sft", "reference", {"start": "base"}, {"start": "sft"}),
+        "small_from_sft": Change(
+            "small_from_sft", "from_sft", {"discriminator": "same"}, {"discriminator": "llama"}
+        ),
+        "paper_like": Change("paper_like", "airl_dense", {"perturbations": 2}, {"perturbations": 1}),
+    }  # the reference is compared with nothing, and `far` is too far from everything
+
+
+def test_every_ablation_of_the_study_has_something_to_be_compared_with():
+    for profile in ("default", "tiny"):
+        tree = params.apply_profile(ROOT / "params.yaml", profile)
+        settings = params.validate(tree, "params.yaml")
+        compared = {change.method for change in comparisons.changes(settings)}
+        same = {name for name, overlay in settings.ablations.items() if not overlay}
+        assert compared >= {*settings.ablations, *settings.sft_ablations} - same
+        for change in comparisons.changes(settings):
+            assert change.before.keys() == change.after.keys() and change.method != change.reference
+            assert all(change.before[key] != change.after[key] for key in change.after)
+
+
+# The table
+
+
+def test_ablations_start_with_their_reference(table):
+    rows = {
+        (name, backbone): list(zip(found["method"], found["value"], strict=True))
+        for (name, backbone), found in table.groupby(["ablation", "backbone"])
+    }
+    assert rows == {
+        ("perturbations", "llama"): [("airl_dense", "2"), ("airl_no_perturbation", "0")],
+        ("perturbations", "qwen2"): [("airl_dense", "2"), ("airl_no_perturbation", "0")],
+        ("demonstrations", "qwen2"): [("sft", "64"), ("sft_16", "16")],
+        ("boundaries", "qwen2"): [("reference", "step"), ("sparse", "sparse")],
+        ("families + lr", "qwen2"): [("reference", "all + 0.1"), ("two", "shop/trip + 0.2")],
+    }
+    assert dict(table[["method", "n_seeds"]].itertuples(index=False)) == {
+        **dict.fromkeys(["airl_dense", "airl_no_perturbation", "sft"], 2),
+        **dict.fromkeys(["sft_16", "reference", "sparse", "two"], 1),
+    }
+    assert dict(table[["method", "reference"]].itertuples(index=False))["sparse"] == "reference"
+
+
+def test_ablations_are_of_the_policy_and_of_the_reward(table, study):
+    assert {"ablation", "value", "backbone", "pass_at_1", "auroc", "hit_at_1"} <= set(table.columns)
+    row = table.query("backbone == 'qwen2' and method == 'airl_dense'").iloc[0]
+    samples = study.samples.query("backbone == 'qwen2' and method == 'airl_dense'")
+    assert row.pass_at_1 == pytest.approx(samples["correct"].mean(), abs=1e-4)
+    scores = study.scores.query("backbone == 'qwen2' and variant == 'airl_dense' and policy == 'base'")
+    by_seed = [roc_auc_score(s["correct"], s["reward"]) for _, s in scores.groupby("seed")]
+    assert row.auroc == pytest.approx(np.mean(by_seed), abs=1e-4)
+    located = study.localisation.query(
+        "backbone == 'qwen2' and variant == 'airl_dense' and source == 'perturbed'"
+    )
+    hits = [np.argmax(r.unit_scores) == r.first_wrong_unit for r in located.itertuples()]
+    assert row.hit_at_1 == pytest.approx(np.mean(hits), abs=1e-4)
+    for name, prefix in (("pass_at_1", ""), ("auroc", "auroc_"), ("hit_at_1", "hit_at_1_")):
+        defined = table[table[name].notna()]
+        assert (defined[f"{prefix}ci_low"] <= defined[f"{prefix}ci_high"]).all()
+
+
+def test_a_reward_that_was_not_scored_leaves_its_columns_empty(table, study):
+    sft = table[table["reference"] == "sft"]
+    assert len(sft) == 2 and sft[["auroc", "hit_at_1", "auroc_ci_low"]].isna().all(axis=None)
+    assert table[table["reference"] != "sft"][["auroc", "hit_at_1"]].notna().all(axis=None)
+    unscored = study._replace(
+        scores=study.scores.query("variant != 'sparse'"),
+        localisation=study.localisation.query("variant != 'sparse'"),
+    )
+    row = comparisons.ablations(unscored, CHANGES, RESAMPLES).query("value == 'sparse'").iloc[0]
+    assert np.isnan(row.auroc) and np.isnan(row.hit_at_1) and row.pass_at_1 > 0
+
+
+def test_an_ablation_without_its_runs_is_left_out(study):
+    changes = [*CHANGES, Change("never_run", "reference", {"lr": 0.1}, {"lr": 9.0})]
+    assert "lr" not in set(comparisons.ablations(study, changes, RESAMPLES)["ablation"])
+
+
+def test_the_rows_are_divided_among_the_figures():
+    settings = params.load(ROOT / "params.yaml")
+    changes = comparisons.changes(settings)
+    rows = [
+        {"ablation": " + ".join(change.after), "value": "", "reference": change.reference}
+        | {"method": method}
+        for change in changes
+        for method in (change.reference, change.method)
+    ]
+    table = pd.DataFrame(rows)
+    crossed = comparisons.crossed(table, settings)
+    keys = crossed[["parameterisation", "credit", "boundaries"]].itertuples(index=False, name=None)
+    expected = {
+        (form, credit, boundaries)
+        for form in ("head", "log_ratio")
+        for credit in ("discounted", "telescoped")
+        for boundaries in ("sparse", "interval", "step", "dense")
+    }
+    keys = list(keys)
+    assert len(keys) == len(expected) and set(keys) == expected
+    for row in crossed.itertuples():  # the names say what they are
+        form, credit, boundaries = row.method.split("_")
+        assert (row.credit, row.boundaries) == (credit, boundaries) and row.parameterisation.endswith(form)
+    curves = comparisons.by_demonstrations(table)
+    assert {"sft_16", "sft_32", "sft_128", "sft_256"} <= set(curves["sft"]["method"])
+    single = comparisons.single_changes(table)
+    assert {"near_misses_none", "wgan", "airl_no_perturbation", "from_sft"} <= set(single["method"])
+    assert not {*crossed["method"], "sft_16"} & set(single["method"])
+    shown = {*crossed["method"], *single["method"], *(m for rows in curves.values() for m in rows["method"])}
+    assert shown >= {change.method for change in changes}
+
+
+# Transfer
+
+
+@pytest.fixture(scope="module")
+def moved(study, families, settings) -> pd.DataFrame:
+    return comparisons.transfer(study, families, settings, RESAMPLES)
+
+
+def gain_and_auroc(rows: pd.DataFrame) -> tuple[float, float]:
+    """By hand: accuracy of each problem's best by reward over that of any, and the mean AUROC of seeds."""
+    best = rows.sort_values("reward").groupby(["seed", "problem"]).last()["correct"].mean()
+    by_seed = [roc_auc_score(s["correct"], s["reward"]) for _, s in rows.groupby("seed")]
+    return best - rows["correct"].mean(), np.mean(by_seed)
+
+
+def assert_row(moved: pd.DataFrame, rows: pd.DataFrame, **where) -> None:
+    for column, value in where.items():
+        moved = moved[moved[column] == value]
+    (row,) = moved.itertuples()
+    assert (row.accuracy_gain, row.auroc) == pytest.approx(gain_and_auroc(rows), abs=1e-4)
+    assert row.n_seeds == rows["seed"].nunique()
+
+
+def test_transfer_is_to_longer_problems_and_to_the_other_backbone(moved, study):
+    """Once at home, once to each place away, for each backbone."""
+    home = "1-2 steps"  # of the profile tiny
+    where = moved[moved["n_seeds"] == 2][["backbone", "trained_on", "tested_on"]]
+    assert sorted(where.itertuples(index=False, name=None)) == sorted(
+        (backbone, *places)
+        for backbone, other in (("llama", "qwen2"), ("qwen2", "llama"))
+        for places in [(home, home), (home, "3 steps"), (f"samples of {backbone}", f"samples of {other}")]
+    )
+    for backbone in ("llama", "qwen2"):
+        at_home = study.scores.query("backbone == @backbone and variant == 'airl' and policy == 'base'")
+        assert_row(moved, at_home, backbone=backbone, trained_on=home, tested_on=home)
+        away = study.transfer[study.transfer["backbone"] == backbone]
+        for tested_on, rows in away.groupby("tested_on"):
+            assert_row(moved, rows, backbone=backbone, tested_on=tested_on)
+
+
+def test_transfer_is_between_families_too(moved, study, families):
+    """The reward of one family and that of all, on each family's problems."""
+    by_family = moved[moved["n_seeds"] == 1]
+    assert set(by_family["trained_on"]) == {"all families", "stock"}
+    assert set(by_family["tested_on"]) == {"stock", "shop", "trip"} and len(by_family) == 2 * 3
+    for variant, trained_on in (("reference", "all families"), ("family_stock", "stock")):
+        scores = study.scores[(study.scores["variant"] == variant) & (study.scores["policy"] == "base")]
+        for family in ("stock", "shop", "trip"):
+            rows = scores[[families[p] == family for p in scores["problem"]]]
+            assert_row(moved, rows, trained_on=trained_on, tested_on=family)
+
+
+def test_longer_problems_are_told_as_notebook_9_names_them(study, families, settings):
+    """A reward's longer problems are away from the steps it was trained on, whatever their lengths."""
+    longer = settings.model_copy(update={"data": settings.data.model_copy(update={"long_steps": (5, 6, 7)})})
+    renamed = study.transfer.replace({"tested_on": {"3 steps": "5-6-7 steps"}})
+    found = comparisons.transfer(study._replace(transfer=renamed), families, longer, RESAMPLES)
+    assert set(found[found["tested_on"] == "5-6-7 steps"]["trained_on"]) == {"1-2 steps"}
+
+
+def test_long_is_the_share_of_right_samples(study):
+    table = comparisons.long(study, RESAMPLES)
+    assert set(zip(table["backbone"], table["method"], strict=True)) == {
+        (backbone, method) for backbone in ("llama", "qwen2") for method in synthetic.METHODS
+    }
+    assert list(dict.fromkeys(table["method"])) == list(synthetic.METHODS)
+    for row in table.itertuples():
+        rows = study.long[(study.long["backbone"] == row.backbone) & (study.long["method"] == row.method)]
+        assert row.pass_at_1 == pytest.approx(rows["correct"].mean(), abs=1e-4)
+        assert row.ci_low <= row.pass_at_1 <= row.ci_high and row.n_seeds == 2

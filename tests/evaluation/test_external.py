@@ -1,0 +1,256 @@
+"""The external check: hand-made files, GSM8K's published solutions, and the notebook."""
+
+import json
+import os
+import runpy
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from sklearn.metrics import roc_auc_score
+
+from lib import runs
+from lib.evaluation import external
+from lib.study import params
+from lib.text import traces
+
+ROOT = Path(__file__).parents[2]
+RUN = {"backbone": "qwen2", "variant": "airl", "seed": 0}
+
+
+def row(problem, sample, is_correct, answer, reward, unit_reward=(0.0, 0.0), first_wrong_unit=None, length=9):
+    scored = {"is_correct": is_correct, "answer": answer, "reward": reward, "length": length}
+    units = {"unit_reward": list(unit_reward), "first_wrong_unit": first_wrong_unit}
+    return RUN | {"problem": problem, "sample": sample} | scored | units
+
+
+BY_HAND = [
+    row(0, 0, True, "5", 2.0, length=5),
+    row(0, 1, False, "6", 1.0, [0.0, -1.0, -5.0], 1, length=4),  # falls most over unit 1
+    row(0, 2, False, "6", 0.5, [0.0, -3.0, -4.0, -5.0], 1, length=6),  # over unit 0
+    row(1, 0, True, None, 0.0, length=1),
+    row(1, 1, False, "7", 3.0, [0.0, -1.0, -2.0], 0, length=2),  # as much over either
+    row(2, 0, False, "8", 1.0, length=3),
+    row(2, 1, True, "9", 1.0, length=8),
+]
+
+
+def by_metric(table):
+    return {found["metric"]: found for _, found in table.iterrows()}
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(fields) + "\n" for fields in rows))
+    return path
+
+
+# --- judging ---
+
+
+def test_a_check_by_hand():
+    """The choice is of two: problem 0 has three solutions, and so three choices; the others have two."""
+    table = external.check("mine", BY_HAND, 50)
+    assert list(table.columns) == external.COLUMNS
+    assert set(table[["name", "backbone", "variant"]].itertuples(index=False, name=None)) == {
+        ("mine", "qwen2", "airl")
+    }
+    found = by_metric(table)
+    assert list(found) == [
+        "auroc",
+        "auroc_within",
+        "auroc_shorter",
+        "auroc_within_shorter",
+        "best_of_2_random",
+        "best_of_2_majority",
+        "best_of_2_shorter",
+        "best_of_2_reward",
+        "first_error",
+    ]
+    labels, rewards, lengths = (
+        np.array([fields[key] for fields in BY_HAND]) for key in ("is_correct", "reward", "length")
+    )
+    assert found["auroc"].value == pytest.approx(roc_auc_score(labels, rewards), abs=1e-4)
+    assert found["auroc_shorter"].value == pytest.approx(roc_auc_score(labels, -lengths), abs=1e-4)
+    assert found["auroc_within"].value == pytest.approx(np.mean([1, 0, 1 / 2]), abs=1e-4)
+    assert found["auroc_within_shorter"].value == pytest.approx(np.mean([1 / 2, 1, 0]), abs=1e-4)
+    random = np.mean([1 / 3, 1 / 2, 1 / 2])
+    # the reward finds the right one in two of the pairs of problem 0; a missing answer loses the vote
+    values = {
+        "random": random,
+        "reward": np.mean([2 / 3, 0, 1 / 2]),
+        "majority": np.mean([1 / 3, 0, 1 / 2]),
+        "shorter": np.mean([1 / 3, 1, 0]),  # in one pair of problem 0
+    }
+    for selector, value in values.items():
+        assert found[f"best_of_2_{selector}"].chance_or_random == pytest.approx(random, abs=1e-4)
+        drawn = 0.05 if selector == "majority" else 1e-4  # votes are averaged over random pairs
+        assert found[f"best_of_2_{selector}"].value == pytest.approx(value, abs=drawn)
+    assert found["first_error"].value == pytest.approx(np.mean([(1 + 0) / 2, 1 / 2]))
+    assert found["first_error"].chance_or_random == pytest.approx(
+        np.mean([(1 / 2 + 1 / 3) / 2, 1 / 2]), abs=1e-4
+    )
+    assert [found[metric].n for metric in found] == [7, 3, 7, 3, 3, 3, 3, 3, 3]
+    assert ((table["ci_low"] <= table["value"]) & (table["value"] <= table["ci_high"])).all()
+
+
+def test_choices_are_those_of_an_enumeration():
+    """Random solutions with ties and missing answers; every problem has as many, so that votes are exact."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for problem in range(12):
+        for sample in range(4):
+            answer = [None, "1", "2", "3"][rng.integers(4)]
+            rows.append(row(problem, sample, answer == "1", answer, float(rng.integers(3))))
+    majority, best = [], []
+    for problem in range(12):
+        samples = [fields for fields in rows if fields["problem"] == problem]
+        said = [fields["answer"] for fields in samples if fields["answer"] is not None]
+        most = {a for a in said if said.count(a) == max(map(said.count, said))}
+        majority.append(("1" in most) / max(len(most), 1))
+        top = [s["is_correct"] for s in samples if s["reward"] == max(s["reward"] for s in samples)]
+        best.append(sum(top) / len(top))
+    found = by_metric(external.check("mine", rows, 20))
+    assert "first_error" not in found
+    assert found["best_of_4_majority"].value == pytest.approx(np.mean(majority), abs=1e-4)
+    assert found["best_of_4_reward"].value == pytest.approx(np.mean(best), abs=1e-4)
+    assert found["best_of_4_random"].value == pytest.approx(
+        np.mean([r["is_correct"] for r in rows]), abs=1e-4
+    )
+
+
+def test_a_problem_with_more_solutions_counts_by_all_its_choices():
+    rewards, correct = [0.3, 0.1, 0.9, 0.5, 0.2], [True, False, False, True, False]
+    rows = [row(0, i, c, str(i), r) for i, (c, r) in enumerate(zip(correct, rewards, strict=True))]
+    rows += [row(1, i, True, "1", 0.0) for i in range(3)]
+    chosen = [correct[max(subset, key=rewards.__getitem__)] for subset in combinations(range(5), 3)]
+    found = by_metric(external.check("mine", rows, 20))
+    assert found["best_of_3_reward"].value == pytest.approx((np.mean(chosen) + 1) / 2, abs=1e-4)
+
+
+def test_the_interval_is_over_problems():
+    """Copies of a problem's solutions change nothing; copies of the problems make it narrower."""
+    rows = [row(p, s, s == p % 2, "1", float(s)) for p in range(8) for s in range(2)]
+    of_copies = [fields | {"sample": fields["sample"] + 2 * copy} for copy in range(3) for fields in rows]
+    more = [fields | {"problem": fields["problem"] + 8 * copy} for copy in range(9) for fields in rows]
+    one, copied, wide = (by_metric(external.check("mine", r, 400))["auroc"] for r in (rows, of_copies, more))
+    assert (one.value, one.ci_low, one.ci_high) == (copied.value, copied.ci_low, copied.ci_high)
+    assert one.value == wide.value == 0.5
+    assert wide.ci_high - wide.ci_low < 0.5 * (one.ci_high - one.ci_low)
+
+
+def test_the_table_holds_every_scored_file(tmp_path):
+    assert external.table(tmp_path, 10).empty
+    runs.write_rows(tmp_path / "external/mine.jsonl.gz", BY_HAND)
+    theirs = tmp_path / "gsm8k_small/external/others.jsonl.gz"
+    runs.write_rows(theirs, [fields | {"variant": "airl_dense"} for fields in BY_HAND])
+    table = external.table(tmp_path, 10)
+    mine, others = (table[table["name"] == name].reset_index(drop=True) for name in ("mine", "others"))
+    assert len(table) == len(mine) + len(others)
+    assert mine.equals(external.check("mine", BY_HAND, 10))
+    assert set(others["variant"]) == {"airl_dense"}
+    first, within, choice, error, *_ = external.sentences(table)
+    assert first.startswith("On mine, the reward of AIRL (ours) on qwen2 has an AUROC of 0.42 [")
+    assert "; to call the shorter solution right has 0.42 [" in first
+    assert within.startswith("On mine, among the solutions of one problem it has 0.50 [")
+    assert choice.startswith(
+        "On mine, its choice among 2 solutions is 0.05 below random (0.39 against 0.44; intervals overlap), "
+    )
+    assert error.endswith("of 3 solutions; by chance it would in 0.46.")
+
+
+# --- files ---
+
+RIGHT = {"question": "2*3-1?", "steps": ["2*3=6", "6-1=5", "A: 5"], "is_correct": True}
+WRONG = {"question": "2*3-1?", "steps": ["2*3=6", "6-1=1,234", "A: 1,234"], "is_correct": False}
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        (None, "no such file; name the file of labelled solutions in params.yaml, external"),
+        ([], "no correct solutions; a line has question, trace (or steps) and is_correct"),
+        ([RIGHT, RIGHT], "no wrong solutions; a line has"),
+        ([WRONG], "no correct solutions; a line has"),
+        ([RIGHT, {"question": "?"}], ":2: trace: missing or ill-typed"),
+    ],
+)
+def test_a_file_that_cannot_be_judged_is_refused_in_one_line_that_names_it(tmp_path, rows, what):
+    path = tmp_path / "mine.jsonl"
+    if rows is not None:
+        write(path, rows)
+    with pytest.raises(ValueError) as error:
+        external.solutions(path)
+    assert str(error.value).startswith(str(path)) and what in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+# --- scoring ---
+
+
+def test_solutions_are_scored_beside_their_labels(tmp_path, reward_model, tokenizer, settings):
+    labelled = external.solutions(
+        write(tmp_path / "mine.jsonl", [RIGHT, {**WRONG, "first_wrong_step": 1}, {**WRONG, "steps": ["2"]}])
+    )
+    rows = external.score(reward_model, tokenizer, labelled, settings.airl, settings)
+    assert [fields["answer"] for fields in rows] == ["5", "1234", None]
+    assert [fields["first_wrong_unit"] for fields in rows] == [None, 1, None]
+    for fields, given in zip(rows, labelled, strict=True):
+        assert len(fields["unit_reward"]) == len(traces.unit_spans(given["text"])) + 1
+        assert {"problem", "sample", "source", "is_correct"} <= set(fields) and "text" not in fields
+    backwards = external.score(reward_model, tokenizer, labelled[::-1], settings.airl, settings)
+    assert [f["reward"] for f in backwards[::-1]] == pytest.approx([f["reward"] for f in rows], abs=2e-3)
+
+
+def test_published_solutions_of_gsm8k_are_judged(reward_model, tokenizer, settings):
+    if "STUDY_GSM8K" not in os.environ:
+        pytest.skip("STUDY_GSM8K names no directory with GSM8K's example_model_solutions.jsonl")
+    labelled = external.solutions(Path(os.environ["STUDY_GSM8K"]) / "example_model_solutions.jsonl")[:40]
+    scored = external.score(reward_model, tokenizer, labelled, settings.airl, settings)
+    for fields in scored:
+        assert np.isfinite([fields["reward"], *fields["unit_reward"]]).all()
+    table = external.check("gsm8k", [{**RUN, **fields} for fields in scored], 20)
+    assert np.isfinite(table[["value", "chance_or_random", "ci_low", "ci_high"]].to_numpy()).all()
+    found = by_metric(table)
+    assert {"auroc", "auroc_within", "best_of_4_shorter", "best_of_4_reward"} <= set(found)
+    correct = [fields["is_correct"] for fields in labelled]
+    assert found["best_of_4_random"].value == pytest.approx(sum(correct) / 40)
+    assert found["auroc"].value == pytest.approx(
+        roc_auc_score(correct, [fields["reward"] for fields in scored]), abs=1e-4
+    )
+    assert found["auroc"].n == 40 and found["best_of_4_reward"].n == 10
+
+
+def test_the_notebook_scores_a_file_and_writes_its_rows(
+    tmp_path, monkeypatch, backbone, reward_model, capsys
+):
+    solutions = write(tmp_path / "mine.jsonl", [RIGHT, {**WRONG, "first_wrong_step": 1}])
+    tree = params.apply_profile(ROOT / "params.yaml", "tiny")
+    asked = {"solutions": str(solutions), "backbone": "qwen2", "variant": "airl_dense", "seed": 0}
+    tree["external"] = {"gsm8k": asked}  # what the notebook's own parameter names
+    with (tmp_path / "params.yaml").open("w") as out:
+        YAML(typ="safe", pure=True).dump(tree, out)
+    (tmp_path / "results" / "backbones").mkdir(parents=True)
+    (tmp_path / "results" / "backbones" / "qwen2").symlink_to(backbone)
+    reward_model.save(tmp_path / "results" / "runs" / "qwen2" / "airl_dense" / "seed0" / "discriminator")
+    matplotlib.use("Agg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    space = runpy.run_path(str(ROOT / "notebooks" / "11_external_check.py"))
+    rows = runs.read_rows(tmp_path / "results" / "external" / "gsm8k.jsonl.gz")
+    assert [(fields["is_correct"], fields["variant"]) for fields in rows] == [
+        (True, "airl_dense"),
+        (False, "airl_dense"),
+    ]
+    assert external.table(tmp_path / "results", space["settings"].evaluation.bootstrap).equals(
+        space["checked"]
+    )
+    assert "the reward of AIRL dense (paper) on qwen2" in capsys.readouterr().out
+
+
+def test_scored_solutions_are_read_after_they_are_written():
+    stages = list(params.parse_value((ROOT / "dvc.yaml").read_text())["stages"])
+    assert stages.index("external") < stages.index("results")

@@ -1,0 +1,148 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from lib import runs
+from lib.data import world
+from lib.evaluation import localisation
+from lib.models import likelihood, pretrained
+from lib.reward import scoring
+from lib.text import alignment, perturb, traces
+
+
+def test_wrong_traces_point_at_the_unit_the_worlds_checker_finds(experts, sample_rows):
+    rows = sample_rows
+    wrong = localisation.wrong_traces(experts, rows, seed=0)
+    perturbed = [w for w in wrong if w["source"] == "perturbed"]
+    assert [(w["problem"], w["sample"]) for w in perturbed] == [(i, j) for i in range(12) for j in range(2)]
+    for w in wrong:
+        found = world.first_wrong_unit(w["text"], experts[w["problem"]].trace)
+        assert w["first_wrong_unit"] == found is not None
+    assert {w["kind"] for w in perturbed} & {*perturb.PAPER} and {w["kind"] for w in perturbed} & {
+        *perturb.CARRIED
+    }
+    assert {w["kind"] for w in wrong if w["source"] == "policy"} == {"arithmetic"}  # 1+1=3 beads
+    policy = [w for w in wrong if w["source"] == "policy"]
+    assert [(w["problem"], w["text"]) for w in policy] == [(r["problem"], r["text"]) for r in rows[1::2]]
+    assert (
+        localisation.wrong_traces(experts, rows, seed=0)
+        == wrong
+        != localisation.wrong_traces(experts, rows, seed=1)
+    )
+
+
+TRACE = "<think>\n4+3=7 beads\n7*2=14 beads\n</think>\n<answer>14</answer>"
+
+
+@pytest.mark.parametrize("old, new, unit, kind", [
+    ("7*2=14", "7+2=9", 1, "misreading"),
+    ("4+3=7", "4+3=8", 0, "arithmetic"),
+    ("7*2=14 beads", "so many beads", 1, "malformed"),
+    ("<answer>14", "<answer>15", 2, "answer"),
+    ("</think>\n<answer>14</answer>", "", 2, "answer"),
+])  # fmt: skip
+def test_kinds_of_errors_by_hand(old, new, unit, kind):
+    assert TRACE.count(old) == 1
+    assert localisation.error_kind(TRACE.replace(old, new), unit) == kind
+
+
+@examples(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6))
+def test_a_solver_who_only_misreads_makes_no_other_error(seed):
+    """The world's solvers calculate right unless a quantity that is already wrong does not divide."""
+    rng = random.Random(seed)
+    problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, 4))
+    expert, text = world.expert(problem)[0], world.unreliable(problem, rng, malformed=0.0)
+    unit = world.first_wrong_unit(text, expert)
+    if unit is not None:
+        assert localisation.error_kind(text, unit) == "misreading" or "/" in text
+
+
+def test_every_detector_scores_each_unit(reward_model, backbone, tokenizer, experts, settings):
+    text = experts[0].trace.split("\n</think>")[0]  # cut off before its answer
+    unit = world.first_wrong_unit(text, experts[0].trace)
+    cut_off = {"problem": 0, "sample": 0, "text": text, "first_wrong_unit": unit}
+    wrong = localisation.wrong_traces(experts[:4], [cut_off], seed=0)
+    model, _ = pretrained.load_backbone(backbone)
+    by_reward = localisation.detect_by_reward(
+        reward_model, tokenizer, experts, wrong, settings.airl, settings
+    )
+    by_likelihood = localisation.detect_by_likelihood(model, tokenizer, experts, wrong, settings)
+    assert [row["detector"] for row in by_reward] == ["reward"] * len(wrong)
+    assert [row["detector"] for row in by_likelihood] == ["logprob", "entropy"] * len(wrong)
+    for i, trace in enumerate(wrong):
+        for row in (by_reward[i], *by_likelihood[2 * i : 2 * i + 2]):
+            assert trace.items() <= row.items()
+            assert len(row["unit_scores"]) == len(traces.unit_spans(trace["text"])), row["detector"]
+
+
+def test_a_reward_that_falls_points_at_the_unit_it_falls_over(monkeypatch, tokenizer, experts, settings):
+    """f is 1 before the first wrong unit and -1 from there on: the detector cannot miss."""
+    wrong = localisation.wrong_traces(experts, [], seed=0)
+
+    def score(_, tokenizer, prompts, texts, **__):
+        return [
+            {"unit_reward": [1.0] * (w["first_wrong_unit"] + 1) + [-1.0] * (n - w["first_wrong_unit"])}
+            for w, n in zip(wrong, [len(traces.unit_spans(text)) for text in texts], strict=True)
+        ]
+
+    monkeypatch.setattr(scoring, "score_texts", score)
+    for row in localisation.detect_by_reward(None, tokenizer, experts, wrong, settings.airl, settings):
+        scores = row["unit_scores"]
+        assert scores.index(max(scores)) == row["first_wrong_unit"]
+
+
+def test_an_unlikely_token_points_at_its_unit(monkeypatch, tokenizer, experts, settings):
+    wrong = localisation.wrong_traces(experts, [], seed=0)
+
+    def values(_, tokenizer, prompts, completions, **__):
+        """Every token is certain but the last of the wrong unit."""
+        result = []
+        for trace, ids in zip(wrong, completions, strict=True):
+            struck = [u == trace["first_wrong_unit"] for u in alignment.units_of_tokens(tokenizer, ids)]
+            last = len(ids) - 1 - struck[::-1].index(True)
+            unlikely = [float(t == last) for t in range(len(ids))]
+            result.append(([-9 * v for v in unlikely], [3 * v for v in unlikely]))
+        return result
+
+    monkeypatch.setattr(likelihood, "logprobs_and_entropies", values)
+    for row in localisation.detect_by_likelihood(None, tokenizer, experts, wrong, settings):
+        assert max(row["unit_scores"]) == {"logprob": 9.0, "entropy": 3.0}[row["detector"]]
+        assert row["unit_scores"].index(max(row["unit_scores"])) == row["first_wrong_unit"]
+
+
+def _verdict(detector, source, scores, unit):
+    return {"detector": detector, "source": source, "unit_scores": scores, "first_wrong_unit": unit}
+
+
+def test_each_detector_gets_the_threshold_that_finds_the_known_errors_of_the_source():
+    known = [
+        _verdict("logprob", "policy", [0.1, 2.0, 3.0], 1),
+        _verdict("logprob", "policy", [0.2, 0.1, 1.5], 2),
+        _verdict("logprob", "perturbed", [3.0, 7.0, 8.0], 1),
+        _verdict("entropy", "policy", [0.3, 0.4, 0.1], 1),
+        _verdict("entropy", "policy", [0.35, 0.1, 0.1], 0),
+    ]
+    asked = [("logprob", "policy"), ("entropy", "policy"), ("logprob", "perturbed")]
+    rows = [_verdict(*key, [1.0, 9.0], 1) for key in asked]
+    found = localisation.calibrated(rows, known)
+    assert [{key: r[key] for key in rows[0]} for r in found] == rows
+    assert 0.2 <= found[0]["threshold"] < 2.0  # below, the second trace is missed; above, the first
+    assert 0.3 <= found[1]["threshold"]
+    assert 3.0 <= found[2]["threshold"] < 7.0
+
+
+def test_errors_of_a_source_without_a_known_one_are_named():
+    known = [_verdict("reward", "perturbed", [0.0, 1.0], 1)]
+    with pytest.raises(ValueError, match="no known errors of source 'policy' for detector 'reward'"):
+        localisation.calibrated([_verdict("reward", "policy", [0.0, 1.0], 1)], known)
+
+
+def test_written_rows_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "RESULTS", tmp_path)
+    rows = [{"problem": 0, "sample": 1, "unit_scores": [0.0, 1.0], "threshold": 0.5}]
+    localisation.write("qwen2", rows)
+    assert runs.read_rows(tmp_path / "localisation" / "qwen2.jsonl.gz") == rows

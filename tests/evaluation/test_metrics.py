@@ -1,0 +1,173 @@
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.evaluation import metrics
+from lib.reward.falls import first_above, reward_drops
+
+
+def test_pass_at_k_matches_the_enumeration_of_subsets():
+    for n, k in itertools.product(range(1, 7), range(1, 7)):
+        for c in range(n + 1) if k <= n else ():
+            subsets = list(itertools.combinations([i < c for i in range(n)], k))
+            assert metrics.pass_at_k(n, c, k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
+
+
+def test_pass_at_k_of_many_problems_and_bad_input():
+    correct = np.array([[1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
+    table = metrics.pass_at_k_table(correct, [1, 2, 4])
+    assert table == pytest.approx(np.array([[0.25, 0.5, 1.0], [0, 0, 0], [1, 1, 1]]))
+    for n, c, k in [(4, 5, 1), (4, -1, 1), (4, 2, 5), (4, 2, 0)]:
+        with pytest.raises(ValueError, match="pass@k needs"):
+            metrics.pass_at_k(n, c, k)
+
+
+def test_reranked_pass_at_k_by_hand():
+    correct = np.array([[0, 1, 0], [1, 0, 0]])
+    scores = np.array([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
+    assert metrics.reranked_pass_at_k(correct, scores, [1, 2, 3]).tolist() == [[0, 1, 1], [0, 0, 1]]
+
+
+def test_auroc_counts_pairs():
+    rng = random.Random(0)
+    scores = [rng.randint(0, 5) for _ in range(40)]
+    positive = [rng.random() < 0.4 for _ in range(40)]
+    pairs = [
+        (s > r) + 0.5 * (s == r)
+        for s, p in zip(scores, positive, strict=True)
+        if p
+        for r, q in zip(scores, positive, strict=True)
+        if not q
+    ]
+    assert metrics.auroc(scores, positive) == pytest.approx(sum(pairs) / len(pairs))
+    assert math.isnan(metrics.auroc([1.0, 2.0], [True, True]))
+
+
+# --- reranking ---
+
+
+def select(selector, answers, correct, logprobs, rewards):
+    """Expected correctness of the election of one sample, in plain Python."""
+    everyone = range(len(answers))
+    if selector == "random":
+        elected = list(everyone)
+    elif selector == "oracle":
+        return float(any(correct))
+    elif selector in ("logprob", "reward"):
+        scores = logprobs if selector == "logprob" else rewards
+        elected = [i for i in everyone if scores[i] == max(scores)]
+    else:
+        weight = [1.0 if selector == "majority" else math.exp(r) for r in rewards]
+        votes = {a: sum(weight[i] for i in everyone if answers[i] == a) for a in answers if a is not None}
+        if not votes:
+            return sum(correct) / len(correct)
+        winners = [a for a, v in votes.items() if math.isclose(v, max(votes.values()))]
+        by_answer = [[correct[i] for i in everyone if answers[i] == a] for a in winners]
+        return sum(sum(c) / len(c) for c in by_answer) / len(winners)
+    return sum(correct[i] for i in elected) / len(elected)
+
+
+def rerank(selector, n, answers, correct, logprobs, rewards, n_subsets):
+    return metrics.rerank_accuracy(
+        selector,
+        n,
+        metrics.answer_codes(answers),
+        np.array(correct),
+        np.array(logprobs),
+        np.array(rewards),
+        n_subsets=n_subsets,
+        seed=0,
+    )
+
+
+@pytest.mark.parametrize("selector", metrics.SELECTORS)
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_selectors_match_the_enumeration_of_subsets(selector, n):
+    rng = random.Random(1)
+    answers = [[rng.choice(["1", "2", "3", None]) for _ in range(5)] for _ in range(6)] + [[None] * 5]
+    correct = [[a == "1" for a in row] for row in answers]
+    logprobs = [[float(rng.randint(-3, 0)) for _ in row] for row in answers]  # with ties
+    rewards = [[rng.gauss(0, 2) for _ in row] for row in answers]
+    result = rerank(selector, n, answers, correct, logprobs, rewards, n_subsets=4000)
+    sampled = "majority" in selector and 1 < n < 5
+    for p, row in enumerate(zip(answers, correct, logprobs, rewards, strict=True)):
+        outcomes = [
+            select(selector, *([column[i] for i in subset] for column in row))
+            for subset in itertools.combinations(range(5), n)
+        ]
+        assert result[p] == pytest.approx(sum(outcomes) / len(outcomes), abs=0.04 if sampled else 1e-9)
+
+
+def test_elections_by_hand():
+    answers = [["4", "4", "5", None, None, None]]
+    correct = [[False, False, True, False, False, False]]
+    logprobs = [[-1.0, -2.0, -3.0, -0.5, -4.0, -5.0]]
+    rewards = [[0.0, 0.0, 2.0, 3.0, 3.0, 3.0]]
+
+    def accuracy(selector):
+        return rerank(selector, 6, answers, correct, logprobs, rewards, n_subsets=1)[0]
+
+    assert accuracy("random") == pytest.approx(1 / 6)
+    assert accuracy("majority") == 0.0  # two votes for 4; the missing answers have no vote
+    assert accuracy("reward_weighted_majority") == 1.0  # exp(2) > 2 exp(0)
+    assert accuracy("logprob") == 0.0 and accuracy("reward") == 0.0
+    assert accuracy("oracle") == 1.0
+    assert rerank("majority", 2, [["4", "5"]], [[True, False]], [[0, 0]], [[0, 0]], 1)[0] == 0.5
+
+
+def test_bad_selectors_and_sizes_are_refused():
+    one = [["1"]], [[True]], [[0.0]], [[0.0]]
+    with pytest.raises(ValueError, match="'best' is none of random, majority"):
+        rerank("best", 1, *one, 1)
+    with pytest.raises(ValueError, match="best of n needs 1 <= n <= 1"):
+        rerank("oracle", 2, *one, 1)
+
+
+# --- reward quality and localisation ---
+
+
+def test_calibration_by_hand():
+    # bins .0: |0 - .05|, .1: |1 - .15|, .9: |2 - 2.9|, over five samples
+    error = metrics.expected_calibration_error([0.05, 0.15, 0.95, 0.95, 1.0], [0, 1, 1, 0, 1])
+    assert error == pytest.approx((0.05 + 0.85 + 0.9) / 5)
+    assert metrics.expected_calibration_error([1.0, 0.0], [1, 0]) == 0.0
+
+
+def test_correlation_by_hand():
+    assert metrics.correlation([0, 1, 2, 3], [0, 0, 1, 1]) == pytest.approx(2 / math.sqrt(5))
+    assert math.isnan(metrics.correlation([1, 2, 3], [True, True, True]))
+
+
+def test_the_largest_drop_points_at_the_unit():
+    assert reward_drops([1.0, 1.5, -2.0, -2.5]).tolist() == [-0.5, 3.5, 0.5]
+
+
+def test_localisation_by_hand():
+    scores = [[0.0, 2.0, 1.0], [0.0, 2.0], [1.0, 1.0, 0.0], [1.0, 1.0, 0.0]]
+    assert metrics.localisation_hits(scores, [1, 0, 0, 2]).tolist() == [1.0, 0.0, 0.5, 0.0]
+    assert metrics.chance(scores).tolist() == pytest.approx([1 / 3, 1 / 2, 1 / 3, 1 / 3])
+    with pytest.raises(ValueError, match="first wrong unit 2 of a trace with 2"):
+        metrics.localisation_hits([[0.0, 1.0]], [2])
+
+
+def test_the_first_score_above_the_threshold_points():
+    assert first_above([0.1, 2.0, 3.0], 1.0).tolist() == [0, 1, 0]
+    assert first_above([0.1, 2.0, 3.0], 5.0).tolist() == [0.1, 2.0, 3.0]  # the largest stands
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.integers(0, 9), min_size=3, max_size=3), st.integers(0, 2)), min_size=1)
+)
+def test_no_threshold_finds_more_than_the_best(traces):
+    scores, truth = [s for s, _ in traces], [t for _, t in traces]
+
+    def found(threshold: float) -> float:
+        return metrics.localisation_hits([first_above(s, threshold) for s in scores], truth).sum()
+
+    best = found(metrics.best_threshold(scores, truth, candidates=3 * len(scores)))
+    assert best == pytest.approx(max(found(level) for level in {x for s in scores for x in s}))

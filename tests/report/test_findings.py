@@ -1,0 +1,136 @@
+"""Sentences against tables written by hand; every verdict must follow from the rows."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.evaluation import words
+from lib.report import findings
+
+NAN = float("nan")
+
+
+def rows(columns: str, *values) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=columns.split())
+
+
+def test_an_estimate_is_compared_by_value_and_by_interval():
+    table = rows(
+        "x ci_low ci_high", (0.60, 0.55, 0.65), (0.50, 0.45, 0.54), (0.604, 0.3, 0.9), (NAN, NAN, NAN)
+    )
+    high, low, same, none = (row for _, row in table.iterrows())
+    compare = words.compare
+    assert compare(high, low, "x", "SFT") == "0.10 above SFT (0.60 against 0.50; intervals apart)"
+    assert compare(low, high, "x", "SFT") == "0.10 below SFT (0.50 against 0.60; intervals apart)"
+    assert compare(same, high, "x", "SFT") == "equal to SFT (0.60 against 0.60; intervals overlap)"
+    assert compare(none, high, "x", "SFT") == "not comparable with SFT (n/a against 0.60)"
+
+
+estimates = st.tuples(*[st.integers(0, 100)] * 3).map(sorted)  # hundredths: low, value, high
+
+
+@given(estimates, estimates)
+def test_what_is_said_of_a_pair_follows_from_it(a, b):
+    one, other = (pd.Series({"x": v / 100, "ci_low": lo / 100, "ci_high": hi / 100}) for lo, v, hi in (a, b))
+    said = words.compare(one, other, "x", "B")
+    stands = (
+        "equal to" if a[1] == b[1] else f"{abs(a[1] - b[1]) / 100:.2f} {'above' if a[1] > b[1] else 'below'}"
+    )
+    touching = not set(range(a[0], a[2] + 1)).isdisjoint(range(b[0], b[2] + 1))
+    verdict = "overlap" if touching else "apart"
+    assert said == f"{stands} B ({a[1] / 100:.2f} against {b[1] / 100:.2f}; intervals {verdict})"
+
+
+def test_ablations_are_each_told_against_the_first_of_their_kind():
+    columns = "reference ablation backbone value n_seeds pass_at_1 ci_low ci_high"
+    table = rows(
+        columns,
+        ("airl", "loss", "qwen2", "bce", 2, 0.6, 0.5, 0.7),
+        ("airl", "loss", "qwen2", "wgan", 1, 0.3, 0.2, 0.4),
+        ("sft", "demonstrations", "llama", "64", 2, 0.5, 0.4, 0.6),
+        ("sft", "demonstrations", "llama", "16", 2, 0.4, 0.3, 0.5),
+        ("sft", "demonstrations", "llama", "128", 2, 0.7, 0.65, 0.8),
+    )
+    for name in ("auroc", "hit_at_1"):
+        table[name] = table[f"{name}_ci_low"] = table[f"{name}_ci_high"] = NAN
+    table.loc[:1, ["auroc", "auroc_ci_low", "auroc_ci_high"]] = [[0.8, 0.7, 0.9], [0.75, 0.7, 0.8]]
+    undefined = "that of 64 (n/a against n/a)"
+    rest = f"AUROC not comparable with {undefined}, hit@1 not comparable with {undefined}."
+    assert findings.ablations(table) == [
+        "On qwen2, loss = wgan (1 seed): pass@1 0.30 below that of bce (0.30 against 0.60; intervals apart), "
+        "AUROC 0.05 below that of bce (0.75 against 0.80; intervals overlap), "
+        "hit@1 not comparable with that of bce (n/a against n/a).",
+        "On llama, demonstrations = 16 (2 seeds): pass@1 0.10 below that of 64 (0.40 against 0.50; "
+        f"intervals overlap), {rest}",
+        "On llama, demonstrations = 128 (2 seeds): pass@1 0.20 above that of 64 (0.70 against 0.50; "
+        f"intervals apart), {rest}",
+    ]
+
+
+def test_transfer_tells_of_what_is_away_from_home_alone():
+    table = rows(
+        "backbone trained_on tested_on accuracy_gain ci_low ci_high auroc auroc_ci_low auroc_ci_high",
+        ("qwen2", "1-4 steps", "1-4 steps", 0.2, 0.1, 0.3, 0.8, 0.7, 0.9),
+        ("qwen2", "1-4 steps", "5-6 steps", 0.1, 0.01, 0.2, 0.7, 0.6, 0.8),
+        ("qwen2", "stock", "trip", 0.1, -0.01, 0.2, 0.6, 0.5, 0.7),
+        ("llama", "stock", "trip", 0.0, 0.0, 0.1, NAN, NAN, NAN),
+    )
+    assert findings.transfer(table) == [
+        "On qwen2, a reward trained on 1-4 steps and tested on 5-6 steps still gains: accuracy "
+        "0.10 [0.01, 0.20] above any sample, AUROC 0.70 [0.60, 0.80].",
+        "On qwen2, a reward trained on stock and tested on trip does not surely gain: accuracy "
+        "0.10 [-0.01, 0.20] above any sample, AUROC 0.60 [0.50, 0.70].",
+        "On llama, a reward trained on stock and tested on trip does not surely gain: accuracy "
+        "0.00 [0.00, 0.10] above any sample, AUROC n/a.",
+    ]
+
+
+def test_longer_problems_are_told_against_sft():
+    table = rows(
+        "backbone method pass_at_1 ci_low ci_high",
+        ("llama", "sft", 0.5, 0.4, 0.6),
+        ("llama", "airl", 0.7, 0.65, 0.8),
+        ("qwen2", "grpo", 0.6, 0.5, 0.7),
+        ("qwen2", "sft", 0.6, 0.5, 0.7),
+    )
+    assert findings.long(table) == [
+        "On llama, longer problems: pass@1 of AIRL (ours) is 0.20 above SFT (0.70 against 0.50; intervals "
+        "apart).",
+        "On qwen2, longer problems: pass@1 of GRPO (true answers) is equal to SFT (0.60 against 0.60; "
+        "intervals overlap).",
+    ]
+
+
+@pytest.mark.parametrize(
+    "correct, form, verdict",
+    [
+        (0.3, 0.2, "so it follows correctness more than format."),
+        (0.2, -0.3, "so it follows format at least as much as correctness."),
+        (NAN, 0.2, "which cannot be compared."),
+    ],
+)
+def test_a_reward_is_said_to_follow_what_it_correlates_with_more(correct, form, verdict):
+    table = rows(
+        "backbone variant auroc ci_low ci_high ece corr_correct corr_format",
+        ("qwen2", "airl_dense", 0.8, 0.7, 0.9, 0.1, correct, form),
+    )
+    (sentence,) = findings.reward_quality(table)
+    assert sentence.startswith(
+        "On qwen2, AIRL dense (paper): AUROC 0.80 [0.70, 0.90], calibration error 0.10;"
+    )
+    assert sentence.endswith(verdict)
+
+
+def test_localisation_is_told_against_chance_and_the_better_of_the_others():
+    table = rows(
+        "backbone error_source detector hit_at_1 ci_low ci_high",
+        ("qwen2", "policy", "reward", 0.6, 0.5, 0.7),
+        ("qwen2", "policy", "logprob", 0.3, 0.2, 0.4),
+        ("qwen2", "policy", "entropy", 0.5, 0.4, 0.6),
+        ("qwen2", "policy", "chance", 0.25, 0.2, 0.3),
+    )
+    assert findings.localisation(table) == [
+        "On qwen2, policy's own errors: hit@1 of the reward is 0.35 above chance (0.60 against 0.25; "
+        "intervals apart) and 0.10 above entropy (0.60 against 0.50; intervals overlap)."
+    ]

@@ -1,0 +1,206 @@
+"""The results notebook on synthetic records: it writes the report and all else, the same bytes each time."""
+
+import base64
+import hashlib
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from lib.report import pages
+from lib.study import params
+from tests import synthetic
+
+ROOT = Path(__file__).parents[2]
+
+
+def make_study(directory: Path, backbones=("qwen2", "llama"), **changes) -> None:
+    """A directory with tiny parameters and synthetic records."""
+    tree = params.apply_profile(ROOT / "params.yaml", "tiny")
+    tree["evaluation"]["bootstrap"] = 30
+    tree["policies"] = list(backbones)
+    with (directory / "params.yaml").open("w") as out:
+        YAML(typ="safe", pure=True).dump(tree, out)
+    ablations = dict.fromkeys([*tree["sft_ablations"], *tree["ablations"]], 0.5)
+    synthetic.write(directory / "results", backbones, ablations=ablations, **changes)
+
+
+def run_notebook(directory: Path) -> None:
+    matplotlib.use("Agg")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.setattr(sys, "path", [*sys.path])
+        runpy.run_path(str(ROOT / "notebooks" / "10_results.py"))
+
+
+def written(directory: Path) -> dict[str, bytes]:
+    """What the notebook writes: everything under results but the records it reads."""
+    inputs = ("data", "runs", "scores", "localisation", "transfer", "external")
+    files = (p for p in (directory / "results").rglob("*") if p.is_file())
+    paths = {str(p.relative_to(directory / "results")): p for p in files}
+    return {name: p.read_bytes() for name, p in paths.items() if name.split("/")[0] not in inputs}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("study")
+    make_study(directory, seeds=2)
+    labelled = [
+        {"backbone": "qwen2", "variant": "airl", "seed": 0, "problem": problem, "sample": sample,
+         "is_correct": sample == 0, "answer": str(sample), "reward": 1.0 - sample, "length": 9,
+         "first_wrong_unit": None, "unit_reward": [0.0, 1.0]}
+        for problem in range(5) for sample in range(2)
+    ]  # fmt: skip
+    synthetic.write_rows(directory / "results" / "external" / "gsm8k.jsonl.gz", labelled)
+    run_notebook(directory)
+    return directory
+
+
+def test_every_table_figure_and_the_report_are_written(study):
+    names = written(study)
+    assert {f"tables/{name}.csv" for name in pages.TABLES} <= set(names)
+    figures = {n for n in names if n.startswith("figures/")}
+    assert len(figures) == 40 and {Path(n).suffix for n in figures} == {".svg", ".png"}
+    assert {"report.html", "viewer.html", "provenance.json"} <= set(names)
+    assert not [n for n in names if n.endswith(".tmp")]
+
+
+def test_the_same_records_give_the_same_bytes(study):
+    before = written(study)
+    run_notebook(study)
+    assert written(study) == before
+
+
+@pytest.mark.parametrize("name", ["report", "viewer"])
+def test_a_page_asks_for_nothing_and_forbids_every_script_but_its_own(study, name):
+    page = (study / "results" / f"{name}.html").read_text()
+    assert len(page.encode()) < 8_000_000
+    assert not re.findall(r"""src=["'](?!data:)""", page) and not re.findall(r"""href=["']\w+://""", page)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "default-src 'none'" in policy and f"script-src 'sha256-{digest}'" in policy
+    assert page.count("<script") == 2  # the other holds the data
+
+
+def test_the_contents_lead_to_every_section(study):
+    page = (study / "results" / "report.html").read_text()
+    wanted = re.findall(r'<li><a href="#([^"]+)"', page)
+    assert wanted == re.findall(r'<section id="([^"]+)"', page) and len(set(wanted)) == len(wanted) > 10
+
+
+def test_every_figure_names_its_notebook_and_offers_its_numbers(study):
+    page = (study / "results" / "report.html").read_text()
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    assert all('href="notebooks/10_results.ipynb"' in caption for caption in captions)
+    links = [re.findall(r'download="([^"]+)" href="data:text/csv;base64,([^"]+)"', c) for c in captions]
+    assert [len(found) for found in links] == [0] + [1] * (len(captions) - 1)  # the method has no numbers
+    for name, data in (link for found in links for link in found):
+        assert base64.b64decode(data) == (study / "results" / "tables" / name).read_bytes()
+
+
+def test_every_figure_is_on_the_page_once(study):
+    page = (study / "results" / "report.html").read_text()
+    figures = list((study / "results" / "figures").glob("*.svg"))
+    assert page.count("<img ") == len(figures)
+    for path in figures:
+        assert page.count(base64.b64encode(path.read_bytes()).decode()) == 1, path.name
+
+
+def test_the_page_tells_of_transfer_and_longer_problems(study):
+    page = (study / "results" / "report.html").read_text()
+    transfer, long = (pd.read_csv(study / "results" / "tables" / f"{n}.csv") for n in ("transfer", "long"))
+    away = transfer[transfer["tested_on"] == "samples of llama"].iloc[0]
+    gain = f"{away.accuracy_gain:.2f} [{away.ci_low:.2f}, {away.ci_high:.2f}]"
+    assert "On qwen2, a reward trained on samples of qwen2 and tested on samples of llama" in page
+    assert f"accuracy {gain} above any sample" in page
+    ours, sft = (long.query("backbone == 'llama' and method == @m").iloc[0] for m in ("airl", "sft"))
+    assert re.search(
+        rf"On llama, longer problems: pass@1 of AIRL \(ours\) is .{{8,10}} SFT "
+        rf"\({ours.pass_at_1:.2f} against {sft.pass_at_1:.2f};",
+        page,
+    )
+
+
+def test_the_page_tells_of_real_text(study):
+    page = (study / "results" / "report.html").read_text()
+    assert '<section id="on-real-text"><h2>On real text</h2>' in page
+    assert "the reward of AIRL (ours) on qwen2 has an AUROC of 1.00 [1.00, 1.00]" in page
+    assert "its choice among 2 solutions is 0.50 above random (1.00 against 0.50; intervals apart)" in page
+
+
+def test_the_page_shows_our_numbers_and_marks_the_published(study):
+    page = (study / "results" / "report.html").read_text()
+    row = pd.read_csv(study / "results" / "tables" / "main.csv").iloc[0]
+    assert f"{row.pass_at_k:.2f} [{row.ci_low:.2f}, {row.ci_high:.2f}]" in page
+    assert (
+        '<tr class="published"><td>Qwen2.5-7B</td><td>AIRL dense (paper)</td><td class="number">0.71</td>'
+        in page
+    )
+
+
+def test_provenance_holds_parameters_and_hashes(study):
+    facts = json.loads((study / "results" / "provenance.json").read_text())
+    assert facts["parameters"]["profile"] == "tiny"
+    settings = params.load(study / "params.yaml")
+    ablations = {*settings.sft_ablations, *settings.ablations}
+    assert len(facts["runs"]) == 2 * 2 * len(synthetic.METHODS) + len(ablations)
+    assert ablations < {run["method"] for run in facts["runs"]}
+    assert {"seconds", "versions", "hardware", "code_sha256", "data_sha256"} <= set(facts["runs"][0])
+
+
+@pytest.mark.parametrize("skill", [1.0, -1.0], ids=["all right", "all garbage"])
+def test_traces_of_one_class_leave_the_auroc_undefined(tmp_path, skill):
+    make_study(tmp_path, backbones=("qwen2",), seeds=1, problems=6, skill=skill)
+    run_notebook(tmp_path)
+    assert pd.read_csv(tmp_path / "results" / "tables" / "reward_quality.csv")["auroc"].isna().all()
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert "AUROC n/a" in page
+    assert "On real text" not in page and not (tmp_path / "results" / "tables" / "external.csv").exists()
+
+
+def test_a_hostile_trace_stays_text(tmp_path):
+    hostile = "<think>\n<script>alert(1)</script>\n</think>\n<answer>$x_1$</answer>"
+    make_study(tmp_path, backbones=("qwen2",), seeds=1, problems=6, token_records=6)
+    for path in (tmp_path / "results" / "runs" / "qwen2" / "base").rglob("samples.jsonl.gz"):
+        rows = synthetic.read_rows(path)
+        wrong = next(row for row in rows if row["first_wrong_unit"] is not None and row["well_formed"])
+        ends = synthetic.token_ends(hostile)
+        wrong |= {"text": hostile, "ends": ends, "first_wrong_unit": 0, "correct": False}
+        wrong["logprobs"] = [-0.5] * len(ends)
+        synthetic.write_rows(path, rows)
+        where = (wrong["problem"], wrong["sample"])
+    scores_path = tmp_path / "results" / "scores" / "qwen2.jsonl.gz"
+    scores = synthetic.read_rows(scores_path)
+    for row in scores:
+        if (row["problem"], row["sample"]) == where and row["policy"] == "base":
+            row["rewards"] = [0.0] * len(ends)
+    synthetic.write_rows(scores_path, scores)
+    run_notebook(tmp_path)
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert '"\\u003cscript>"' in page  # a token
+    assert re.findall(r"<script[^>]*>", page) == [
+        '<script type="application/json" id="viewer-data">',
+        "<script>",
+    ]
+
+
+def test_the_summary_prints_the_main_table_and_the_path(study):
+    shutil.copytree(ROOT / "lib", study / "lib", dirs_exist_ok=True)
+    command = [sys.executable, "-m", "lib.report", "--summary"]
+    done = subprocess.run(command, cwd=study, capture_output=True, text=True, check=True)
+    assert "pass@1" in done.stdout and "GRPO" in done.stdout
+    assert done.stdout.rstrip().endswith("results/report.html")
+
+
+def test_a_summary_before_any_result_says_what_to_run(tmp_path):
+    with pytest.raises(ValueError, match="dvc repro"):
+        pages.summary(tmp_path)

@@ -1,0 +1,187 @@
+"""Figures: the same bytes each time, one colour a name, and nothing lost of what they are given."""
+
+import matplotlib
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from lib.report import comparison_plots, plots, style, viewer
+
+MAIN = pd.DataFrame(
+    [
+        (backbone, method, k, 0.1 * k, 0.1 * k - 0.05, 0.1 * k + 0.05, 3)
+        for backbone in ("llama", "qwen2")
+        for method in ("base", "a_new_variant")
+        for k in (1, 3)
+    ],
+    columns=["backbone", "method", "k", "pass_at_k", "ci_low", "ci_high", "n_seeds"],
+)
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        path = style.save(plots.pass_at_k(MAIN), "figure", tmp_path / name)
+        assert path == tmp_path / name / "figure.png"
+    for suffix in ("svg", "png"):
+        first, second = ((tmp_path / name / f"figure.{suffix}").read_bytes() for name in ("a", "b"))
+        assert first == second
+        assert b"Date" not in first and b"Matplotlib" not in first
+    assert len(list((tmp_path / "a").iterdir())) == 2
+
+
+def test_a_callers_style_changes_nothing(tmp_path):
+    style.save(plots.pass_at_k(MAIN), "plain", tmp_path)
+    with matplotlib.rc_context({"font.size": 30, "axes.grid": False, "svg.hashsalt": "other"}):
+        style.save(plots.pass_at_k(MAIN), "styled", tmp_path)
+    assert (tmp_path / "plain.svg").read_bytes() == (tmp_path / "styled.svg").read_bytes()
+
+
+def test_error_bars_are_the_intervals():
+    figure = plots.pass_at_k(MAIN)
+    bars = figure.axes[0].containers[0]
+    assert list(bars.lines[0].get_ydata()) == pytest.approx([0.1, 0.3])
+    segments = bars.lines[2][0].get_segments()
+    assert [tuple(s[:, 1]) for s in segments] == [pytest.approx((0.05, 0.15)), pytest.approx((0.25, 0.35))]
+
+
+def test_known_names_differ_in_colour_and_unknown_ones_keep_theirs():
+    methods = ["base", "sft", "grpo", "airl_dense", "airl_no_perturbation", "airl"]
+    assert len({style.colour(name) for name in methods}) == len(methods)
+    assert style.colour("a_new_variant") == style.colour("a_new_variant")
+
+
+def test_an_undefined_correlation_is_written_so():
+    matrix = pd.DataFrame(
+        [[1.0, float("nan")], [float("nan"), 1.0]], ["reward", "correct"], ["reward", "correct"]
+    )
+    texts = [t.get_text() for t in plots.correlations({"qwen2": matrix}).axes[0].texts]
+    assert texts == ["1.00", "n/a", "n/a", "1.00"]
+
+
+def test_learning_curves_cope_with_a_metric_never_logged():
+    logs = pd.DataFrame({"backbone": "qwen2", "method": "grpo", "step": [1, 2], "pass_rate": [0.2, 0.4]})
+    axes = plots.learning_curves(logs).axes
+    assert [len(axis.lines) for axis in axes] == [1, 0, 0]
+
+
+def test_one_class_of_traces_can_be_drawn(tmp_path):
+    scores = pd.DataFrame({"backbone": "qwen2", "correct": [True, True], "reward": [1.0, 1.0]})
+    style.save(plots.reward_distributions(scores), "one", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["$x_1$ \\frac", "\x00\u202e\u4e2d", "<b>&amp;"])
+def test_token_figures_draw_any_text(tmp_path, text):
+    example = {
+        "title": "t",
+        "tokens": [text, "\n"],
+        "values": [1.0, -1.0],
+        "wrong": (0, 1),
+        "returns": [0.0, 1.0],
+    }
+    for figure in (viewer.token_heatmaps([example]), viewer.reward_along_trace([example], 0.9)):
+        assert isinstance(figure, Figure)
+        style.save(figure, "any", tmp_path)
+
+
+# What a change does
+
+
+def compared(**columns) -> pd.DataFrame:
+    """Rows of a table of comparisons; the i-th row's estimates are near i/10."""
+    table = pd.DataFrame(columns)
+    for name, prefix in (("pass_at_1", ""), ("auroc", "auroc_"), ("hit_at_1", "hit_at_1_"),
+                         ("accuracy_gain", "")):  # fmt: skip
+        table[name] = [0.1 * i for i in range(len(table))]
+        table[f"{prefix}ci_low"], table[f"{prefix}ci_high"] = table[name] - 0.02, table[name] + 0.03
+    return table
+
+
+def points(axis) -> list[tuple[str, list, list, list]]:
+    """What an axis's error bars show: label, x, y, and the ends of the bars."""
+    found = []
+    for bar in axis.containers:
+        line, _, (segments,) = bar.lines
+        ends = [tuple(sorted(map(tuple, segment.round(6)))) for segment in segments.get_segments()]
+        found.append((bar.get_label(), list(line.get_xdata()), list(line.get_ydata()), ends))
+    return found
+
+
+def test_granularity_has_a_line_a_form_and_credit_and_leaves_out_what_was_not_run():
+    table = compared(
+        parameterisation=["head", "head", "log_ratio"],
+        credit=["discounted", "discounted", "telescoped"],
+        boundaries=["dense", "sparse", "step"],
+    )
+    table.loc[1, "auroc"] = float("nan")
+    first, second, _ = comparison_plots.granularity(table).axes
+    by_label = {name: (x, y) for name, x, y, _ in points(first)}
+    assert set(by_label) == {
+        f"{form}, {credit}" for form in ("head", "log-ratio") for credit in ("discounted", "telescoped")
+    }
+    x, y = by_label["head, discounted"]
+    assert [round(v) for v in x] == [0, 3] and y == pytest.approx([0.1, 0.0])  # sparse, then dense
+    assert [round(v) for v in by_label["log-ratio, telescoped"][0]] == [2]
+    assert by_label["head, telescoped"] == ([], [])
+    assert [y for name, _, y, _ in points(second) if name == "head, discounted"] == [[0.0]]
+
+
+def test_demonstrations_are_in_the_order_of_their_number():
+    table = compared(value=["64", "16", "128"])
+    (axis,) = comparison_plots.demonstrations({"sft": table}).axes
+    ((name, x, y, ends),) = points(axis)
+    assert (name, x) == ("SFT", [16, 64, 128]) and y == pytest.approx([0.1, 0.0, 0.2])
+    assert [end[0][1] for end in ends] == pytest.approx([0.08, -0.02, 0.18])
+
+
+def test_every_ablation_has_its_line_and_its_references_value():
+    table = compared(
+        ablation=["loss", "loss", "labels", "labels"],
+        value=["bce", "wgan", "a", "b"],
+        method=["ref", "wgan", "paper", "b"],
+        reference=["ref", "ref", "paper", "paper"],
+    )
+    table.index = [7, 3, 9, 4]  # as the filter before it left them
+    for axis, measure in zip(
+        comparison_plots.ablations(table).axes, ("pass_at_1", "auroc", "hit_at_1"), strict=True
+    ):
+        shown = sorted((y, x) for _, xs, ys, _ in points(axis) for x, y in zip(xs, ys, strict=True))
+        assert shown == list(enumerate(table[measure]))
+        dotted = [c for c in axis.collections if c.get_linestyle()[0][1]]
+        assert [c.get_segments()[0][0][0] for c in dotted] == pytest.approx([0.0, 0.2])
+    axis = comparison_plots.ablations(table).axes[0]
+    assert [t.get_text() for t in axis.get_yticklabels()] == [
+        "loss = bce",
+        "loss = wgan",
+        "labels = a",
+        "labels = b",
+    ]
+
+
+def test_transfer_has_a_line_for_each_place():
+    table = compared(
+        backbone=["qwen2", "llama", "qwen2"], trained_on=["a", "a", "a"], tested_on=["a", "b", "c"]
+    )
+    gain, auroc = comparison_plots.transfer(table).axes
+    assert [(name, ys) for name, _, ys, _ in points(gain)] == [("qwen2", [0, 2]), ("llama", [1])]
+    assert [x for _, xs, _, _ in points(auroc) for x in xs] == pytest.approx([0.0, 0.2, 0.1])
+    assert [t.get_text() for t in gain.get_yticklabels()] == ["a → a", "a → b", "a → c"]
+
+
+def test_localisation_by_kind_has_a_panel_a_source_and_a_point_a_detector():
+    table = compared(
+        error_source=["perturbed", "perturbed", "policy"],
+        kind=["wrong_result", "wrong_result", "misreading"],
+        detector=["reward", "entropy", "reward"],
+    )
+    table[["ci_low", "ci_high"]] = table[["hit_at_1_ci_low", "hit_at_1_ci_high"]]
+    first, second = comparison_plots.localisation_by_kind(table).axes
+    assert [axis.get_title() for axis in (first, second)] == ["rule-perturbed expert", "policy's own errors"]
+    assert {name: y for name, _, y, _ in points(first)} == {"reward": [0.0], "entropy": [0.1]}
+    assert [y for name, _, y, _ in points(second) if name == "reward"] == [[0.2]]
+    assert [t.get_text() for t in first.get_xticklabels()] == ["wrong result"]
+
+
+def test_figures_of_comparisons_are_the_same_bytes_each_time(tmp_path):
+    table = compared(backbone=["qwen2"] * 2, trained_on=["a", "a"], tested_on=["a", "b"])
+    written = [style.save(comparison_plots.transfer(table), name, tmp_path).read_bytes() for name in "ab"]
+    assert written[0] == written[1]

@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from lib import runs
+from lib.reward import recorded, scoring
+from lib.text import traces
+
+
+def test_a_missing_discriminator_is_one_clear_line(settings, backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "RESULTS", tmp_path)
+    with pytest.raises(FileNotFoundError) as error:
+        recorded.load_discriminator("qwen2", "airl_dense", 1, settings)
+    missing = tmp_path / "runs" / "qwen2" / "airl_dense" / "seed1" / "discriminator"
+    assert str(error.value).startswith(f"{missing}: no discriminator here") and "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="unknown variant or ablation 'airl_dens'"):
+        recorded.load_discriminator("qwen2", "airl_dens", 1, settings)
+
+
+def test_a_saved_discriminator_is_found_by_its_run(settings, reward_model, backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "RESULTS", tmp_path)
+    (tmp_path / "backbones").mkdir()
+    (tmp_path / "backbones" / "qwen2").symlink_to(backbone)
+    reward_model.save(runs.run_dir("qwen2", "airl_dense", 0) / "discriminator")
+    loaded = recorded.load_discriminator("qwen2", "airl_dense", 0, settings)
+    ids = torch.arange(9)[None]
+    with torch.no_grad():
+        expected = reward_model.eval().logits_BT(ids, torch.ones_like(ids), 9)
+        assert torch.equal(loaded.eval().logits_BT(ids, torch.ones_like(ids), 9), expected)
+
+
+def test_the_discriminators_backbone(settings):
+    assert recorded.discriminator_backbone(settings.airl, "llama") == "llama"
+    other = settings.airl.model_copy(update={"discriminator": "qwen2_small"})
+    assert recorded.discriminator_backbone(other, "llama") == "qwen2_small"
+
+
+def test_samples_are_scored_in_order_and_few_keep_their_tokens(
+    reward_model, tokenizer, experts, sample_rows, settings
+):
+    rows = sample_rows
+    scored = recorded.score_samples(reward_model, tokenizer, experts, rows, settings.airl, settings)
+    kept = settings.evaluation.token_records
+    assert 0 < kept < len(experts)
+    for row, result in zip(rows, scored, strict=True):
+        assert (result["problem"], result["sample"]) == (row["problem"], row["sample"])
+        assert ("rewards" in result) == (row["problem"] < kept)
+        assert len(result["unit_reward"]) == len(traces.unit_spans(row["text"])) + 1
+    backwards = recorded.score_samples(reward_model, tokenizer, experts, rows[::-1], settings.airl, settings)
+    assert [s["reward"] for s in backwards[::-1]] == pytest.approx([s["reward"] for s in scored], abs=2e-3)
+
+
+def test_written_rows_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "RESULTS", tmp_path)
+    rows = [{"problem": 0, "sample": 1, "reward": -0.5, "unit_reward": [0.0, 1.0]}]
+    recorded.write_scores("qwen2", rows)
+    assert recorded.runs.read_rows(tmp_path / "scores" / "qwen2.jsonl.gz") == rows
+
+
+def test_the_reward_is_scored_as_its_settings_say(monkeypatch, tokenizer, experts, settings):
+    """Boundaries, reward and discount are the variant's; there is no discount where rewards accumulate."""
+    asked = []
+    monkeypatch.setattr(scoring, "score_texts", lambda *_, **options: asked.append(options))
+    recorded.score(None, tokenizer, ["How many?"], ["2"], settings.airl_variant("airl"), settings)
+    recorded.score(None, tokenizer, ["How many?"], ["2"], settings.airl_variant("airl_dense"), settings)
+    ours, paper = ({key: options[key] for key in ("reward", "boundaries", "gamma")} for options in asked)
+    assert ours == {"reward": "log_density", "boundaries": "step", "gamma": None}
+    assert paper == {"reward": "logit", "boundaries": "dense", "gamma": settings.airl.gamma}

@@ -1,0 +1,210 @@
+"""Real processes: a training started by the launcher, one that is killed, one on two processes."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lib import runs
+from lib.airl import checkpoints
+from lib.data import demonstrations
+from lib.study import params, recording
+from lib.study.params import apply_profile, dump
+from lib.study.training import launch, policies
+
+ROOT = Path(__file__).parents[2]
+RUN = ("qwen2", "airl", "0", "params.yaml")
+# three epochs of three steps, all that a checkpoint must hold, and a checkpoint after every step
+SETTINGS = {
+    "training": {"checkpoint_every": 1},
+    "sft": {"demonstrations": 4, "epochs": 1, "batch_size": 4},
+    "sampling": {"max_new_tokens": 6},
+    "variants": {
+        "airl": {
+            "demonstrations": 4, "unlabelled_questions": 2, "steps": 9, "warmup_steps": 3,
+            "discriminator_steps": 6, "replay": 1, "lr": 0.01,
+        }
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def study_at(backbone, experts, tmp_path, monkeypatch):
+    """Makes a directory that holds all a training reads, and goes there."""
+
+    def make(name: str, overlay: dict) -> Path:
+        directory = tmp_path / name
+        directory.mkdir()
+        monkeypatch.chdir(directory)
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        (directory / "launch").symlink_to(ROOT / "launch")
+        runs.backbone_dir("qwen2").parent.mkdir(parents=True)
+        runs.backbone_dir("qwen2").symlink_to(backbone)
+        for split in ("train", "demonstrations", "validation"):
+            rows = experts if split == "demonstrations" else experts[6:]
+            demonstrations.write_jsonl(runs.DATA / f"{split}.jsonl", rows)
+        tree = params.merge(apply_profile(ROOT / "params.yaml", "tiny"), overlay)
+        with open("params.yaml", "w", encoding="utf-8") as out:
+            dump(tree, out)
+        return directory
+
+    return make
+
+
+def result(directory: Path) -> dict:
+    """All that a training leaves, but times."""
+    trained = directory / ".scratch/qwen2/airl/seed0/trained"
+    files = {
+        "adapter": load_file(trained / "adapter/adapter_model.safetensors"),
+        "discriminator": load_file(trained / "discriminator/adapter_model.safetensors"),
+        "scalars": load_file(trained / "discriminator/log_ratio.safetensors"),
+    }
+    log = json.loads((trained / "result.json").read_text())["log"]
+    watched = runs.read_rows(trained / runs.WATCHED) if (trained / runs.WATCHED).exists() else []
+    return files | {
+        "log": [{k: v for k, v in row.items() if k != "step_time"} for row in log], "watched": watched,
+    }  # fmt: skip
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def started() -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "lib.study.training.launch", *RUN],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def killed_at(path: Path) -> None:
+    """Start the training and kill it as soon as the file or directory is there."""
+    process = started()
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read().decode()[-2000:]
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_training_that_is_killed_ends_as_one_that_is_not(study_at):
+    unbroken = study_at("unbroken", SETTINGS)
+    process = started()
+    assert process.wait() == 0, process.stderr.read().decode()[-2000:]
+    broken = study_at("broken", SETTINGS)
+    scratch = broken / ".scratch/qwen2/airl/seed0"
+    killed_at(scratch / "checkpoint-2")  # in the warm-up, while the checkpoint is written
+    killed_at(scratch / "checkpoint-3/trainer_state.json")  # before the policy becomes the reward's model
+    killed_at(scratch / "checkpoint-7/trainer_state.json")  # in the third epoch, the reward at rest
+    process = started()
+    assert process.wait() == 0, process.stderr.read().decode()[-2000:]
+    ours, theirs = result(broken), result(unbroken)
+    assert len(ours["log"]) == 9 and ours["log"] == theirs["log"]
+    assert {row["step"] for row in ours["watched"]} == {0, 2, 9} and ours["watched"] == theirs["watched"]
+    for part in ("adapter", "discriminator", "scalars"):
+        assert same(ours[part], theirs[part]), part
+
+
+def test_the_launcher_trains_what_the_notebooks_process_would(study_at, experts):
+    directory = study_at("launched", SETTINGS)
+    trained = launch.train("qwen2", "sft", 0, "params.yaml")
+    settings = params.load("params.yaml")
+    trainer = policies.train_sft(
+        runs.backbone_dir("qwen2"), experts[:4], settings.sft, settings=settings, seed=0,
+        output_dir=directory / "here",
+    )  # fmt: skip
+    ours, theirs = dict(trained.model.named_parameters()), dict(trainer.model.named_parameters())
+    assert same(ours, theirs) and trained.reward_model is None and trained.status == "completed"
+    assert [row["loss"] for row in trained.log] == [row["loss"] for row in recording.training_log(trainer)]
+    launch.forget(trained)
+    assert not (directory / ".scratch/qwen2/sft/seed0").exists()
+
+
+def test_a_process_that_fails_is_one_clear_line(study_at):
+    study_at("failing", {"training": {"micro_batch": 3}, "grpo": {"prompts_per_step": 2, "group_size": 4}})
+    with pytest.raises(ValueError, match="with code 1: training.micro_batch: 8 completions") as error:
+        launch.train("qwen2", "grpo", 0, "params.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_launch_file_is_named_with_the_others(study_at):
+    study_at("unknown", {"training": {"launch": "launch/tpu.yaml"}})
+    with pytest.raises(ValueError, match="launch/tpu.yaml: no such file; there are launch/cpu.yaml"):
+        launch.train("qwen2", "sft", 0, "params.yaml")
+
+
+@pytest.mark.parametrize("name", ["one_gpu", "gpus", "zero2", "fsdp"])
+def test_a_launch_file_for_gpus_is_refused_without_one(study_at, monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    study_at(name, {"training": {"launch": f"launch/{name}.yaml"}})
+    with pytest.raises(
+        ValueError, match=f"launch/{name}.yaml needs a GPU and this machine has none"
+    ) as error:
+        launch.train("qwen2", "sft", 0, "params.yaml")
+    assert "\n" not in str(error.value) and not Path(".scratch").exists()
+
+
+def test_checkpoints_of_other_parameters_are_forgotten(tmp_path):
+    made = {"lr": 0.1}
+    checkpoints.keep_only(tmp_path / "run", made)
+    (tmp_path / "run/checkpoint-1").mkdir()
+    checkpoints.keep_only(tmp_path / "run", dict(made))
+    assert (tmp_path / "run/checkpoint-1").exists()
+    checkpoints.keep_only(tmp_path / "run", {"lr": 0.2})
+    assert not (tmp_path / "run/checkpoint-1").exists()
+
+
+def test_checkpoints_that_started_from_other_weights_are_forgotten(study_at):
+    """The backbone is trained again, or the SFT run that `start: sft` goes on from."""
+    directory = study_at("retrained", {"variants": {"airl": {"start": "sft"}}})
+    own, adapter = directory / "backbone", runs.run_dir("qwen2", "sft", 0) / "adapter"
+    shutil.copytree(runs.backbone_dir("qwen2"), own)
+    runs.backbone_dir("qwen2").unlink()
+    runs.backbone_dir("qwen2").symlink_to(own)
+    settings = params.load("params.yaml")
+    with pytest.raises(ValueError, match="adapter: no such file; run `dvc repro`, whose stage sft makes it"):
+        launch._made_with("qwen2", "airl", 0, settings)
+    adapter.mkdir(parents=True)
+    seen = [launch._made_with("qwen2", "airl", 0, settings)]
+    (adapter / "adapter_model.safetensors").write_bytes(b"trained")
+    seen.append(launch._made_with("qwen2", "airl", 0, settings))
+    (own / "model.safetensors").write_bytes(b"trained again")
+    seen.append(launch._made_with("qwen2", "airl", 0, settings))
+    assert seen[0] != seen[1] != seen[2] == launch._made_with("qwen2", "airl", 0, settings)
+
+
+def test_the_last_whole_checkpoint_is_taken(tmp_path):
+    assert checkpoints.last(tmp_path) is None
+    for step, text in ((9, '{"epoch": 1}'), (10, '{"epoch": 2}'), (11, '{"epo')):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}/trainer_state.json").write_text(text)
+    (tmp_path / "checkpoint-12").mkdir()
+    assert checkpoints.last(tmp_path) == tmp_path / "checkpoint-10"
+
+
+def test_two_processes_train_as_one(study_at):
+    """The same completions of the same questions, shared by two processes: the same losses."""
+    logs, discriminators = {}, {}
+    many = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    for n, start in ((1, [sys.executable]), (2, many)):
+        directory = study_at(f"processes{n}", {})
+        subprocess.run([*start, "-m", "tests.given_completions"], check=True, timeout=300)
+        logs[n] = json.loads(Path("log.json").read_text())
+        discriminators[n] = [load_file(path) for path in sorted(directory.glob("discriminator*.safetensors"))]
+    assert [len(files) for files in discriminators.values()] == [1, 2]
+    assert len(logs[1]) == len(logs[2]) == 4
+    for one, two in zip(logs[1], logs[2], strict=True):
+        for name in ("loss", "disc_loss", "grad_norm"):
+            assert two[name] == pytest.approx(one[name], abs=1e-4), name
+    assert any(row["loss"] != 0 for row in logs[1])
+    assert same(*discriminators[2])

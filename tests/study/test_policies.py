@@ -1,0 +1,248 @@
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from lib.models import pretrained, scratch
+from lib.study.training import policies
+from lib.study.training.adversarial import train_airl
+from lib.text import chat, traces
+
+
+@pytest.fixture
+def start(backbone):
+    """The weights of the untrained backbone."""
+    return load_file(backbone / "model.safetensors")
+
+
+def few_steps(settings):
+    """The SFT section for three steps on the dozen experts; the first has learning rate 0."""
+    return settings.sft.model_copy(update={"batch_size": 4, "epochs": 1})
+
+
+def few_demonstrations(settings, **changes):
+    """The AIRL section for the dozen experts."""
+    return settings.airl.model_copy(update={"demonstrations": 12, **changes})
+
+
+def common(settings, tmp_path, full_weights=False):
+    adapter = settings.lora.model_copy(update={"full_weights": full_weights})
+    sampled = settings.sampling.model_copy(update={"max_new_tokens": 4})
+    changed = settings.model_copy(update={"lora": adapter, "sampling": sampled, "sft": few_steps(settings)})
+    return {"settings": changed, "seed": 0, "output_dir": tmp_path}
+
+
+def base_weights(model):
+    """Weights of the backbone inside a policy, under the names they have in its directory."""
+    return {
+        name.removeprefix("base_model.model.").replace(".base_layer", ""): p.detach()
+        for name, p in model.named_parameters()
+        if "lora_" not in name
+    }
+
+
+def lora_weights(model):
+    return {name: p.detach() for name, p in model.named_parameters() if "lora_" in name}
+
+
+def changed(model, start) -> set[str]:
+    return {name for name, p in base_weights(model).items() if not torch.equal(p, start[name])}
+
+
+@pytest.mark.parametrize("needs", ["sft", "grpo", "airl"])
+def test_an_unknown_backbone_is_one_clear_line(needs, experts, settings, tmp_path):
+    nowhere, given = tmp_path / "qwen3", common(settings, tmp_path)
+    airl = few_demonstrations(settings)
+    with pytest.raises(FileNotFoundError) as error:
+        if needs == "sft":
+            policies.train_sft(nowhere, experts, settings.sft, **given)
+        elif needs == "grpo":
+            policies.train_grpo(nowhere, experts, settings.grpo, **given)
+        else:
+            train_airl(
+                nowhere, nowhere, experts, [], airl, sft_adapter=nowhere, **given,
+            )  # fmt: skip
+    assert str(error.value).startswith(f"{nowhere}: no backbone here; `dvc repro` makes it")
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def sft(backbone, experts, settings, tmp_path_factory):
+    """A policy after one epoch of SFT."""
+    directory = tmp_path_factory.mktemp("sft")
+    return policies.train_sft(backbone, experts, few_steps(settings), **common(settings, directory))
+
+
+def test_sft_is_on_the_trace_alone(sft, experts):
+    tokenizer = sft.processing_class
+    left = {e.trace + scratch.END: e.question + scratch.SEPARATOR for e in experts}
+    for batch in sft.get_train_dataloader():
+        for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
+            on = labels != -100
+            assert torch.equal(ids[on], labels[on])
+            first = int(on.int().argmax())
+            assert tokenizer.decode(ids[:first]) == left.pop(tokenizer.decode(labels[on]))
+    assert not left
+
+
+def test_an_adapter_leaves_the_backbone_as_it_was(sft, start):
+    assert not changed(sft.model, start)
+    assert set(base_weights(sft.model)) == set(start)
+    lora = {name: p for name, p in sft.model.named_parameters() if "lora_B" in name}
+    assert lora and all(p.requires_grad and p.abs().max() > 0 for p in lora.values())
+
+
+def test_full_weights_train_the_whole_policy(backbone, experts, settings, start, tmp_path):
+    trainer = policies.train_sft(
+        backbone, experts, few_steps(settings), **common(settings, tmp_path, full_weights=True)
+    )
+    assert changed(trainer.model, start) == set(start)
+    assert pretrained.lora(settings.lora.model_copy(update={"full_weights": True})) is None
+
+
+def test_the_trained_policy_is_saved_as_an_adapter(sft, backbone, tmp_path):
+    sft.model.save_pretrained(tmp_path)
+    model, tokenizer = pretrained.load_backbone(backbone)
+    loaded = PeftModel.from_pretrained(model, tmp_path).eval()
+    ids = tokenizer("How many now?", return_tensors="pt").input_ids
+    with torch.no_grad():
+        assert torch.allclose(loaded(ids).logits, sft.model.eval()(ids).logits, atol=1e-6)
+
+
+def test_the_verifiable_reward_by_hand():
+    right, wrong = traces.render(["7+2=9 beads"], "9"), traces.render(["7+2=9 beads"], "8")
+    completions = [[{"role": "assistant", "content": text}] for text in (right, wrong, "9", right)]
+    assert policies.correct(completions, ["9", "9", "9", "10"]) == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_grpo_and_airl_take_the_same_number_of_groups_and_steps(backbone, experts, settings, start, tmp_path):
+    grpo = policies.train_grpo(backbone, experts, settings.grpo, **common(settings, tmp_path))
+    own = few_demonstrations(settings)
+    airl = train_airl(
+        backbone, backbone, experts, [], own, sft_adapter=None,
+        **common(settings, tmp_path),
+    )  # fmt: skip
+    for trainer, section in ((grpo, settings.grpo), (airl, own)):
+        assert trainer.state.global_step == section.steps
+        assert trainer.args.per_device_train_batch_size == section.prompts_per_step * section.group_size
+        assert trainer.num_generations == section.group_size
+        assert trainer.args.gradient_accumulation_steps == 1
+        assert not changed(trainer.model, start)
+    assert "rewards/correct/mean" in grpo.state.log_history[0]
+    assert airl.state.log_history[0]["reward"] == 0.0  # the answer's reward weighs nothing
+    assert hasattr(airl.reward_model, "save") and not hasattr(grpo, "reward_model")
+
+
+def test_airl_practises_on_demonstrations_and_unlabelled_questions_alike(
+    backbone, experts, settings, tmp_path
+):
+    section = few_demonstrations(settings, demonstrations=4, unlabelled_questions=3, steps=1)
+    trainer = train_airl(
+        backbone, backbone, experts, experts[6:], section, sft_adapter=None,
+        **common(settings, tmp_path),
+    )  # fmt: skip
+    rows = [(row["prompt"][-1]["content"], row["trace"]) for row in trainer.train_dataset]
+    assert rows == [(e.question, e.trace) for e in experts[:4]] + [(e.question, "") for e in experts[6:9]]
+
+
+def test_airl_goes_on_from_the_policy_of_sft(sft, backbone, experts, settings, tmp_path):
+    sft.model.save_pretrained(tmp_path / "adapter")
+    lora = {}
+    for start in ("base", "sft"):
+        section = few_demonstrations(settings, start=start, steps=1)  # of learning rate 0, at the first step
+        trainer = train_airl(
+            backbone, backbone, experts, [], section,
+            sft_adapter=tmp_path / "adapter", **common(settings, tmp_path),
+        )  # fmt: skip
+        lora[start] = lora_weights(trainer.model)
+        assert all(p.requires_grad for name, p in trainer.model.named_parameters() if "lora_" in name)
+    was = lora_weights(sft.model)
+    assert lora["sft"].keys() == was.keys() == lora["base"].keys()
+    assert all(torch.equal(lora["sft"][name], was[name]) for name in was)
+    assert not all(torch.equal(lora["base"][name], was[name]) for name in was)
+
+
+def test_a_fitted_discriminator_starts_as_the_policy_of_sft(sft, backbone, experts, settings, tmp_path):
+    section = few_demonstrations(
+        settings, parameterisation="log_ratio", likelihood_epochs=1, discriminator_steps=0, steps=1,
+        demonstrations=len(experts), discriminator_r=settings.lora.r,
+    )  # fmt: skip
+    trainer = train_airl(
+        backbone, backbone, experts, [], section, sft_adapter=None,
+        **common(settings, tmp_path),
+    )  # fmt: skip
+    fitted = lora_weights(trainer.reward_model.model)
+    was = lora_weights(sft.model)
+    assert fitted.keys() == was.keys()
+    assert all(torch.equal(fitted[name], was[name]) for name in was)
+    assert not changed(trainer.model, load_file(backbone / "model.safetensors"))  # the policy did not move
+
+
+def test_training_and_sampling_show_the_policy_the_same_prompt(sft, experts):
+    tokenizer = sft.processing_class
+    row = policies.question_dataset(experts[:1])[0]
+    rendered = tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
+    assert rendered == chat.prompt_text(tokenizer, experts[0].question)
+    assert row["answer"] == experts[0].answer and "trace" not in row
+    with_system = policies.question_dataset(experts[:1], "Think.")[0]["prompt"]
+    rendered = tokenizer.apply_chat_template(with_system, tokenize=False, add_generation_prompt=True)
+    assert rendered == chat.prompt_text(tokenizer, experts[0].question, "Think.")
+
+
+def test_the_policy_becomes_the_rewards_model_when_the_warm_up_ends(backbone, experts, settings, tmp_path):
+    section = few_demonstrations(
+        settings, parameterisation="log_ratio", likelihood_epochs=1, start="reward", warmup_steps=1,
+        discriminator_steps=1, discriminator_r=settings.lora.r, steps=2, lr=1e-12,
+    )  # fmt: skip
+    trainer = train_airl(
+        backbone, backbone, experts, [], section, sft_adapter=None,
+        **common(settings, tmp_path),
+    )  # fmt: skip
+    policy = lora_weights(trainer.model)
+    expert = lora_weights(trainer.reward_model.model)
+    assert policy.keys() == expert.keys()
+    assert all(torch.allclose(policy[name], expert[name], atol=1e-9) for name in expert)
+    assert any(p.abs().sum() > 0 for n, p in policy.items() if "lora_B" in n)
+    logged = [row["kl_to_start"] for row in trainer.state.log_history if "kl_to_start" in row]
+    assert abs(logged[0]) < 1e-6  # the warm-up's policy is the backbone
+
+
+def config(settings, tmp_path, **changes):
+    """The arguments of GRPO under other `training` parameters."""
+    how = settings.training.model_copy(update=changes)
+    section = settings.grpo.model_copy(update={"prompts_per_step": 4, "group_size": 4})
+    changed = settings.model_copy(update={"training": how})
+    return policies.grpo_config(section, settings=changed, seed=0, output_dir=tmp_path)
+
+
+@pytest.mark.parametrize("processes, micro_batch, at_once, accumulated", [
+    (1, 0, 16, 1), (1, 8, 8, 2), (2, 0, 8, 1), (2, 4, 4, 2), (4, 2, 2, 2),
+])  # fmt: skip
+def test_a_step_has_the_same_samples_however_they_are_shared_out(
+    settings, tmp_path, monkeypatch, processes, micro_batch, at_once, accumulated
+):
+    monkeypatch.setattr(policies, "processes", lambda: processes)
+    made = config(settings, tmp_path, micro_batch=micro_batch)
+    assert (made.per_device_train_batch_size, made.gradient_accumulation_steps) == (at_once, accumulated)
+    assert at_once * accumulated * processes == 16
+
+
+@pytest.mark.parametrize("processes, micro_batch", [(3, 0), (1, 5), (32, 0)])
+def test_a_step_that_cannot_be_shared_out_is_refused(settings, tmp_path, monkeypatch, processes, micro_batch):
+    monkeypatch.setattr(policies, "processes", lambda: processes)
+    with pytest.raises(ValueError, match=f"micro_batch: 16 completions cannot be shared by {processes} proc"):
+        config(settings, tmp_path, micro_batch=micro_batch)
+
+
+@pytest.mark.parametrize(
+    "vllm, used, mode", [("off", False, None), ("colocate", True, "colocate"), ("server", True, "server")]
+)
+def test_samples_come_from_vllm_where_asked(settings, tmp_path, vllm, used, mode):
+    made = config(settings, tmp_path, vllm=vllm)
+    assert made.use_vllm == used and (not used or made.vllm_mode == mode)
+
+
+def test_checkpoints_are_written_as_often_as_asked(settings, tmp_path):
+    assert config(settings, tmp_path, checkpoint_every=0).save_strategy == "no"
+    made = config(settings, tmp_path, checkpoint_every=7)
+    assert (made.save_strategy, made.save_steps, made.save_total_limit) == ("steps", 7, 2)
