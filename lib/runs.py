@@ -31,7 +31,9 @@ FOLDER_STAGES = {
     "transfer": "transfer",
     "external": "external",
 }
-WATCHED = "watched.jsonl.gz"
+SAMPLES, LONG, WATCHED = "samples.jsonl.gz", "long.jsonl.gz", "watched.jsonl.gz"
+SCORES, LOCALISATION = "scores.jsonl.gz", "localisation.jsonl.gz"  # of an ablation, in its record
+UNREAD = "unread"  # the part of a record that no stage reads, kept out of git
 METHOD_STAGES = {"base": "backbone", "sft": "sft", "grpo": "grpo"}
 
 
@@ -74,7 +76,7 @@ def write(directory: str | Path, run: Run, *, log: list[dict], samples: list[dic
     """Write run.json, samples.jsonl.gz and, unless there is no log, log.csv; within `files.new_directory`."""
     directory = Path(directory)
     files.write_json(directory / "run.json", run.model_dump())
-    write_rows(directory / "samples.jsonl.gz", samples)
+    write_rows(directory / SAMPLES, samples)
     if log:
         write_log(directory / "log.csv", log)
 
@@ -165,7 +167,7 @@ def run_dir(backbone: str, method: str, seed: int) -> Path:
 
 def samples(backbone: str, method: str, seed: int) -> list[dict]:
     """The recorded test samples of a run."""
-    return read_rows(run_dir(backbone, method, seed) / "samples.jsonl.gz")
+    return read_rows(run_dir(backbone, method, seed) / SAMPLES)
 
 
 def write_rows(path: str | Path, rows: Iterable[dict]) -> None:

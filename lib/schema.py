@@ -190,6 +190,19 @@ class Params(Section):
             raise ValueError(f"unknown backbone {name!r}; params.yaml has {', '.join(self.backbones)}")
         return self.backbones[name]
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What is trained: SFT and its ablations, GRPO, and AIRL's variants and ablations."""
+        return ("sft", *self.sft_ablations, "grpo", *self.variants, *self.ablations)
+
+    def section(self, method: str) -> Sft | Grpo | Airl:
+        """The section of a method; raises ValueError for an unknown name."""
+        if method == "grpo":
+            return self.grpo
+        return (
+            self.sft_variant(method) if method in ("sft", *self.sft_ablations) else self.airl_variant(method)
+        )
+
     def sft_variant(self, name: str) -> Sft:
         """The SFT section, or that of one of its ablations; raises ValueError for an unknown name."""
         overlays = {"sft": {}, **self.sft_ablations}

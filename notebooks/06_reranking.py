@@ -70,7 +70,7 @@ for variant in settings.variants:
                 settings,
             )
             scores += [{"variant": variant, "seed": seed, "policy": policy, **row} for row in rows]
-recorded.write_scores(backbone, scores)
+runs.write_rows(runs.RESULTS / "scores" / f"{backbone}.jsonl.gz", scores)
 print(f"{len(scores):,} pairs of a reward and a trace")
 
 # %% [markdown]

@@ -106,7 +106,7 @@ for variant in settings.variants:
             )
             detected = localisation.calibrated(detected, known)
             rows += [{**row, "policy": policy, "variant": variant, "seed": seed} for row in detected]
-localisation.write(backbone, rows)
+runs.write_rows(runs.RESULTS / "localisation" / f"{backbone}.jsonl.gz", rows)
 
 # %% [markdown]
 # ## Hits

@@ -82,7 +82,8 @@ problems, validation = splits.split("test"), splits.split("validation")
 judge = (trained.reward_model, trained.tokenizer)
 where = {"variant": ablation, "seed": seed, "policy": "base"}
 scores = recorded.score_samples(*judge, problems, runs.samples(backbone, "base", seed), airl, settings)
-recorded.write_scores(f"{backbone}.{ablation}.seed{seed}", [{**where, **row} for row in scores])
+record = runs.run_dir(backbone, ablation, seed)
+runs.write_rows(record / runs.SCORES, [{**where, **row} for row in scores])
 
 test_errors, known_errors = (
     localisation.detect_by_reward(
@@ -91,7 +92,7 @@ test_errors, known_errors = (
     for of_split in (problems, validation)
 )
 detected = localisation.calibrated(test_errors, known_errors)
-localisation.write(f"{backbone}.{ablation}.seed{seed}", [{**row, **where} for row in detected])
+runs.write_rows(record / runs.LOCALISATION, [{**row, **where} for row in detected])
 
 # %% [markdown]
 # ## Try it

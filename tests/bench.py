@@ -26,8 +26,8 @@ from lib.data.texts import world_texts
 from lib.models import generation, likelihood, pretrained, scratch
 from lib.reward import scoring
 from lib.study import params
+from lib.study.adversarial.training import train_airl
 from lib.study.training import backbones, policies, sampling
-from lib.study.training.adversarial import train_airl
 from lib.text import chat
 
 ROUNDS, STEPS = 2, 6  # each trainer's turns, and the steps of one; the first of a turn is not counted

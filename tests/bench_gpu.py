@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, Qwen2Config, set_seed
 from lib import files, runs
 from lib.data import corpora
 from lib.study import params
-from lib.study.training.adversarial import train_airl
+from lib.study.adversarial.training import train_airl
 from tests import stand_ins
 
 STEPS = 20

@@ -11,7 +11,7 @@ from lib import runs
 from lib.airl.trainer import AIRLTrainer
 from lib.data import splits
 from lib.study import params
-from lib.study.training.adversarial import train_airl
+from lib.study.adversarial.training import train_airl
 
 
 def given(trainer, prompt_ids, *_):

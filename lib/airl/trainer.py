@@ -21,10 +21,11 @@ from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from sklearn.metrics import roc_auc_score
 
 from lib import files
-from lib.airl import batches, checkpoints, credit, discriminator, objective
+from lib.airl import batches, credit, discriminator, objective
 from lib.airl.batches import Row
 from lib.airl.health import Health
 from lib.airl.objective import EXPERT, PERTURBED, POLICY
+from lib.models import checkpoints
 from lib.text import alignment, chat, perturb, traces
 
 KL_EVERY = 5  # steps between two estimates of the KL to the backbone; each costs two small forwards

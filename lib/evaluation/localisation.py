@@ -5,9 +5,7 @@ largest where none is. The largest alone would miss the first of two errors.
 """
 
 import random
-from pathlib import Path
 
-from lib import runs
 from lib.data.demonstrations import Demonstration
 from lib.evaluation import metrics
 from lib.models import likelihood
@@ -110,8 +108,3 @@ def calibrated(rows: list[dict], known: list[dict]) -> list[dict]:
             [row["unit_scores"] for row in shown[key]], [row["first_wrong_unit"] for row in shown[key]]
         )
     return [{**row, "threshold": round(thresholds[row["detector"], row["source"]], 4)} for row in rows]
-
-
-def write(name: str, rows: list[dict]) -> None:
-    """Write `results/localisation/<name>.jsonl.gz`; `name` begins with the backbone."""
-    runs.write_rows(Path(runs.RESULTS / "localisation" / f"{name}.jsonl.gz"), rows)

@@ -10,6 +10,7 @@ from lib import runs
 
 METHOD_ORDER = ["base", "sft", "grpo", "airl", "airl_dense", "airl_no_perturbation"]
 SAMPLE_COLUMNS = "problem sample text correct well_formed first_wrong_unit n_tokens logprob ends".split()
+LONG_COLUMNS = ["problem", "sample", "correct"]
 TOKEN_COLUMNS = [*SAMPLE_COLUMNS, "logprobs", "unit_logprob", "unit_entropy"]
 WATCHED_COLUMNS = [*TOKEN_COLUMNS, "step", "reward", "unit_reward", "rewards"]
 KEY = ["backbone", "method", "seed"]
@@ -22,7 +23,7 @@ class Records(NamedTuple):
     `SAMPLE_COLUMNS`. `tokens`: of the samples that keep values token by token, `TOKEN_COLUMNS`. `scores`:
     variant, policy, the rewards, and the columns of the scored sample; `logit` is the discriminator's at the
     trace's end. `localisation`: one verdict of a detector a row. `transfer`: rewards of samples that the
-    reward did not practise on, with `tested_on`. `long`: samples of every policy on longer problems.
+    reward did not practise on, with `tested_on`. `long`: samples of the main policies on longer problems.
     `watched`: samples on validation problems by policies in training, `WATCHED_COLUMNS`.
     """
 
@@ -43,15 +44,18 @@ def load(results: str | Path) -> Records:
     Raises ValueError if there are no runs, or if a score has no sample.
     """
     results = Path(results)
-    records, logs, samples, tokens, watched = [], [], [], [], []
+    records, logs, samples, tokens, long, watched = [], [], [], [], [], []
     for path in sorted(results.glob("runs/*/*/seed*[0-9]/run.json")):
         run = runs.read(path.parent).model_dump()
         key = {name: run[name] for name in KEY}
         records.append(run)
-        rows = runs.read_rows(path.with_name("samples.jsonl.gz"))
+        rows = runs.read_rows(path.with_name(runs.SAMPLES))
         samples.append(pd.DataFrame(rows, columns=SAMPLE_COLUMNS).assign(**key))
         of_tokens = [row for row in rows if "ends" in row]
         tokens.append(pd.DataFrame(of_tokens, columns=TOKEN_COLUMNS).assign(**key))
+        if path.with_name(runs.LONG).exists():
+            rows = runs.read_rows(path.with_name(runs.LONG))
+            long.append(pd.DataFrame(rows, columns=LONG_COLUMNS).assign(**key))
         if path.with_name(runs.WATCHED).exists():
             rows = runs.read_rows(path.with_name(runs.WATCHED))
             watched.append(pd.DataFrame(rows, columns=WATCHED_COLUMNS).assign(**key))
@@ -60,7 +64,7 @@ def load(results: str | Path) -> Records:
     if not records:
         raise ValueError(f"{results}/runs: no run records; make them with `dvc repro`")
     all_samples = _ordered(pd.concat(samples), "method").astype({"first_wrong_unit": float})  # NaN: none
-    scores = _ordered(_read_all(results / "scores"), "variant")
+    scores = _ordered(_read_all(results, "scores"), "variant")
     nothing = pd.DataFrame(columns=[*WATCHED_COLUMNS, *KEY])
     return Records(
         runs=_ordered(pd.DataFrame(records), "method"),
@@ -68,19 +72,21 @@ def load(results: str | Path) -> Records:
         samples=all_samples,
         tokens=_ordered(pd.concat(tokens), "method").astype({"first_wrong_unit": float}),
         scores=_with_samples(scores, all_samples),
-        localisation=_ordered(_read_all(results / "localisation"), "variant"),
-        transfer=_read_all(results / "transfer", without=".policies"),
-        long=_ordered(_read_all(results / "transfer", ".policies"), "method"),
+        localisation=_ordered(_read_all(results, "localisation"), "variant"),
+        transfer=_read_all(results, "transfer"),
+        long=_ordered(pd.concat(long), "method"),
         watched=_ordered(pd.concat(watched or [nothing]), "method").astype({"first_wrong_unit": float}),
     )
 
 
-def _read_all(directory: Path, kind: str = "", without: str = "/") -> pd.DataFrame:
-    """The rows of every `<backbone>.jsonl.gz` of a directory, or `<backbone>.<more>.jsonl.gz`."""
-    paths = sorted(p for p in directory.glob(f"*{kind}.jsonl.gz") if without not in p.name)
+def _read_all(results: Path, kind: str) -> pd.DataFrame:
+    """The rows of `<kind>/<backbone>.jsonl.gz`, and of `<kind>.jsonl.gz` of every run that has its own."""
+    paths = {path: path.name.split(".")[0] for path in sorted((results / kind).glob("*.jsonl.gz"))}
+    own = sorted(results.glob(f"runs/*/*/seed*[0-9]/{kind}.jsonl.gz"))
+    paths |= {path: path.parts[-4] for path in own}
     if not paths:
-        raise ValueError(f"{directory}: no *.jsonl.gz; make them with `dvc repro`")
-    return pd.concat([pd.DataFrame(runs.read_rows(p)).assign(backbone=p.name.split(".")[0]) for p in paths])
+        raise ValueError(f"{results / kind}: no *.jsonl.gz; make them with `dvc repro`")
+    return pd.concat([pd.DataFrame(runs.read_rows(p)).assign(backbone=name) for p, name in paths.items()])
 
 
 def _ordered(frame: pd.DataFrame, column: str) -> pd.DataFrame:

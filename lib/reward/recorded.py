@@ -58,8 +58,3 @@ def score_samples(
             rewards = {key: value for key, value in rewards.items() if key != "rewards"}
         result.append({"problem": row["problem"], "sample": row["sample"], **rewards})
     return result
-
-
-def write_scores(name: str, rows: list[dict]) -> None:
-    """Write `results/scores/<name>.jsonl.gz`; `name` begins with the backbone."""
-    runs.write_rows(Path(runs.RESULTS / "scores" / f"{name}.jsonl.gz"), rows)

@@ -1,4 +1,4 @@
-"""What the notebooks share: where things are, reading a split, sampling a policy, recording a run."""
+"""Records runs: samples a policy on the test splits and writes what it was, did and wrote."""
 
 import shutil
 from pathlib import Path
@@ -10,22 +10,7 @@ from lib.data import splits
 from lib.schema import Params
 from lib.study.training import sampling
 
-LOGGED = (
-    "step loss grad_norm learning_rate pass_rate completion_length entropy kl_to_start "
-    "reward_auroc disc_loss disc_accuracy_expert disc_accuracy_policy disc_accuracy_perturbed "
-    "reward_expert reward_policy reward_perturbed step_time"
-).split()
-
-
-def training_log(trainer) -> list[dict]:
-    """The logged steps of a trainer, under the names of the study."""
-    names = {"rewards/correct/mean": "pass_rate", "completions/mean_length": "completion_length"}
-    rows = []
-    for entry in trainer.state.log_history:
-        if "train_runtime" not in entry:
-            own = {names.get(key, key): value for key, value in entry.items()} | entry
-            rows.append({key: round(own[key], 5) for key in LOGGED if key in own})
-    return rows
+LONG_COLUMNS = ("problem", "sample", "text", "correct")
 
 
 def record_base(
@@ -33,61 +18,35 @@ def record_base(
 ) -> None:
     """Record a backbone as the policy that was never trained further: test samples for every seed.
 
-    `section` is what it came of.
+    `section` is what it came of, `start` its summary on validation, `losses` those of its training.
     """
+    log = [{"step": i + 1, "loss": round(loss, 5)} for i, loss in enumerate(losses) if i % 10 == 0]
     for seed in settings.seeds:
-        set_seed(seed)
-        rows = sampling.sample(model, tokenizer, splits.split("test"), settings)
-        log = [{"step": i + 1, "loss": round(loss, 5)} for i, loss in enumerate(losses) if i % 10 == 0]
-        _write(
-            backbone,
-            "base",
-            seed,
-            settings,
-            section,
-            start,
-            seconds,
-            rows,
-            log,
-            lambda path: None,
-        )
+        run = _run(backbone, "base", seed, settings, section, start, seconds, "completed")
+        with files.new_directory(runs.run_dir(backbone, "base", seed)) as directory:
+            _write(directory, run, log, model, tokenizer, settings)
 
 
 def record_run(backbone, method, seed, *, settings, section, trained, validation, seconds) -> None:
-    """Sample a trained policy on the test split and write the record of its run.
+    """Record a trained policy: its samples, its log, its weights, for AIRL its reward and what was watched.
 
-    The record holds the adapter (or the full weights) and, for AIRL, the discriminator and what was
-    watched on the way.
+    Weights that a later stage reads are the policy's of SFT, from which others start, and the rewards of the
+    variants, which judge samples. The others are kept in `runs.UNREAD`, which neither git nor DVC looks at.
     """
-    set_seed(seed)
-    rows = sampling.sample(trained.model, trained.tokenizer, splits.split("test"), settings)
-
-    def save(directory: Path) -> None:
-        for part in ("adapter", "discriminator"):
+    run = _run(backbone, method, seed, settings, section, validation, seconds, trained.status)
+    read = {"adapter": method == "sft", "discriminator": method in settings.variants}
+    with files.new_directory(runs.run_dir(backbone, method, seed)) as directory:
+        for part, is_read in read.items():
             if (trained.directory / part).exists():
-                shutil.copytree(trained.directory / part, directory / part)
+                target = directory if is_read else directory / runs.UNREAD
+                shutil.copytree(trained.directory / part, target / part)
         if (trained.directory / runs.WATCHED).exists():
             shutil.copy(trained.directory / runs.WATCHED, directory)
-
-    _write(
-        backbone,
-        method,
-        seed,
-        settings,
-        section,
-        validation,
-        seconds,
-        rows,
-        trained.log,
-        save,
-        trained.status,
-    )
+        _write(directory, run, trained.log, trained.model, trained.tokenizer, settings)
 
 
-def _write(
-    backbone, method, seed, settings, section, validation, seconds, rows, log, save, status="completed"
-) -> None:
-    run = runs.Run(
+def _run(backbone, method, seed, settings, section, validation, seconds, status) -> runs.Run:
+    return runs.Run(
         backbone=backbone,
         method=method,
         seed=seed,
@@ -99,6 +58,14 @@ def _write(
         status=status,
         **runs.provenance(),
     )
-    with files.new_directory(runs.run_dir(backbone, method, seed)) as directory:
-        save(directory)
-        runs.write(directory, run, log=log, samples=rows)
+
+
+def _write(directory: Path, run: runs.Run, log: list[dict], model, tokenizer, settings: Params) -> None:
+    """Write the record with samples of the test split; for the main methods, of longer problems too."""
+    set_seed(run.seed)
+    rows = sampling.sample(model, tokenizer, splits.split("test"), settings)
+    runs.write(directory, run, log=log, samples=rows)
+    if run.method in ("base", "sft", "grpo", *settings.variants):
+        set_seed(run.seed)
+        rows = sampling.sample(model, tokenizer, splits.split("test_long"), settings)
+        runs.write_rows(directory / runs.LONG, [{key: row[key] for key in LONG_COLUMNS} for row in rows])

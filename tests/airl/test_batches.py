@@ -12,7 +12,7 @@ from lib.airl.batches import Row
 from lib.airl.objective import EXPERT, PERTURBED, POLICY
 from lib.data import demonstrations, world
 from lib.models import scratch
-from lib.study.training import choice
+from lib.study.adversarial import choice
 from lib.text import chat, equations, perturb, traces
 
 

@@ -5,7 +5,7 @@ from peft import get_peft_model
 from lib.airl import discriminator
 from lib.airl.shared_backbone import SHARED
 from lib.models import pretrained
-from lib.study.training.adversarial import train_airl
+from lib.study.adversarial.training import train_airl
 from lib.text import alignment, chat
 
 

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from lib import runs
 from lib.data import world
 from lib.evaluation import localisation
 from lib.models import likelihood, pretrained
@@ -139,10 +138,3 @@ def test_errors_of_a_source_without_a_known_one_are_named():
     known = [_verdict("reward", "perturbed", [0.0, 1.0], 1)]
     with pytest.raises(ValueError, match="no known errors of source 'policy' for detector 'reward'"):
         localisation.calibrated([_verdict("reward", "policy", [0.0, 1.0], 1)], known)
-
-
-def test_written_rows_come_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "RESULTS", tmp_path)
-    rows = [{"problem": 0, "sample": 1, "unit_scores": [0.0, 1.0], "threshold": 0.5}]
-    localisation.write("qwen2", rows)
-    assert runs.read_rows(tmp_path / "localisation" / "qwen2.jsonl.gz") == rows

@@ -49,13 +49,6 @@ def test_samples_are_scored_in_order_and_few_keep_their_tokens(
     assert [s["reward"] for s in backwards[::-1]] == pytest.approx([s["reward"] for s in scored], abs=2e-3)
 
 
-def test_written_rows_come_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "RESULTS", tmp_path)
-    rows = [{"problem": 0, "sample": 1, "reward": -0.5, "unit_reward": [0.0, 1.0]}]
-    recorded.write_scores("qwen2", rows)
-    assert recorded.runs.read_rows(tmp_path / "scores" / "qwen2.jsonl.gz") == rows
-
-
 def test_the_reward_is_scored_as_its_settings_say(monkeypatch, tokenizer, experts, settings):
     """Boundaries, reward and discount are the variant's; there is no discount where rewards accumulate."""
     asked = []

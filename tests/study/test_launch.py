@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 from lib import runs
-from lib.airl import checkpoints
 from lib.data import demonstrations
-from lib.study import params, recording
+from lib.models import checkpoints
+from lib.study import params
 from lib.study.params import apply_profile, dump
 from lib.study.training import launch, policies
 
@@ -125,7 +125,7 @@ def test_the_launcher_trains_what_the_notebooks_process_would(study_at, experts)
     )  # fmt: skip
     ours, theirs = dict(trained.model.named_parameters()), dict(trainer.model.named_parameters())
     assert same(ours, theirs) and trained.reward_model is None and trained.status == "completed"
-    assert [row["loss"] for row in trained.log] == [row["loss"] for row in recording.training_log(trainer)]
+    assert [row["loss"] for row in trained.log] == [row["loss"] for row in launch.training_log(trainer)]
     launch.forget(trained)
     assert not (directory / ".scratch/qwen2/sft/seed0").exists()
 

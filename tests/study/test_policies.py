@@ -4,8 +4,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from lib.models import pretrained, scratch
+from lib.study.adversarial.training import train_airl
 from lib.study.training import policies
-from lib.study.training.adversarial import train_airl
 from lib.text import chat, traces
 
 

@@ -5,8 +5,8 @@ import torch
 
 from lib import runs
 from lib.reward import scoring
-from lib.study.training import watch
-from lib.study.training.adversarial import train_airl
+from lib.study.adversarial import watch
+from lib.study.adversarial.training import train_airl
 from lib.text import chat, traces
 
 

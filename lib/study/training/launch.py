@@ -17,17 +17,22 @@ from peft import PeftModel
 from transformers import AutoTokenizer
 
 from lib import files, runs
-from lib.airl import checkpoints
 from lib.data import splits
 from lib.data.demonstrations import Demonstration
-from lib.models import pretrained
+from lib.models import checkpoints, pretrained
 from lib.reward import recorded
-from lib.schema import Airl, Grpo, Params, Sft
-from lib.study import params, recording
+from lib.schema import Airl, Params, Sft
+from lib.study import params
+from lib.study.adversarial.training import train_airl
 from lib.study.training import policies
-from lib.study.training.adversarial import train_airl
 
 ERROR = re.compile(r"^(?!.*(?:ChildFailed|CalledProcess)Error)\w+(?:\.\w+)*Error: .+")
+
+LOGGED = (
+    "step loss grad_norm learning_rate pass_rate completion_length entropy kl_to_start "
+    "reward_auroc disc_loss disc_accuracy_expert disc_accuracy_policy disc_accuracy_perturbed "
+    "reward_expert reward_policy reward_perturbed step_time"
+).split()
 
 
 class Trained(NamedTuple):
@@ -84,19 +89,10 @@ def _scratch(backbone: str, method: str, seed: int) -> Path:
     return runs.SCRATCH / backbone / method / f"seed{seed}"
 
 
-def _section(settings: Params, method: str) -> Sft | Grpo | Airl:
-    """The parameters of a method. Raises ValueError for an unknown one."""
-    if method == "grpo":
-        return settings.grpo
-    if method == "sft" or method in settings.sft_ablations:
-        return settings.sft_variant(method)
-    return settings.airl_variant(method)
-
-
 def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
     """All that a checkpoint depends on: parameters, data, and the weights that training starts from."""
     shared = settings.model_dump(mode="json", include={"lora", "sft", "training", "sampling", "watching"})
-    section = _section(settings, method)
+    section = settings.section(method)
     starts = [runs.backbone_dir(backbone)]
     if isinstance(section, Airl):
         starts.append(runs.backbone_dir(recorded.discriminator_backbone(section, backbone)))
@@ -142,7 +138,7 @@ def _load(backbone: str, method: str, settings: Params, directory: Path) -> Trai
 
 def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: Path):
     """The trainer, after its training."""
-    section, start = _section(settings, method), runs.backbone_dir(backbone)
+    section, start = settings.section(method), runs.backbone_dir(backbone)
     common = {"settings": settings, "seed": seed, "output_dir": scratch}
     if isinstance(section, Sft):
         demonstrations = splits.split("demonstrations")[: section.demonstrations]
@@ -183,9 +179,18 @@ def _save(trainer, directory: Path) -> None:
         if watched.exists():
             shutil.copy(watched, temporary)
         status = getattr(trainer, "fault", None) or "completed"
-        files.write_json(
-            temporary / "result.json", {"log": recording.training_log(trainer), "status": status}
-        )
+        files.write_json(temporary / "result.json", {"log": training_log(trainer), "status": status})
+
+
+def training_log(trainer) -> list[dict]:
+    """The logged steps of a trainer, under the names of the study."""
+    names = {"rewards/correct/mean": "pass_rate", "completions/mean_length": "completion_length"}
+    rows = []
+    for entry in trainer.state.log_history:
+        if "train_runtime" not in entry:
+            own = {names.get(key, key): value for key, value in entry.items()} | entry
+            rows.append({key: round(own[key], 5) for key in LOGGED if key in own})
+    return rows
 
 
 def main() -> None:

@@ -14,10 +14,9 @@ from tqdm.auto import tqdm
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, SFTConfig, SFTTrainer
 
-from lib.airl import checkpoints
-from lib.airl.checkpoints import ResumableGRPOTrainer
 from lib.data.demonstrations import Demonstration
-from lib.models import pretrained
+from lib.models import checkpoints, pretrained
+from lib.models.checkpoints import ResumableGRPOTrainer
 from lib.schema import Grpo, Params, Sft
 from lib.text import traces
 

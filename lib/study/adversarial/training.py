@@ -12,7 +12,8 @@ from lib.airl.trainer import AIRLTrainer
 from lib.data.demonstrations import Demonstration
 from lib.models import pretrained
 from lib.schema import Airl, Lora, Params
-from lib.study.training import choice, policies, watch
+from lib.study.adversarial import choice, watch
+from lib.study.training import policies
 
 
 def train_airl(
