@@ -195,6 +195,11 @@ def write(
                 written[backbone, method, seed] = rows
                 directory = results / "runs" / backbone / method / f"seed{seed}"
                 write_rows(directory / "samples.jsonl.gz", rows)
+                if method not in ablations:
+                    longer = [
+                        {key: row[key] for key in ("problem", "sample", "text", "correct")} for row in rows
+                    ]
+                    write_rows(directory / "long.jsonl.gz", longer)
                 if adversarial(method) and method not in ablations and seed == 0 and token_records:
                     first = [row for row in rows if row["problem"] < min(2, token_records)]
                     own_rng = random.Random(f"{backbone} {method} watched")
@@ -229,13 +234,6 @@ def write(
                     there = written[other, "base", 0]
                     transfer += transfer_rows(rng, f"samples of {other}", seed, there)
         write_rows(results / "transfer" / f"{backbone}.jsonl.gz", transfer)
-        policies = [
-            {key: row[key] for key in ("problem", "sample", "correct")} | {"method": method, "seed": seed}
-            for (method, seed), rows in own.items()
-            if method not in ablations
-            for row in rows
-        ]
-        write_rows(results / "transfer" / f"{backbone}.policies.jsonl.gz", policies)
 
 
 def write_split(path: Path, tasks: list[world.Problem]) -> None:

@@ -51,7 +51,7 @@ def settings(study) -> params.Params:
 
 
 def test_every_notebook_was_executed_to_its_end(study, settings):
-    executed = list((study / "results" / "notebooks").rglob("*.ipynb"))
+    executed = list((study / "results").rglob("*.ipynb"))
     stems = {path.stem.split("_")[0] for path in executed}
     notebooks = {path.stem.split("_")[0] for path in (ROOT / "notebooks").glob("*.py")}
     assert stems == notebooks - {"11"} and not settings.external  # which names what notebook 11 is run on
@@ -78,9 +78,11 @@ def test_every_run_is_recorded(study, settings):
         assert run.status == "completed"
         rows = runs.read_rows(directory / "samples.jsonl.gz")
         assert len(rows) == settings.data.test * settings.sampling.n
-        learned = method in (*settings.variants, *settings.ablations)
-        assert (directory / "discriminator").exists() == learned
-        assert (directory / "adapter").exists() == (method != "base")
+        unread = directory / runs.UNREAD
+        assert (directory / "discriminator").exists() == (method in settings.variants)
+        assert (unread / "discriminator").exists() == (method in settings.ablations)
+        assert (directory / "adapter").exists() == (method == "sft")
+        assert (unread / "adapter").exists() == (method not in ("base", "sft"))
     loaded = records.load(study / "results").runs
     assert wanted <= set(loaded[["backbone", "method", "seed"]].itertuples(index=False, name=None))
 

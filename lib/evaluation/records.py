@@ -63,6 +63,8 @@ def load(results: str | Path) -> Records:
             logs.append(pd.read_csv(path.with_name("log.csv")).assign(**key))
     if not records:
         raise ValueError(f"{results}/runs: no run records; make them with `dvc repro`")
+    if not long:
+        raise ValueError(f"{results}/runs: no {runs.LONG}; make them with `dvc repro`")
     all_samples = _ordered(pd.concat(samples), "method").astype({"first_wrong_unit": float})  # NaN: none
     scores = _ordered(_read_all(results, "scores"), "variant")
     nothing = pd.DataFrame(columns=[*WATCHED_COLUMNS, *KEY])

@@ -250,24 +250,27 @@ def test_a_score_without_its_sample_is_refused(tmp_path):
         records.load(tmp_path)
 
 
-def test_rewards_and_policies_away_from_home_are_kept_apart(results, study):
-    for frame, kind in ((study.transfer, ""), (study.long, ".policies")):
-        for backbone in ("llama", "qwen2"):
-            rows = synthetic.read_rows(results / "transfer" / f"{backbone}{kind}.jsonl.gz")
-            found = frame[frame["backbone"] == backbone].drop(columns="backbone").dropna(axis=1)
-            key = ["problem", "sample", "seed", "tested_on" if not kind else "method"]
-            expected = pd.DataFrame(rows).sort_values(key, ignore_index=True)
-            pd.testing.assert_frame_equal(
-                found.sort_values(key, ignore_index=True)[expected.columns], expected
-            )
+def test_rewards_and_policies_away_from_home_are_read_as_they_were_written(results, study):
+    for backbone in ("llama", "qwen2"):
+        rows = synthetic.read_rows(results / "transfer" / f"{backbone}.jsonl.gz")
+        found = study.transfer[study.transfer["backbone"] == backbone].drop(columns="backbone")
+        key = ["problem", "sample", "seed", "tested_on"]
+        expected = pd.DataFrame(rows).sort_values(key, ignore_index=True)
+        pd.testing.assert_frame_equal(found.sort_values(key, ignore_index=True)[expected.columns], expected)
+    for (backbone, method, seed), found in study.long.groupby(["backbone", "method", "seed"]):
+        rows = synthetic.read_rows(results / "runs" / backbone / method / f"seed{seed}" / "long.jsonl.gz")
+        assert found["correct"].tolist() == [row["correct"] for row in rows]
     assert list(dict.fromkeys(study.long["method"])) == list(synthetic.METHODS)
 
 
-@pytest.mark.parametrize("lost", ["qwen2.jsonl.gz", "qwen2.policies.jsonl.gz"])
-def test_records_without_the_transfer_say_what_to_run(tmp_path, lost):
+@pytest.mark.parametrize(
+    "lost, named", [("transfer/*", "transfer: no"), ("runs/*/*/*/l*z", "runs: no long")]
+)
+def test_records_without_the_transfer_say_what_to_run(tmp_path, lost, named):
     synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=2, samples=2)
-    (tmp_path / "transfer" / lost).unlink()
-    with pytest.raises(ValueError, match="transfer: no .*make them with `dvc repro`"):
+    for path in tmp_path.glob(lost):
+        path.unlink()
+    with pytest.raises(ValueError, match=f"{named}.*make them with `dvc repro`"):
         records.load(tmp_path)
 
 
