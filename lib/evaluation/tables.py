@@ -208,6 +208,7 @@ def calibration(records: Records, bins: int = 10) -> pd.DataFrame:
     """Reliability on the base policy's samples: backbone, variant, predicted and observed (means), n."""
     rows = on_base(records)
     rows = rows.assign(predicted=expit(rows["logit"]))
+    # not scikit-learn's calibration_curve: it puts a value on an edge into the bin below, and tells no counts
     rows["bin"] = (rows["predicted"] * bins).astype(int).clip(upper=bins - 1)
     grouped = rows.groupby(["backbone", "variant", "bin"], sort=True)
     table = grouped.agg(predicted=("predicted", "mean"), observed=("correct", "mean"), n=("correct", "size"))

@@ -24,9 +24,9 @@ def label(name: str) -> str:
     return LABELS.get(name, name.replace("_", " "))
 
 
-def number(value: float, digits: int = 2) -> str:
+def number(value: float) -> str:
     """A number as readers see it; an undefined one is n/a."""
-    return "n/a" if math.isnan(value) else f"{value:.{digits}f}"
+    return "n/a" if math.isnan(value) else f"{value:.2f}"
 
 
 def interval(row: pd.Series, name: str, prefix: str = "") -> str:

@@ -1,1 +1,1 @@
-"""What readers see: `pages` (report.html), `plots` (the figures), `viewer` (heatmaps of tokens by reward)."""
+"""What readers see: `pages` (the report, from `templates`), `plots` (figures), `viewer` (coloured tokens)."""

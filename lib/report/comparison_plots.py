@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.evaluation.words import label
-from lib.report.plots import INTERVALS, errors, legend_below, names, panels
+from lib.report.plots import INTERVALS, errors, finish, names, panels
 from lib.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, colour, styled
 
 MEASURES = {  # column: prefix of its interval, title
@@ -37,9 +37,7 @@ def granularity(table: pd.DataFrame) -> Figure:
         axis.set_xticks(range(len(BOUNDARIES)), BOUNDARIES)
         axis.set_xlabel("where the rewards sit")
     axes[0, 0].set_ylabel("share (0 to 1)")
-    legend_below(figure, axes[0, 0], columns=2)
-    figure.suptitle(f"Granularity, credit and discriminator ({INTERVALS})", fontsize=9)
-    return figure
+    return finish(figure, f"Granularity, credit and discriminator ({INTERVALS})", columns=2)
 
 
 @styled
@@ -54,9 +52,7 @@ def demonstrations(curves: dict[str, pd.DataFrame]) -> Figure:
     axes[0, 0].set_xscale("log", base=2)
     axes[0, 0].set_xticks(ticks, [str(t) for t in ticks])
     axes[0, 0].set(xlabel="demonstrations", ylabel="pass@1 (share of samples)")
-    legend_below(figure, axes[0, 0])
-    figure.suptitle(f"How many demonstrations ({INTERVALS})", fontsize=9)
-    return figure
+    return finish(figure, f"How many demonstrations ({INTERVALS})")
 
 
 @styled
@@ -98,9 +94,7 @@ def transfer(table: pd.DataFrame) -> Figure:
     axes[0, 0].axvline(0, color=GREY, linewidth=1)
     axes[0, 0].set_yticks(range(len(table)), [f"{r.trained_on} → {r.tested_on}" for r in table.itertuples()])
     axes[0, 0].invert_yaxis()
-    legend_below(figure, axes[0, 0])
-    figure.suptitle(f"Trained on → tested on ({INTERVALS})", fontsize=9)
-    return figure
+    return finish(figure, f"Trained on → tested on ({INTERVALS})")
 
 
 @styled
@@ -122,6 +116,4 @@ def localisation_by_kind(table: pd.DataFrame) -> Figure:
         )
         axis.set_ylim(0, 1.02)
     axes[0, 0].set_ylabel("hit@1 (share of wrong traces)")
-    legend_below(figure, axes[0, 0])
-    figure.suptitle(f"First wrong unit found, by kind of error ({INTERVALS})", fontsize=9)
-    return figure
+    return finish(figure, f"First wrong unit found, by kind of error ({INTERVALS})")

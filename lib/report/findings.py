@@ -5,7 +5,21 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from lib.evaluation import external
 from lib.evaluation.words import compare, interval, label, number
+
+
+def by_section(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
+    """The sentences of each section of the report, from the tables of that name."""
+    return {
+        "policies": main(tables["main"]) + gains(tables["gains"]),
+        "rerank": rerank(tables["rerank"], "base"),
+        "localisation": localisation(tables["localisation"]),
+        "reward_quality": reward_quality(tables["reward_quality"]),
+        "ablations": ablations(tables["ablations"]),
+        "transfer": transfer(tables["transfer"]) + long(tables["long"]),
+        "external": external.sentences(tables["external"]) if "external" in tables else [],
+    }
 
 
 def main(table: pd.DataFrame) -> list[str]:

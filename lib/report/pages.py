@@ -3,6 +3,7 @@
 `python -m lib.report --summary` prints the main table and where the page is.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,14 @@ import pandas as pd
 
 from lib import files, runs
 from lib.evaluation.records import Records
-from lib.report import page, sections
+from lib.evaluation.tables import MAIN_VARIANT
+from lib.report import findings, rendering, shown_tables
 from lib.schema import Params
 
 TABLES = (
     "main gains published rerank localisation localisation_by_kind reward_quality ablations transfer long "
     "costs stages"
 ).split()
-TITLE = "A reasoning reward from expert demonstrations"
 INPUTS = (
     "lib notebooks params.yaml results/data results/runs results/scores results/localisation results/transfer"
 )
@@ -47,34 +48,71 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
     `traces` are those of `lib.report.token_values`. Raises ValueError naming a missing table or figure.
     """
     results = Path(results)
-    tables = {name: pd.read_csv(runs.require(results / "tables" / f"{name}.csv")) for name in TABLES}
+    tables = {name: _table(results, name) for name in TABLES}
+    if (results / "tables" / "external.csv").exists():
+        tables["external"] = _table(results, "external")
     facts = provenance(records, settings)
     files.write_json(results / "provenance.json", facts)
-
-    told = page.contents(sections.sections(results, tables, settings, records, facts))
+    report = rendering.render(
+        "report.html",
+        tables=shown_tables.shown(tables),
+        said=findings.by_section(tables),
+        svg=lambda name: rendering.data_url(results / "figures" / f"{name}.svg", "image/svg+xml"),
+        csv=lambda name: rendering.data_url(results / "tables" / f"{name}.csv", "text/csv"),
+        settings=settings,
+        traces=traces,
+        **_of_runs(records.runs, settings),
+        **_of_provenance(facts),
+    )
     files.write_text(results / "viewer.html", viewer_page(traces))
-    return files.write_text(results / "report.html", _page(TITLE, told, traces))
+    return files.write_text(results / "report.html", report)
 
 
 def viewer_page(traces: dict) -> str:
     """The viewer as a page of its own."""
-    belongs = 'They belong to the <a href="report.html">report</a>.'
-    body = f"<p>{sections.VIEWER} {belongs}</p>{page.asset('viewer.html')}"
-    return _page("Rewards token by token", body, traces)
+    return rendering.render("viewer_page.html", traces=traces)
 
 
-def _page(title: str, body: str, traces: dict) -> str:
-    styles = [page.asset("page.css"), page.asset("viewer.css")]
-    return page.document(title, body, styles=styles, script=page.asset("viewer.js"), data=traces)
+def _table(results: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(runs.require(results / "tables" / f"{name}.csv"))
+
+
+def _of_runs(rows: pd.DataFrame, settings: Params) -> dict:
+    """How long the runs are, how many seeds each method has, and what a reader must know of some."""
+    names = (*settings.variants, *settings.ablations)
+    stopped = rows[rows["status"] != "completed"].itertuples()
+    return {
+        "ablated": settings.airl_variant(next(iter(settings.ablations))),
+        "full": settings.airl_variant(MAIN_VARIANT),
+        "seeds": list(rows.groupby("method")["seed"].nunique()),
+        "relabelled": [name for name in names if settings.airl_variant(name).relabel_correct],
+        "stopped": [f"{r.method} on {r.backbone}, seed {r.seed} ({r.status})" for r in stopped],
+    }
+
+
+def _of_provenance(facts: dict) -> dict:
+    """What the page shows of `provenance`."""
+
+    def distinct(name: str) -> list[str]:
+        return sorted({run[name] for run in facts["runs"]})
+
+    packages = {f"{name} {version}" for run in facts["runs"] for name, version in run["versions"].items()}
+    return {
+        "provenance": facts,
+        "hardware": distinct("hardware"),
+        "packages": sorted(packages),
+        "hashes": {name: distinct(name) for name in ("code_sha256", "data_sha256")},
+        "parameters": json.dumps(facts["parameters"], indent=1),
+    }
 
 
 def main_table_text(results: str | Path) -> str:
     """The main table as text. Raises ValueError if there is none yet."""
-    header, rows = page.main_rows(pd.read_csv(runs.require(Path(results) / "tables" / "main.csv")))
-    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+    main = shown_tables.main(_table(Path(results), "main"))
+    lines = [main.header, *main.rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
-        for line in [header, *rows]
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 

@@ -24,10 +24,12 @@ def panels(
     return figure, axes
 
 
-def legend_below(figure: Figure, axis, columns: int = 3) -> None:
-    """One legend for the whole figure, of what an axis shows."""
-    handles, labels = axis.get_legend_handles_labels()
+def finish(figure: Figure, title: str, *, columns: int = 3) -> Figure:
+    """A title above the whole figure, and below it one legend of what the first axis shows."""
+    figure.suptitle(title, fontsize=9)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    return figure
 
 
 def names(table: pd.DataFrame, column: str) -> list[str]:
@@ -40,65 +42,48 @@ def errors(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_
     return np.array([rows[value] - rows[low], rows[high] - rows[value]], dtype=float).clip(min=0)
 
 
-def _curves(figure: Figure, axes, table: pd.DataFrame, hue: str, x: str, y: str) -> None:
+def _curves(table: pd.DataFrame, hue: str, y: str, x: str, x_label: str, y_label: str, title: str) -> Figure:
     """One line with error bars a `hue`, one panel a backbone, over ordered categories of `x`."""
+    figure, axes = panels(names(table, "backbone"))
     ticks = sorted(table[x].unique())
     hues = names(table, hue)
-    for axis, (_, panel) in zip(axes, table.groupby("backbone", sort=False), strict=True):
+    for axis, (_, panel) in zip(axes[0], table.groupby("backbone", sort=False), strict=True):
         for i, name in enumerate(hues):
             rows = panel[panel[hue] == name].sort_values(x)
             # a small shift keeps the error bars of different methods apart
             position = [ticks.index(v) + 0.05 * (i - (len(hues) - 1) / 2) for v in rows[x]]
-            axis.errorbar(
-                position,
-                rows[y],
-                errors(rows, y),
-                color=colour(name),
-                label=label(name),
-                marker="o",
-                capsize=2,
-                elinewidth=0.9,
-            )
+            look = {"color": colour(name), "marker": "o", "capsize": 2, "elinewidth": 0.9}
+            axis.errorbar(position, rows[y], errors(rows, y), label=label(name), **look)
         axis.set_xticks(range(len(ticks)), [str(t) for t in ticks])
-    legend_below(figure, axes[0])
+        axis.set_xlabel(x_label)
+    axes[0, 0].set_ylabel(y_label)
+    return finish(figure, f"{title} ({INTERVALS})")
 
 
 @styled
 def pass_at_k(main: pd.DataFrame) -> Figure:
     """Pass@k of every method, one panel a backbone, from the table `main`."""
-    figure, axes = panels(names(main, "backbone"))
-    _curves(figure, axes[0], main, "method", "k", "pass_at_k")
-    for axis in axes[0]:
-        axis.set_xlabel("k (samples a problem)")
-    axes[0, 0].set_ylabel("pass@k (share of problems)")
-    figure.suptitle(f"Pass@k on the test problems ({INTERVALS})", fontsize=9)
-    return figure
+    labels = ("k (samples a problem)", "pass@k (share of problems)")
+    return _curves(main, "method", "pass_at_k", "k", *labels, "Pass@k on the test problems")
 
 
 @styled
 def rerank(table: pd.DataFrame, policy: str) -> Figure:
     """Accuracy of one answer chosen from n samples by each selector, one panel a backbone."""
     table = table[table["policy"] == policy]
-    figure, axes = panels(names(table, "backbone"))
-    _curves(figure, axes[0], table, "selector", "n", "accuracy")
-    for axis in axes[0]:
-        axis.set_xlabel("n (samples to choose from)")
-    axes[0, 0].set_ylabel("accuracy of the chosen answer")
-    figure.suptitle(f"Best of n, samples of policy: {label(policy)} ({INTERVALS})", fontsize=9)
-    return figure
+    labels = ("n (samples to choose from)", "accuracy of the chosen answer")
+    return _curves(
+        table, "selector", "accuracy", "n", *labels, f"Best of n, samples of policy: {label(policy)}"
+    )
 
 
 @styled
 def reranked_pass_at_k(table: pd.DataFrame, policy: str) -> Figure:
     """Share of problems with a right answer among the k samples ranked first, one panel a backbone."""
     table = table[table["policy"] == policy]
-    figure, axes = panels(names(table, "backbone"))
-    _curves(figure, axes[0], table, "selector", "k", "pass_at_k")
-    for axis in axes[0]:
-        axis.set_xlabel("k (samples kept)")
-    axes[0, 0].set_ylabel("reranked pass@k (share of problems)")
-    figure.suptitle(f"Reranked pass@k, samples of policy: {label(policy)} ({INTERVALS})", fontsize=9)
-    return figure
+    labels = ("k (samples kept)", "reranked pass@k (share of problems)")
+    title = f"Reranked pass@k, samples of policy: {label(policy)}"
+    return _curves(table, "selector", "pass_at_k", "k", *labels, title)
 
 
 @styled
@@ -114,9 +99,7 @@ def reward_distributions(scores: pd.DataFrame) -> Figure:
             )
         axis.set_xlabel("reward of the trace")
     axes[0, 0].set_ylabel("share of the class's traces")
-    legend_below(figure, axes[0, 0])
-    figure.suptitle("Learned reward of right and wrong traces (outer 1% drawn at the edge)", fontsize=9)
-    return figure
+    return finish(figure, "Learned reward of right and wrong traces (outer 1% drawn at the edge)")
 
 
 @styled
@@ -158,9 +141,7 @@ def perturbations(ablations: pd.DataFrame) -> Figure:
         axis.set_ylim(0, 1)
         axis.grid(axis="x", visible=False)
     axes[0, 0].set_ylabel("share (0 to 1)")
-    legend_below(figure, axes[0, 0])
-    figure.suptitle(f"With and without perturbed experts ({INTERVALS})", fontsize=9)
-    return figure
+    return finish(figure, f"With and without perturbed experts ({INTERVALS})")
 
 
 @styled
@@ -183,9 +164,7 @@ def learning_curves(logs: pd.DataFrame) -> Figure:
                 axis.fill_between(steps["step"], steps["low"], steps["high"], alpha=0.18, linewidth=0, **look)
             axis.set_xlabel("training step")
         row[0].set_ylabel(backbone)
-    legend_below(figure, axes[0, 0])
-    figure.suptitle("Learning curves (line: mean of the seeds; band: their range)", fontsize=9)
-    return figure
+    return finish(figure, "Learning curves (line: mean of the seeds; band: their range)")
 
 
 @styled
@@ -223,9 +202,7 @@ def localisation(table: pd.DataFrame) -> Figure:
         axis.set_ylim(0, 1)
         axis.grid(axis="x", visible=False)
     axes[0, 0].set_ylabel("hit@1 (share of wrong traces)")
-    legend_below(figure, axes[0, 0], columns=4)
-    figure.suptitle(f"First wrong unit found ({INTERVALS})", fontsize=9)
-    return figure
+    return finish(figure, f"First wrong unit found ({INTERVALS})", columns=4)
 
 
 @styled
@@ -243,6 +220,4 @@ def calibration(bins: pd.DataFrame) -> Figure:
         axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         axis.set_xlabel("sigmoid of the last logit (probability)")
     axes[0, 0].set_ylabel("share of right answers")
-    legend_below(figure, axes[0, 0])
-    figure.suptitle("Calibration of the reward (dot area: traces in the bin)", fontsize=9)
-    return figure
+    return finish(figure, "Calibration of the reward (dot area: traces in the bin)")

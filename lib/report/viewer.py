@@ -4,20 +4,17 @@ The HTML is spans with the value as a tooltip: notebook viewers do not run scrip
 a model's output, so everything is escaped.
 """
 
-from html import escape
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from lib.report import rendering
 from lib.report.style import BLACK, BLUE, RED, styled
 from lib.text import traces
 
-POSITIVE, NEGATIVE = (
-    "0, 114, 178",
-    "213, 94, 0",
-)  # blue and vermillion, told apart by colour-blind readers too
+POSITIVE, NEGATIVE = "0, 114, 178", "213, 94, 0"  # blue and vermillion, for colour-blind readers too
+COLUMNS = 42  # characters a line of a figure
 WRONG = "text-decoration: underline wavy; text-decoration-thickness: 2px"
 
 
@@ -66,36 +63,27 @@ def overlaps(pieces: list[str], span: tuple[int, int] | None) -> list[bool]:
 
 
 def heatmap_html(
-    pieces: list[str],
-    values: list[float],
-    title: str,
-    wrong: tuple[int, int] | None = None,
-    limit: float | None = None,
+    pieces: list[str], values: list[float], title: str, wrong: tuple[int, int] | None = None
 ) -> str:
     """One trace as coloured tokens with a legend; blue is positive, vermillion negative.
 
     `values` has one number a token. `wrong` is the character span of the first wrong unit, which is
-    underlined. The scale is symmetric, from `-limit` to `limit`, by default the largest absolute value.
+    underlined. The scale is symmetric, to the largest absolute value.
     Raises ValueError if the numbers of tokens and values differ.
     """
     if len(pieces) != len(values):
         raise ValueError(f"{title}: {len(pieces)} tokens but {len(values)} values")
-    limit = limit or max((abs(v) for v in values), default=0.0) or 1.0
-    spans = [
-        f'<span style="{_style(value / limit, marked)}" title="{value:+.3f}">{escape(piece)}</span>'
-        for piece, value, marked in zip(pieces, values, overlaps(pieces, wrong), strict=True)
-    ]
-    legend = "".join(
-        f'<span style="{_style(share, False)}; padding: 0 0.5em">{share * limit:+.2f}</span>'
-        for share in (-1.0, -0.5, 0.0, 0.5, 1.0)
-    )
-    note = f'; <span style="{WRONG}">first wrong unit</span>' if wrong else ""
-    return (
-        '<figure style="margin: 1em 0">'
-        f"<figcaption>{escape(title)}<br><small>{legend}{note}</small></figcaption>"
-        '<pre style="white-space: pre-wrap; line-height: 1.6; margin: 0.4em 0">'
-        + "".join(spans)
-        + "</pre></figure>"
+    limit = max((abs(v) for v in values), default=0.0) or 1.0
+    return rendering.render(
+        "heatmap.html",
+        title=title,
+        legend=[(_style(share, False), f"{share * limit:+.2f}") for share in (-1.0, -0.5, 0.0, 0.5, 1.0)],
+        tokens=[
+            (_style(value / limit, is_wrong), f"{value:+.3f}", piece)
+            for piece, value, is_wrong in zip(pieces, values, overlaps(pieces, wrong), strict=True)
+        ],
+        has_wrong=wrong is not None,
+        wrong_style=WRONG,
     )
 
 
@@ -137,25 +125,25 @@ def reward_along_trace(examples: list[dict], gamma: float) -> Figure:
 
 
 @styled
-def token_heatmaps(examples: list[dict], columns: int = 42) -> Figure:
+def token_heatmaps(examples: list[dict]) -> Figure:
     """Traces as coloured text, two a row; `examples` is as the function of that name gives it.
 
     Every trace has its own symmetric scale, given in its title; the first wrong unit is underlined.
     """
     if not examples:
         return _nothing_to_show()
-    layouts = [_layout(trace["tokens"], columns) for trace in examples]
+    layouts = [_layout(trace["tokens"]) for trace in examples]
     rows = [layouts[i : i + 2] for i in range(0, len(layouts), 2)]
     heights = [max(1 + max(line for line, _ in layout) for layout in row) + 1.5 for row in rows]
     figure = Figure(figsize=(8.2, 0.19 * sum(heights) + 0.3))
     axes = figure.subplots(len(rows), 2, squeeze=False, gridspec_kw={"height_ratios": heights})
-    size = 0.45 * 8.2 * 72 / columns / 0.602  # DejaVu Sans Mono is 0.602 em wide
+    size = 0.45 * 8.2 * 72 / COLUMNS / 0.602  # DejaVu Sans Mono is 0.602 em wide
     for axis in axes.flat:
         axis.axis("off")
     for axis, trace, layout, height in zip(axes.flat, examples, layouts, np.repeat(heights, 2), strict=False):
         values = trace["values"]
         limit = max((abs(v) for v in values), default=0.0) or 1.0
-        axis.set(xlim=(0, columns), ylim=(height - 1.0, -0.5))
+        axis.set(xlim=(0, COLUMNS), ylim=(height - 1.0, -0.5))
         axis.set_title(f"{trace['title']} (colour: ±{limit:.2f})", loc="left", fontsize=8)
         marks = overlaps(trace["tokens"], trace["wrong"])
         for piece, value, mark, (line, column) in zip(trace["tokens"], values, marks, layout, strict=True):
@@ -179,11 +167,11 @@ def _nothing_to_show() -> Figure:
     return figure
 
 
-def _layout(pieces: list[str], columns: int) -> list[tuple[int, int]]:
+def _layout(pieces: list[str]) -> list[tuple[int, int]]:
     """(line, column) of each token: lines break after a line break, and where the next token does not fit."""
     line, column, places = 0, 0, []
     for piece in pieces:
-        if column and column + len(piece) > columns:
+        if column and column + len(piece) > COLUMNS:
             line, column = line + 1, 0
         places.append((line, column))
         column += len(piece)

@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from lib.evaluation import records
 from lib.report import pages
 from lib.study import params
 from tests import synthetic
+from tests.report.test_rendering import HOSTILE, Parsed
 
 ROOT = Path(__file__).parents[2]
 
@@ -193,6 +195,50 @@ def test_a_hostile_trace_stays_text(tmp_path):
     ]
 
 
+@pytest.fixture
+def rebuilt(study, tmp_path):
+    """Builds the pages anew from changed tables, dataset and traces; returns both, parsed."""
+    recorded = records.load(study / "results")
+    settings = params.load(study / "params.yaml")
+
+    def build(dataset: str, traces: dict, **tables: pd.DataFrame) -> list[Parsed]:
+        for name in ("tables", "figures"):
+            shutil.copytree(study / "results" / name, tmp_path / name)
+        for name, table in tables.items():
+            table.to_csv(tmp_path / "tables" / f"{name}.csv", index=False)
+        data = settings.data.model_copy(update={"dataset": dataset})
+        pages.build(tmp_path, settings.model_copy(update={"data": data}), recorded, traces)
+        return [Parsed((tmp_path / f"{name}.html").read_text()) for name in ("report", "viewer")]
+
+    return build
+
+
+def test_a_hostile_trace_method_or_name_of_data_is_text_on_both_pages(study, rebuilt):
+    table = pd.read_csv(study / "results" / "tables" / "main.csv").replace({"method": {"airl": HOSTILE}})
+    checked = pd.read_csv(study / "results" / "tables" / "external.csv").assign(name=HOSTILE)
+    traces = {"tokens": [HOSTILE], "labels": {HOSTILE: HOSTILE}, "problems": [{"question": HOSTILE}]}
+    report, viewer = rebuilt(HOSTILE, traces, main=table, external=checked)
+    for name, page in (("report", report), ("viewer", viewer)):
+        honest = Parsed((study / "results" / f"{name}.html").read_text())
+        assert page.tags() == honest.tags()
+        assert [set(a) for _, a, _ in page.elements] == [set(a) for _, a, _ in honest.elements]
+        assert json.loads(page.texts("script")[0]) == traces
+    assert HOSTILE in report.texts("td")  # the method, and the name of the labelled solutions
+    assert any(f"pass@1 of {HOSTILE} is" in text for text in report.texts("li"))
+    assert any(text.startswith(f"On {HOSTILE}, the reward of") for text in report.texts("li"))
+    assert any(f"The problems are a program's ({HOSTILE})" in text for text in report.texts("li"))
+
+
+def test_a_missing_figure_is_named_with_the_stage_that_makes_it(study, tmp_path):
+    for name in ("tables", "figures"):
+        shutil.copytree(study / "results" / name, tmp_path / name)
+    (tmp_path / "figures" / "transfer.svg").unlink()
+    settings = params.load(study / "params.yaml")
+    with pytest.raises(ValueError, match="transfer.svg: no such file; run `dvc repro`"):
+        pages.build(tmp_path, settings, records.load(study / "results"), {})
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_the_summary_prints_the_main_table_and_the_path(study):
     shutil.copytree(ROOT / "lib", study / "lib", dirs_exist_ok=True)
     command = [sys.executable, "-m", "lib.report", "--summary"]
@@ -204,3 +250,31 @@ def test_the_summary_prints_the_main_table_and_the_path(study):
 def test_a_summary_before_any_result_says_what_to_run(tmp_path):
     with pytest.raises(ValueError, match="dvc repro"):
         pages.summary(tmp_path)
+
+
+def test_the_commit_is_the_last_that_changed_what_results_come_from(tmp_path, monkeypatch):
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        done = subprocess.run(
+            ["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    monkeypatch.chdir(tmp_path)
+    git("init", "-q")
+    (tmp_path / "params.yaml").write_text("a: 1\n")
+    git("add", "-A")
+    git("commit", "-qm", "parameters")
+    made = git("rev-parse", "HEAD")
+    (tmp_path / "README.md").write_text("text\n")
+    git("add", "-A")
+    git("commit", "-qm", "text")
+    assert pages.commit() == made != git("rev-parse", "HEAD")
+    (tmp_path / "params.yaml").write_text("a: 2\n")
+    assert pages.commit() == ""
+
+
+def test_there_is_no_commit_outside_git(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert pages.commit() == ""

@@ -13,7 +13,7 @@ from lib.report import viewer
 
 def shown(html: str) -> str:
     """The text a browser would show inside the <pre>."""
-    return unescape(re.sub(r"<[^>]+>", "", html.split("<pre", 1)[1].split(">", 1)[1]))
+    return unescape(re.sub(r"<[^>]+>", "", html.split("<pre", 1)[1].split(">", 1)[1].split("</pre>")[0]))
 
 
 @given(st.lists(st.text(max_size=8), max_size=12))

@@ -1,0 +1,99 @@
+"""The study's tables as the page shows them: a header, and rows of cells."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from lib.evaluation import words
+from lib.evaluation.words import label
+
+# table: its keys, and its estimates, which stand with their intervals
+ESTIMATES = {
+    "rerank": ("backbone policy variant selector n n_seeds", "accuracy"),
+    "localisation": ("backbone error_source detector n n_seeds", "hit_at_1"),
+    "localisation_by_kind": ("backbone error_source policy kind detector variant n", "hit_at_1"),
+    "reward_quality": ("backbone variant n_seeds", "auroc ece corr_correct corr_format reranked"),
+    "ablations": ("ablation value backbone n_seeds", "pass_at_1 auroc hit_at_1"),
+    "transfer": ("backbone trained_on tested_on n_seeds", "accuracy_gain auroc"),
+    "long": ("backbone method n_seeds", "pass_at_1"),
+    "external": ("name backbone variant metric chance_or_random n", "value"),
+}
+
+
+class Shown(NamedTuple):
+    """A table's header and cells; `is_published` tells the paper's numbers from our own."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence]
+    is_published: bool = False
+
+
+def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
+    """Each of `tables` (see `pages.TABLES`) as the page shows it; the paper's by what it is beside."""
+    reranked, published = tables["rerank"], tables["published"]
+    told = tables | {"rerank": reranked[reranked["n"] == reranked["n"].max()]}
+    experiment = published["experiment"]
+    ablations = published[experiment.isin(["ablation", "granularity"])]
+    return {
+        "main": main(tables["main"]),
+        "published_main": _published_main(published[experiment == "main"]),
+        "published_localisation": _published(published[experiment == "localisation"], "detector", "hit@1", 3),
+        "published_ablations": _published(ablations, "setting or method", "pass@1", 2),
+        "costs": _costs(tables["costs"]),
+        "stages": _stages(tables["stages"]),
+        **{name: _estimates(told[name], *columns) for name, columns in ESTIMATES.items() if name in tables},
+    }
+
+
+def main(table: pd.DataFrame) -> Shown:
+    """pass@k, a column a k; every cell is text."""
+    ks = sorted(table["k"].unique())
+    rows = []
+    for (backbone, method), group in table.groupby(["backbone", "method"], sort=False):
+        by_k = {row["k"]: words.interval(row, "pass_at_k") for _, row in group.iterrows()}
+        rows.append([backbone, label(method), str(group["n_seeds"].iloc[0]), *(by_k.get(k, "") for k in ks)])
+    return Shown(["backbone", "method", "seeds", *(f"pass@{k}" for k in ks)], rows)
+
+
+def _estimates(table: pd.DataFrame, keys: str, estimates: str) -> Shown:
+    """Keys and estimates; the intervals' columns have no prefix for the first, its name for another."""
+    first, *others = estimates.split()
+    prefixes = {first: ""} | {name: f"{name}_" for name in others}
+    rows = [
+        [label(row[key]) if isinstance(row[key], str) else row[key] for key in keys.split()]
+        + [words.interval(row, name, prefix) for name, prefix in prefixes.items()]
+        for _, row in table.fillna({"variant": ""}).iterrows()
+    ]
+    return Shown([name.replace("_at_", "@").replace("_", " ") for name in (*keys.split(), *prefixes)], rows)
+
+
+def _published_main(table: pd.DataFrame) -> Shown:
+    ks = sorted(table["k"].unique())
+    rows = []
+    for (backbone, method, source), group in table.groupby(["backbone", "method", "source"], sort=False):
+        by_k = dict(zip(group["k"], group["value"], strict=True))
+        rows.append([backbone, label(method), *(f"{by_k[k]:.2f}" if k in by_k else "" for k in ks), source])
+    return Shown(["backbone", "method", *(f"pass@{k:.0f}" for k in ks), "source"], rows, is_published=True)
+
+
+def _published(table: pd.DataFrame, what: str, measure: str, digits: int) -> Shown:
+    noted = table["source"] + ("; " + table["note"]).fillna("")
+    rows = [
+        [row.backbone, label(row.method), f"{row.value:.{digits}f}", source]
+        for row, source in zip(table.itertuples(), noted, strict=True)
+    ]
+    return Shown(["backbone", what, measure, "source"], rows, is_published=True)
+
+
+def _costs(table: pd.DataFrame) -> Shown:
+    rows = [
+        [r.backbone, label(r.method), r.n_seeds, f"{r.seconds:.0f}", f"{r.peak_memory_mib:.0f}"]
+        for r in table.itertuples()
+    ]
+    return Shown(["backbone", "method", "seeds", "seconds a run (mean)", "peak memory (MiB)"], rows)
+
+
+def _stages(table: pd.DataFrame) -> Shown:
+    rows = [[label(r.stage), r.runs, f"{r.hours:.1f}", f"{r.mean_seconds:.0f}"] for r in table.itertuples()]
+    return Shown(["stage", "runs", "hours in all", "seconds a run (mean)"], rows)
