@@ -1,12 +1,14 @@
 """The discriminator's batch: which traces it is shown, as what, and the tensors made of them."""
 
+import random
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
 from lib.airl import credit
-from lib.airl.objective import PERTURBED
-from lib.text import alignment, chat
+from lib.airl.objective import EXPERT, PERTURBED, POLICY
+from lib.text import alignment, chat, perturb, traces
 from lib.text.perturb import Perturbed
 
 
@@ -62,3 +64,65 @@ def near_misses(tokenizer, messages: list[dict], made: list[Perturbed], labels: 
             labelled_from = next((t for t, end in enumerate(ends) if end > wrong.start), len(ids) - 1)
         rows.append(Row(prompt, ids, PERTURBED, 0.0, labelled_from))
     return rows
+
+
+def by_kind(logits_BT: torch.Tensor, batch: Batch) -> dict[str, tuple[float, float]]:
+    """Of each kind in the batch: how often its labelled boundaries are judged right, and their mean f."""
+    right_BT, found = (logits_BT > 0) == (batch.class_B == EXPERT)[:, None], {}
+    for name, kind in (("expert", EXPERT), ("policy", POLICY), ("perturbed", PERTURBED)):
+        if (batch.class_B == kind).any():
+            marked = batch.boundaries_BT & (batch.class_B == kind)[:, None]
+            found[name] = (right_BT[marked].float().mean().item(), logits_BT[marked].mean().item())
+    return found
+
+
+def of_groups(
+    tokenizer,
+    inputs: Sequence[dict],
+    prompts: list[list[int]],
+    completions: list[list[int]],
+    groups: list[list[int]],
+    *,
+    demonstrations: Sequence[dict],
+    settings,
+    rng: random.Random,
+) -> list[Row]:
+    """Of each group an expert, some policy samples, the expert's near misses and a sample's.
+
+    `groups` are the policy's own samples of a question, as places in `completions`; a question without a
+    trace brings an expert of another, drawn from `demonstrations`.
+    """
+    chosen: list[Row] = []
+    for own in groups:
+        shown = inputs[own[0]] if inputs[own[0]]["trace"] else rng.choice(demonstrations)
+        messages = shown["prompt"]
+        chosen.append(
+            Row(
+                chat.prompt_ids(tokenizer, messages),
+                chat.completion_ids(tokenizer, shown["trace"]),
+                EXPERT,
+                1.0,
+            )
+        )
+        for i in rng.sample(own, min(settings.policy_per_prompt, len(own))):
+            right = settings.relabel_correct and is_correct(tokenizer, completions[i], inputs[i]["answer"])
+            chosen.append(Row(prompts[i], completions[i], POLICY, 1.0 if right else settings.policy_label))
+        kinds = perturb.SETS[settings.near_misses]
+        made = perturb.perturb(messages[-1]["content"], shown["trace"], rng, settings.perturbations, kinds)
+        chosen += near_misses(tokenizer, messages, made, settings.labels)
+        if settings.own_near_misses:
+            i = rng.choice(own)
+            chosen += _own_near_misses(tokenizer, inputs[i]["prompt"], completions[i], settings, rng)
+    return chosen
+
+
+def _own_near_misses(tokenizer, messages: list[dict], ids: list[int], settings, rng) -> list[Row]:
+    """Near misses of a policy's sample: a false equation is wrong whether or not the sample was right."""
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    made = [perturb.wrong_result(messages[-1]["content"], text, rng) for _ in range(settings.own_near_misses)]
+    return near_misses(tokenizer, messages, [wrong for wrong in made if wrong is not None], settings.labels)
+
+
+def is_correct(tokenizer, ids: list[int], answer: str) -> bool:
+    """Whether a completion gives the answer."""
+    return traces.is_correct(traces.parse(tokenizer.decode(ids, skip_special_tokens=True)).answer, answer)

@@ -4,22 +4,28 @@ import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lib import files
 from lib.data import world
 from lib.text import traces
 
+Text = Annotated[str, Field(min_length=1), AfterValidator(traces.normalised), Field(min_length=1)]
+
 
 class Demonstration(BaseModel):
-    """A question, an expert's trace that ends in the answer, and where the question comes from."""
+    """A question, an expert's trace that ends in the answer, and where the question comes from.
+
+    Question and trace are `traces.normalised`.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     id: str = Field(min_length=1)
-    question: str = Field(min_length=1)
-    trace: str = Field(min_length=1)
+    question: Text
+    trace: Text
     answer: str = Field(min_length=1)
     family: str
     n_steps: int = Field(ge=0)  # 0 where the answer alone is known

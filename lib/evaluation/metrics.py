@@ -3,10 +3,11 @@
 Shapes: `_S` seeds, `_P` problems, `_N` samples of a problem.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import comb, softmax
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from lib.reward.falls import first_above
@@ -25,7 +26,13 @@ def pass_at_k(n: int, c: np.ndarray | int, k: int) -> np.ndarray:
     c = np.asarray(c)
     if not 1 <= k <= n or (c < 0).any() or (c > n).any():
         raise ValueError(f"pass@k needs 1 <= k <= n and 0 <= c <= n; got k={k}, n={n}, c={c}")
-    return 1.0 - comb(n - c, k) / comb(n, k)
+    ways = _ways(n, k)
+    return 1.0 - np.asarray(ways[n - c] / ways[n], dtype=float)
+
+
+def _ways(n: int, k: int) -> np.ndarray:
+    """C(m, k) for m = 0 to n, shape (n + 1,): whole numbers, since a thousand samples overflow floats."""
+    return np.array([math.comb(m, k) for m in range(n + 1)], dtype=object)
 
 
 def pass_at_k_table(correct_PN: np.ndarray, ks: Sequence[int]) -> np.ndarray:
@@ -101,7 +108,8 @@ def _best_of(n: int, correct_PN: np.ndarray, scores_PN: np.ndarray) -> np.ndarra
     tied_PN = (scores_PN[:, None, :] == scores_PN[:, :, None]).sum(-1)
     # the subset's best is one of the tied samples: none above them is drawn, but one of them is
     below = n_samples - above_PN
-    chance_PN = (comb(below, n) - comb(below - tied_PN, n)) / comb(n_samples, n) / tied_PN
+    ways = _ways(n_samples, n)
+    chance_PN = ((ways[below] - ways[below - tied_PN]) / ways[n_samples]).astype(float) / tied_PN
     return (chance_PN * correct_PN).sum(1)
 
 

@@ -19,6 +19,7 @@ from lib.reward import scoring
 from lib.reward.falls import first_above, reward_drops
 from lib.schema import Section
 from lib.text import chat
+from lib.text.traces import normalised
 
 BACKBONE, ADAPTER, MANIFEST = "backbone", "adapter", "reward.json"
 BATCH_SIZE = 64  # traces that the model reads at once; more are no faster on a CPU
@@ -45,7 +46,7 @@ class Score(NamedTuple):
     """What a reward says of one trace: as a whole, step by step, token by token.
 
     `steps` has the reward before the first step, then at the end of each step and, last, of the answer;
-    `tokens` that at each token of the trace and at the end token.
+    `tokens` that at each token of the trace, as `traces.normalised` leaves it, and at the end token.
     """
 
     trace: float
@@ -92,11 +93,12 @@ class Reward:
         """Score (question, trace) pairs, in order.
 
         Those of one question share a batch, and so do questions of which the longest is of similar length.
-        Raises ValueError for an empty trace.
+        How lines and texts end is no matter (`traces.normalised`). Raises ValueError for an empty trace.
         """
+        pairs = [(normalised(question), normalised(trace)) for question, trace in pairs]
         longest: dict[str, int] = {}
         for i, (question, trace) in enumerate(pairs):
-            if not trace.strip():
+            if not trace:
                 raise ValueError(f"trace {i} is empty")
             longest[question] = max(longest.get(question, 0), len(question) + len(trace))
 
@@ -151,28 +153,64 @@ class Reward:
 
 
 def backbone_sha256(directory: str | Path) -> str:
-    """The hash of a backbone directory's files, which tells one backbone from another."""
-    return files.sha256(sorted(path for path in Path(directory).iterdir() if path.is_file()))
+    """The hash of a model directory's files, which tells one backbone (or adapter) from another.
+
+    Directories and hidden files are no part of a model: an editor or a file browser leaves them there.
+    """
+    visible = (path for path in Path(directory).iterdir() if path.is_file() and path.name[0] != ".")
+    return files.sha256(sorted(visible))
 
 
 def trl_function(reward: Reward) -> Callable[..., list[float]]:
     """The reward as one of TRL's: of prompts and completions, one number a completion.
 
-    For `reward_funcs` of `trl.GRPOTrainer`. Of a conversation the last message is the question; a plain
-    prompt is one as it stands, without a chat template's marks. An empty completion gets the lowest reward of
-    its batch.
+    For `reward_funcs` of `trl.GRPOTrainer`. Of a conversation the last message is the question; where it is
+    the assistant's, the trace goes on from it and the question is the message before. A plain prompt is a
+    question as it stands, without a chat template's marks. An empty completion gets the lowest reward of its
+    batch. The function raises ValueError for a prompt without a question, and for content that is not text.
     """
 
     def learned_reward(prompts, completions, **_) -> list[float]:
-        pairs = [(_last(p), _last(c)) for p, c in zip(prompts, completions, strict=True)]
-        written = [i for i, (_, text) in enumerate(pairs) if text.strip()]
-        scores = reward.score_pairs([pairs[i] for i in written])
-        found = {i: score.trace for i, score in zip(written, scores, strict=True)}
+        pairs = {}
+        for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+            try:
+                (question, begun), rest = _asked(prompt), _last(completion)
+            except ValueError as error:
+                raise ValueError(f"row {i} of TRL's batch: {error}") from error
+            if rest.strip():
+                pairs[i] = (question, begun + rest)
+        scores = reward.score_pairs(list(pairs.values()))
+        found = {i: score.trace for i, score in zip(pairs, scores, strict=True)}
         lowest = min(found.values(), default=0.0)
-        return [found.get(i, lowest) for i in range(len(pairs))]
+        return [found.get(i, lowest) for i in range(len(prompts))]
 
     return learned_reward
 
 
+def _asked(prompt: str | list[dict]) -> tuple[str, str]:
+    """The question of a prompt, and what of the trace the prompt holds already."""
+    begun = ""
+    if not isinstance(prompt, str) and prompt and prompt[-1].get("role") == "assistant":
+        *prompt, last = prompt
+        begun = _text(last)
+    question = _last(prompt)
+    if not question.strip():
+        raise ValueError("the prompt has no question; end it with a message of the user's")
+    return question, begun
+
+
 def _last(messages: str | list[dict]) -> str:
-    return messages if isinstance(messages, str) else messages[-1]["content"]
+    """The text of the last message; none of no messages."""
+    if isinstance(messages, str):
+        return messages
+    return _text(messages[-1]) if messages else ""
+
+
+def _text(message: dict) -> str:
+    """A message's content: a text, or parts that are texts; None where a message says nothing."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
+        raise ValueError("a message has a part that is not text; the reward reads text alone")
+    return "".join(part["text"] for part in content)

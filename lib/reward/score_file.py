@@ -1,9 +1,11 @@
 """Scores traces from the command line: JSON lines in, JSON lines out, however many there are.
 
-`python -m lib.reward.score_file REWARD IN.jsonl OUT.jsonl`. A line of IN has a `question` and a `trace`,
-and comes back with `reward`, `steps`, `tokens` (see `lib.reward.reward.Score`) and `first_error`; or it has
-`traces`, a list, and comes back with `rewards` and `ranking`, their places from the best. A line that cannot
-be scored is named on stderr, has its place in OUT as `error`, and makes the exit code 1.
+`python -m lib.reward.score_file REWARD IN.jsonl OUT.jsonl`. A line of IN has a `question` and a `trace`, or
+`traces`, a list, and whatever else. It comes back as it is with `scored` beside: of a trace `reward`,
+`steps`, `tokens` (see `lib.reward.reward.Score`) and `first_error`, of traces `rewards` and `ranking`, their
+places from the best. A line that cannot be scored is named on stderr, has its place in OUT with `scored`
+alone, in which is `error`, and makes the exit code 1: what is not JSON, NaN and numbers too large for a float
+included, and what has a field `scored` already. Blank lines are left out and counted.
 """
 
 import json
@@ -18,11 +20,12 @@ from lib import files
 from lib.reward.reward import Reward, Score
 
 CHUNK = 1024  # lines in memory at once
+SCORED = "scored"  # the field that has all that is said of a line, so that the line's own fields stay
 
 
 def score_file(reward: Reward, source: str | Path, target: str | Path) -> int:
     """Score every line of a file; `target` appears whole or not at all. Returns how many lines were bad."""
-    bad = 0
+    bad = blank = 0
     with (
         open(source, "rb") as lines,
         files.new_file(target) as temporary,
@@ -30,13 +33,17 @@ def score_file(reward: Reward, source: str | Path, target: str | Path) -> int:
     ):
         numbered = enumerate(tqdm(lines, desc="scoring", unit=" lines"), start=1)
         while chunk := list(islice(numbered, CHUNK)):
-            rows = [_parsed(line) for _, line in chunk]
-            for (number, _), row in zip(chunk, _scored(reward, rows), strict=True):
+            written = [(number, _parsed(line)) for number, line in chunk if line.strip()]
+            blank += len(chunk) - len(written)
+            scored = _scored(reward, [row for _, row in written])
+            for (number, _), row in zip(written, scored, strict=True):
                 if isinstance(row, ValueError):
                     bad += 1
                     print(f"{source}:{number}: {row}", file=sys.stderr)
-                    row = {"error": str(row)}
-                out.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    row = {SCORED: {"error": str(row)}}
+                out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+    if blank:
+        print(f"{source}: {blank} blank lines left out", file=sys.stderr)
     return bad
 
 
@@ -47,7 +54,7 @@ def _scored(reward: Reward, rows: list[dict | ValueError]) -> Iterator[dict | Va
     scores = iter(reward.score_pairs(pairs))
     for row in rows:
         yield (
-            row | _said(reward, row, list(islice(scores, len(_traces(row)))))
+            row | {SCORED: _said(reward, row, list(islice(scores, len(_traces(row)))))}
             if isinstance(row, dict)
             else row
         )
@@ -69,7 +76,7 @@ def _said(reward: Reward, row: dict, scores: list[Score]) -> dict:
 def _parsed(line: bytes) -> dict | ValueError:
     """A line's fields, or what is wrong with it."""
     try:
-        return _checked(json.loads(line))
+        return _checked(json.loads(line, parse_constant=_no_number))
     except RecursionError:
         return ValueError("not JSON: nested too deeply")
     except json.JSONDecodeError as error:
@@ -83,7 +90,9 @@ def _parsed(line: bytes) -> dict | ValueError:
 def _checked(row) -> dict:
     if not isinstance(row, dict):
         raise ValueError("expected a JSON object")
-    json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate cannot be written again
+    _writable(row)
+    if SCORED in row:
+        raise ValueError(f"{SCORED}: the name is taken; rename the field")
     if not isinstance(row.get("question"), str):
         raise ValueError("question: missing or not a text")
     if ("trace" in row) == ("traces" in row):
@@ -99,6 +108,19 @@ def _checked(row) -> dict:
     return row
 
 
+def _writable(row: dict) -> None:
+    """Raises ValueError for what can be read and not written: a lone surrogate, a number that is infinite."""
+    try:
+        text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ValueError("not JSON: a number is too large") from error
+    text.encode()
+
+
+def _no_number(name: str):
+    raise ValueError(f"not JSON: {name}; write null")
+
+
 def _traces(row: dict) -> list[str]:
     return [row["trace"]] if "trace" in row else row["traces"]
 
@@ -112,7 +134,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     if bad:
-        sys.exit(f"{bad} lines could not be scored; see `error` in {target}")
+        sys.exit(f"{bad} lines could not be scored; see `{SCORED}.error` in {target}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
+from ruamel.yaml.error import YAMLError
 
 from lib import files
 from lib.study.params import parse_value
@@ -104,6 +105,17 @@ def _check_parameters(path: Path, notebook: NotebookNode, parameters: dict[str, 
         raise ValueError(f"{path}: unknown parameter {', '.join(unknown)}; it has {', '.join(known)}")
 
 
+def _parameter(name: str, value: str) -> Any:
+    """A parameter's value, given as YAML. Raises ValueError, in one line, if it is none."""
+    try:
+        return parse_value(value)
+    except YAMLError as error:
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ValueError(
+            f"-p {name}: {value!r} is not YAML: {problem}; as a text give \"'{value}'\""
+        ) from error
+
+
 def _use_this_python() -> None:
     """Start kernels with the running interpreter, whatever `python3` kernel the user has installed."""
     os.environ["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
@@ -119,7 +131,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     try:
-        execute(arguments.notebook, arguments.out, {name: parse_value(value) for name, value in arguments.p})
+        execute(arguments.notebook, arguments.out, {name: _parameter(name, v) for name, v in arguments.p})
     except ValueError as error:
         sys.exit(str(error))
 

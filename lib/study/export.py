@@ -21,7 +21,9 @@ from lib.schema import Airl, Params
 from lib.study import params
 
 CARD = Path(__file__).with_name("model_card.md")
-USAGE = Template('''import torch
+USAGE = Template('''import re
+
+import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import $model, AutoTokenizer
@@ -35,6 +37,7 @@ model = PeftModel.from_pretrained(base, f"{directory}/adapter").eval()
 @torch.no_grad()
 def token_rewards(question, trace):
     """The reward at each token of the trace and at the end token."""
+    question, trace = (re.sub(r"\\r+\\n", "\\n", text).rstrip() for text in (question, trace))
     messages = [$system{"role": "user", "content": question}]
     prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     prompt_ids, trace_ids = (tokenizer(text, add_special_tokens=False).input_ids for text in (prompt, trace))
@@ -78,8 +81,9 @@ def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
         backbone_sha256=backbone_sha256(backbone),
     )
     with files.new_directory(target) as temporary:
-        shutil.copytree(backbone, temporary / BACKBONE)
-        shutil.copytree(run_dir / "discriminator", temporary / ADAPTER)
+        hidden = shutil.ignore_patterns(".*")
+        shutil.copytree(backbone, temporary / BACKBONE, ignore=hidden)
+        shutil.copytree(run_dir / "discriminator", temporary / ADAPTER, ignore=hidden)
         (temporary / ADAPTER / "README.md").unlink(missing_ok=True)  # peft's, with nothing in it
         files.write_json(temporary / MANIFEST, manifest.model_dump())
         (temporary / "README.md").write_text(card(run, airl, backbone, settings), encoding="utf-8")

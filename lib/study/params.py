@@ -173,6 +173,11 @@ def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[st
             f"{section}.{name}.start: a policy can become the reward's model only if that is a log_ratio of "
             "its own backbone, with an adapter as lora's (r = discriminator_r, alpha twice that)"
         )
+    if airl.expert_in_group and params.training.vllm != "off":
+        yield (
+            f"{section}.{name}.expert_in_group: vLLM has no log-probabilities of an expert that it did not "
+            "sample; set expert_in_group to false or training.vllm to off"
+        )
     if airl.reward == "log_density" and airl.parameterisation != "log_ratio":
         yield f"{section}.{name}.reward: log_density needs parameterisation: log_ratio"
     if airl.likelihood_epochs and airl.parameterisation != "log_ratio":

@@ -80,3 +80,8 @@ def at_unit_ends(values: list[float], boundaries: list[bool], units: list[int], 
                 last = value
         at_ends.append(last)
     return at_ends
+
+
+def unpad(ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> list[list[int]]:
+    """The token ids of each row without its padding."""
+    return [ids[mask.bool()].tolist() for ids, mask in zip(ids_BT, mask_BT, strict=True)]

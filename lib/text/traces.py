@@ -40,6 +40,15 @@ def render(steps: list[str], answer: str) -> str:
     return f"{THINK_OPEN}\n{body}\n{THINK_CLOSE}\n{ANSWER_OPEN}{answer}{ANSWER_CLOSE}"
 
 
+def normalised(text: str) -> str:
+    """A text as it is read from outside: lines end in LF, and no white space is left at its end.
+
+    Both would be tokens, which no demonstration has there: to a reward that learned from demonstrations a
+    final line break is as wrong as a false step. What a policy samples is never changed.
+    """
+    return re.sub(r"\r+\n", "\n", text).rstrip()
+
+
 def step_spans(text: str) -> list[tuple[int, int]]:
     """Character spans `[start, end)` of the reasoning steps, the line break excluded.
 

@@ -107,6 +107,14 @@ def test_only_boundaries_from_the_first_labelled_token_on_count(tokenizer, exper
         assert row[-1]  # the end always is one, so that no row is without a label
 
 
+def test_what_is_logged_of_each_kind_by_hand():
+    boundaries = torch.tensor([[1, 1], [0, 1], [1, 1]]).bool()
+    batch = batches.Batch(None, None, boundaries, torch.tensor([EXPERT, POLICY, POLICY]), None)
+    logits = torch.tensor([[2.0, -1.0], [9.0, -3.0], [1.0, -4.0]])
+    found = batches.by_kind(logits, batch)
+    assert found == {"expert": (0.5, 0.5), "policy": (pytest.approx(2 / 3), -2.0)}  # and no near misses
+
+
 # The choice
 
 

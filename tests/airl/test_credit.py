@@ -108,6 +108,78 @@ def test_a_constant_reward_moves_nothing(kind, value):
     assert result.abs().max() < 1e-6
 
 
+def test_the_noise_is_the_deviation_of_that_many_logits_kept_in_bfloat16():
+    generator = torch.Generator().manual_seed(0)
+    for tokens in (1, 64, 300):
+        logits = torch.rand(2000, tokens, generator=generator, dtype=torch.double) * 8 + 8
+        errors = (logits.bfloat16().double() - logits).sum(1)
+        noise = credit.noise(torch.tensor([1, tokens, tokens, 1]), 2)
+        assert noise.shape == (2, 1)
+        assert noise.flatten().tolist() == pytest.approx([errors.std().item()] * 2, rel=0.06)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("boundaries", ["sparse", "interval", "step", "dense"])
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
+@pytest.mark.parametrize("length", [5, 300])
+def test_rounding_is_no_advantage(kind, boundaries, gamma, length):
+    """Identical traces, whose rewards differ by a thousandth of a nat at every token."""
+    generator = torch.Generator().manual_seed(length)
+    mask = torch.ones(16, length).bool()
+    ends = torch.rand(1, length, generator=generator).expand(16, -1) < 0.1
+    marked = credit.boundaries(boundaries, mask, 15, ends)
+    rewards = -37.3 + 1e-3 * torch.randn(16, length, generator=generator, dtype=torch.double)
+    options = {"credit": kind, "gamma": gamma, "group_size": 8, "clip": 5.0}
+    assert credit.advantages(rewards, marked, mask, **options).abs().max() < 0.2
+    real = rewards + torch.tensor([0.0, 1.0] * 8)[:, None]  # half of the traces are better by a nat
+    assert credit.advantages(real, marked, mask, **options)[:, 0].abs().min() > 0.3
+
+
+@pytest.mark.parametrize("std, divided_by", [(0.5, 0.5), (0.01, credit.ROUNDING * 2)])
+def test_only_a_deviation_below_the_noise_is_raised_to_it(std, divided_by):
+    mask = torch.arange(4)[None] < torch.tensor([4, 2, 1])[:, None]  # the longest has four tokens
+    final = torch.tensor([-std, 0.0, std], dtype=torch.double)
+    last = credit.boundaries("sparse", mask, 1, mask)
+    f = final[:, None].expand(3, 4)
+    expected = (final / (divided_by + 1e-4))[:, None] * mask
+    for kind in KINDS:
+        found = credit.advantages(f, last, mask, credit=kind, gamma=0.5, group_size=3, clip=5.0)
+        assert torch.allclose(found.double(), expected, atol=1e-6), kind
+
+
+def test_a_truncated_completion_is_capped_by_hand():
+    a = torch.tensor([[2.0, 1.0], [0.5, 9.0], [1.0, 0.2], [3.0, -4.0], [-2.0, 5.0], [1.0, 0.0]])
+    mask = torch.tensor([[1, 1], [1, 1], [1, 1], [1, 1], [1, 1], [1, 0]]).bool()
+    finished = torch.tensor([False, True, True, False, False, False])
+    found = credit.cap_truncated(a, mask, finished, 3)
+    # the worst finished of the first group has .5; the second has none, so nothing is worse than it
+    assert found.tolist() == [[0.5, 0.5], *a.tolist()[1:]]
+    worst = torch.tensor([[-1.0, 3.0], [2.0, 0.0]])
+    capped = credit.cap_truncated(
+        worst, torch.tensor([[1, 1], [1, 0]]).bool(), torch.tensor([True, False]), 2
+    )
+    assert capped.tolist() == [[-1.0, 3.0], [-1.0, 0.0]]  # and padding stays 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_truncated_completion_returns_more_than_the_worst_finished_one(kind):
+    for seed in range(20):
+        rewards, mask, marked = random_batch(seed)
+        finished = torch.rand(8, generator=torch.Generator().manual_seed(seed)) < 0.5
+        free = credit.advantages(rewards, marked, mask, credit=kind, gamma=0.9, group_size=4, clip=5.0)
+        found = credit.cap_truncated(free, mask, finished, 4)
+        assert torch.equal(found[finished], free[finished]) and (found[~mask] == 0).all()
+        assert (found <= free).all()
+        for first in (0, 4):
+            rows = range(first, first + 4)
+            ended = [free[b, 0].item() for b in rows if finished[b]]
+            for b in rows:
+                if not finished[b] and ended:
+                    assert found[b][mask[b]].max() <= min(ended)
+                elif not ended:
+                    assert torch.equal(found[b], free[b])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_advantages_are_finite_and_zero_on_padding(kind):
     rewards, mask, marked = random_batch(5)

@@ -1,5 +1,6 @@
 import math
 import random
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -115,6 +116,11 @@ def trainable(module) -> set[str]:
 # Advantages against GRPO's
 
 
+def never_end(trainer) -> None:
+    """Where some completions end, the others are capped by them, as GRPO's are not."""
+    trainer.generation_config.suppress_tokens = [trainer.processing_class.eos_token_id]
+
+
 def assert_same(airl_outputs, grpo_outputs):
     """The same completions, and on each of their tokens the same advantage."""
     assert len(airl_outputs) == len(grpo_outputs) > 0
@@ -147,9 +153,11 @@ def test_under_a_constant_discriminator_all_advantages_are_grpos_zero(make, boun
 def test_sparse_boundaries_are_grpo_on_a_scalar_reward(make, credit):
     options = {"boundaries": "sparse", "gamma": 0.5, "credit": credit, "discriminator_steps": 0}
     airl = make(reward_model=Stub(scalar_everywhere), **options)
+    never_end(airl)
     outputs = remember(airl)
     airl.train()
     grpo = make(grpo=lambda completion_ids, **_: [scalar(ids) for ids in completion_ids])
+    never_end(grpo)
     expected = remember(grpo)
     grpo.train()
     assert len(outputs) == 2 and outputs[0]["advantages"].abs().max() > 0.5
@@ -165,7 +173,7 @@ def test_advantages_match_a_loop_over_groups_and_tokens(make, boundaries):
         reward_model=Stub(by_token), boundaries=boundaries, interval=interval, gamma=gamma, reward_clip=clip,
         discriminator_steps=0, expert_in_group=True,
     )  # fmt: skip
-    outputs = remember(airl)
+    outputs, capped = remember(airl), 0
     airl.train()
     for output in outputs:
         lengths = output["completion_mask"].sum(1).tolist()
@@ -180,11 +188,21 @@ def test_advantages_match_a_loop_over_groups_and_tokens(make, boundaries):
             average = sum(reward.values()) / len(reward)
             std = (sum((r - average) ** 2 for r in reward.values()) / (len(reward) - 1)) ** 0.5
             scaled = {key: max(-clip, min(clip, (r - average) / (std + 1e-4))) for key, r in reward.items()}
+            returns = {
+                (b, t): sum(gamma**k * scaled[b, s] for k, s in enumerate(s for s in marked[b] if s >= t))
+                for b in marked for t in range(lengths[b])
+            }  # fmt: skip
+            ended = [b for b in marked if ids[b][lengths[b] - 1] == airl.processing_class.eos_token_id]
+            assert ended  # the expert at least
+            cap = min(returns[b, 0] for b in ended)
             for b in marked:
                 for t in range(output["advantages"].shape[1]):
-                    ahead = [s for s in marked[b] if s >= t]
-                    expected = sum(gamma**k * scaled[b, s] for k, s in enumerate(ahead))
+                    expected = returns.get((b, t), 0.0)
+                    if b not in ended and t < lengths[b]:
+                        expected = min(expected, cap)
+                        capped += expected == cap
                     assert output["advantages"][b, t].item() == pytest.approx(expected, abs=1e-4)
+    assert capped
 
 
 def test_the_log_density_reward_is_the_likelihood_under_the_expert_model(make, backbone):
@@ -299,7 +317,7 @@ def test_a_degenerate_run_stops_and_says_why(make, monkeypatch, value, steps, fa
     monkeypatch.setattr(health, "TRUNCATED_STEPS", 2)
     stub = Stub(lambda ids_BT, _: ids_BT * value)
     airl = make(reward_model=stub, steps=4, discriminator_steps=0)
-    airl.generation_config.suppress_tokens = [airl.processing_class.eos_token_id]
+    never_end(airl)
     outputs = remember(airl)
     airl.train()
     assert airl.state.global_step == len(outputs) == steps
@@ -611,6 +629,34 @@ def test_every_step_logs_the_monitors(make):
             assert 0 <= log[f"disc_accuracy_{name}"] <= 1 and f"reward_{name}" in log
         assert 0 <= log["pass_rate"] <= 1 and 1 <= log["completion_length"] <= LENGTH
     assert steps[0]["kl_to_start"] == pytest.approx(0, abs=1e-5)  # the policy has not moved yet
+
+
+def test_the_kl_to_the_backbone_is_of_the_policys_own_samples(make):
+    airl = make(expert_in_group=True, steps=3)
+    outputs = remember(airl)
+    airl.train()
+    output = outputs[-1]
+    estimate = airl._kl_to_start(output, [0, 1, 2, 4, 5, 6])
+    assert abs(estimate) > 1e-4  # a step has moved the policy
+    ids, attention = (
+        torch.cat([output[f"prompt_{name}"], output[f"completion_{name}"]], 1) for name in ("ids", "mask")
+    )
+    width, by_hand = output["completion_ids"].shape[1], []
+    for row in (0, 1, 2, 4, 5, 6):
+        sums = []
+        for context in (nullcontext(), airl.model.disable_adapter()):
+            with context, torch.no_grad():
+                logits = airl.model(ids[row : row + 1], attention_mask=attention[row : row + 1]).logits[0]
+            chosen = logits[:-1].log_softmax(-1).gather(-1, ids[row, 1:, None])[-width:, 0]
+            sums.append(chosen[output["completion_mask"][row].bool()].sum().item())
+        by_hand.append(sums[0] - sums[1])
+    assert estimate == pytest.approx(sum(by_hand) / len(by_hand), abs=1e-4)
+    seen = []
+    airl._kl_to_start = lambda _, own: seen.append(own) or 0.0
+    airl.state.global_step = 0
+    airl.model.train()
+    airl._record([{"answer": "1"}] * 8, [[1]] * 8, torch.zeros(8), output)
+    assert seen == [[0, 1, 2, 4, 5, 6]]
 
 
 def test_the_completions_table_shows_our_advantages(make):

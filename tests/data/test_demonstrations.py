@@ -82,6 +82,7 @@ GOOD = {
         (json.dumps({k: v for k, v in GOOD.items() if k != "trace"}), "trace: Field required"),
         (json.dumps({**GOOD, "n_steps": "1"}), "n_steps: Input should be a valid integer"),
         (json.dumps({**GOOD, "question": ""}), "question: String should have at least 1"),
+        (json.dumps({**GOOD, "question": " \n"}), "question: "),
         (json.dumps({**GOOD, "colour": 1}), "colour: Extra inputs are not permitted"),
         (json.dumps({**GOOD, "trace": "2 + 2 = 4"}), "trace: no answer; end it with <answer>"),
         (json.dumps({**GOOD, "answer": "5"}), "trace: it answers '4', but the field answer is '5'"),
@@ -103,6 +104,14 @@ def test_an_empty_file_is_refused(tmp_path):
     path.touch()
     with pytest.raises(ValueError, match="no demonstrations in the file"):
         demonstrations.read_jsonl(path)
+
+
+def test_texts_are_read_without_carriage_returns_and_trailing_space(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    given = {**GOOD, "question": "2 and\r\n2? ", "trace": GOOD["trace"].replace("\n", "\r\n") + " \r\n\n"}
+    path.write_text(json.dumps(given))
+    (read,) = demonstrations.read_jsonl(path)
+    assert (read.question, read.trace) == ("2 and\n2?", GOOD["trace"])
 
 
 def test_answers_are_compared_by_value(tmp_path):

@@ -1,6 +1,7 @@
 import itertools
 import math
 import random
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -18,7 +19,35 @@ def test_pass_at_k_matches_the_enumeration_of_subsets():
             assert metrics.pass_at_k(n, c, k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
 
 
-def test_pass_at_k_of_many_problems_and_bad_input():
+def exact_pass_at_k(n: int, c: int, k: int) -> float:
+    return float(1 - Fraction(math.comb(n - c, k), math.comb(n, k)))
+
+
+@given(st.data())
+def test_pass_at_k_is_the_exact_fraction(data):
+    n = data.draw(st.integers(1, 300))
+    c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
+    assert metrics.pass_at_k(n, c, k) == pytest.approx(exact_pass_at_k(n, c, k), abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    "n, c, k, about", [(1030, 5, 515, 0.969), (2048, 5, 1024, 0.969), (2048, 1, 1, 0.0005)]
+)
+def test_pass_at_k_of_many_samples(n, c, k, about):
+    found = metrics.pass_at_k(n, c, k)
+    assert found == pytest.approx(exact_pass_at_k(n, c, k), abs=1e-15) == pytest.approx(about, abs=5e-4)
+
+
+def test_the_best_of_many_samples_by_hand():
+    """One right sample of the highest score is chosen as often as it is drawn."""
+    correct = np.arange(1200)[None] == 7
+    args = (np.zeros((1, 1200), int), correct, correct * 1.0, correct * 1.0)
+    for selector in ("reward", "logprob"):
+        found = metrics.rerank_accuracy(selector, 600, *args, n_subsets=1, seed=0)
+        assert found == pytest.approx([0.5])
+
+
+def test_pass_at_k_of_many_problems_problems_and_bad_input():
     correct = np.array([[1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
     table = metrics.pass_at_k_table(correct, [1, 2, 4])
     assert table == pytest.approx(np.array([[0.25, 0.5, 1.0], [0, 0, 0], [1, 1, 1]]))

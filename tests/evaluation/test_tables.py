@@ -263,9 +263,7 @@ def test_rewards_and_policies_away_from_home_are_read_as_they_were_written(resul
     assert list(dict.fromkeys(study.long["method"])) == list(synthetic.METHODS)
 
 
-@pytest.mark.parametrize(
-    "lost, named", [("transfer/*", "transfer: no"), ("runs/*/*/*/l*z", "runs: no long")]
-)
+@pytest.mark.parametrize("lost, named", [("transfer/*", "transfer: no"), ("runs/*/*/*/l*z", "runs: no long")])
 def test_records_without_the_transfer_say_what_to_run(tmp_path, lost, named):
     synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=2, samples=2)
     for path in tmp_path.glob(lost):

@@ -72,6 +72,7 @@ def results(backbone, settings, tmp_path_factory):
         )  # fmt: skip
         with files.new_directory(at / f"results/runs/qwen2/{name}/seed0") as directory:
             model.save(directory / "discriminator")
+            (directory / "discriminator/.ipynb_checkpoints").mkdir()
             runs.write(directory, run, log=[], samples=[])
     return at
 
@@ -101,6 +102,7 @@ def learned(exported):
 def pairs(experts):
     """Questions with traces of different lengths: right, wrong, in letters the tokenizer never saw."""
     odd = ["no tags at all", "ß ☃ 漢字 \U0001f600", "<script>alert(1)</script>"]
+    odd.append(experts[0].trace.replace("\n", "\r\n") + " \n")
     return [(d.question, t) for d in experts[:4] for t in (d.trace, traces.render(["1+1=3"], "3"), *odd)]
 
 
@@ -117,6 +119,10 @@ def test_the_card_loads_it_without_this_study(exported, kind, pairs, monkeypatch
     exec(code, space)
     for (question, trace), found in zip(pairs, Reward.load(".").score_pairs(pairs), strict=True):
         assert space["token_rewards"](question, trace).tolist() == pytest.approx(found.tokens, abs=0.02)
+
+
+def test_only_the_models_files_are_exported(exported, kind):
+    assert not list(exported[kind].glob("**/.*")) and (exported[kind] / "adapter").exists()
 
 
 def test_the_card_tells_what_was_measured(exported, kind):
@@ -155,9 +161,10 @@ def test_a_run_that_cannot_be_exported_is_refused_in_one_line(results, settings,
 def test_a_batch_says_what_the_studys_scorer_says_of_each(learned, pairs, settings):
     airl = settings.airl_variant("airl")
     for (question, trace), found in zip(pairs, learned.score_pairs(pairs), strict=True):
+        texts = [question + "<|sep|>"], [traces.normalised(trace)]
         (alone,) = scoring.score_texts(
-            learned.model, learned.tokenizer, [question + "<|sep|>"], [trace], reward=airl.reward,
-            boundaries=airl.boundaries, interval=airl.interval, gamma=airl.score_gamma, batch_size=1,
+            learned.model, learned.tokenizer, *texts, reward=airl.reward, boundaries=airl.boundaries,
+            interval=airl.interval, gamma=airl.score_gamma, batch_size=1,
         )  # fmt: skip
         assert found.trace == pytest.approx(alone["reward"], abs=2e-3)
         assert found.steps == pytest.approx(alone["unit_reward"], abs=2e-3)
@@ -202,6 +209,15 @@ def test_a_prompt_of_one_token_has_nothing_to_read_once(learned, experts):
     assert together == pytest.approx([learned.score("", [trace])[0].trace for trace in of], abs=2e-3)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_how_lines_and_texts_end_changes_no_reward(exported, experts, name):
+    learned, question, trace = Reward.load(exported[name]), experts[0].question, experts[0].trace
+    (plain,) = learned.score(question, [trace])
+    for other in (trace + "\n", trace + " ", trace.replace("\n", "\r\n") + "\r\n"):
+        (found,) = learned.score(question + "\r\n", [other])
+        assert found == plain
+
+
 @pytest.mark.parametrize("empty", ["", " \n"])
 def test_an_empty_trace_is_refused(learned, empty):
     with pytest.raises(ValueError, match="trace 1 is empty"):
@@ -213,6 +229,9 @@ def test_a_directory_that_is_no_whole_reward_is_refused(exported, tmp_path):
         Reward.load(tmp_path)
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-R", exported["airl"], copy], check=True)
+    (copy / "backbone/.ipynb_checkpoints").mkdir()
+    (copy / "backbone/.DS_Store").touch()
+    Reward.load(copy)  # what was left there by who looked at it is no part of it
     other = AutoModelForCausalLM.from_pretrained(copy / "backbone")
     torch.nn.init.zeros_(other.lm_head.weight)
     other.save_pretrained(copy / "backbone")
@@ -248,8 +267,9 @@ def run(*arguments) -> subprocess.CompletedProcess:
 
 def test_lines_come_back_in_order_and_bad_ones_are_named(exported, learned, experts, tmp_path):
     question, trace = experts[0].question, experts[0].trace
+    own = {"id": 7, "reward": "a", "steps": [1], "tokens": None, "error": "mine", "rewards": 2, "ranking": {}}
     lines = [
-        json.dumps({"question": question, "trace": trace, "id": 7}),
+        json.dumps({"question": question, "trace": trace, **own}),
         "{not json",
         json.dumps({"question": question, "traces": ["<think>\n1", trace]}),
         json.dumps({"question": question, "trace": ""}),
@@ -260,16 +280,20 @@ def test_lines_come_back_in_order_and_bad_ones_are_named(exported, learned, expe
         '{"question": "\\ud800", "trace": "1"}',
         "[" * 5000,
         json.dumps({"question": "?", "traces": []}),
+        json.dumps({"question": question, "trace": trace, "weight": float("nan")}),
+        '{"question": "?", "trace": "1", "weight": [1e999]}',
+        '{"question": "?", "trace": "1", "scored": {}}',
     ]
     (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n")
     done = run(exported["airl"], tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.strip().endswith(
-        f"8 lines could not be scored; see `error` in {tmp_path / 'out.jsonl'}"
+        f"11 lines could not be scored; see `scored.error` in {tmp_path / 'out.jsonl'}"
     )
-    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    rows = written(tmp_path / "out.jsonl")
     assert len(rows) == len(lines)
-    said = {n: row["error"] for n, row in enumerate(rows, start=1) if "error" in row}
+    said = {n: row["scored"]["error"] for n, row in enumerate(rows, start=1) if "error" in row["scored"]}
+    assert all(rows[n - 1].keys() == {"scored"} for n in said)
     assert {n: text.split(":")[0] for n, text in said.items()} == {
         2: "not JSON",
         4: "trace",
@@ -279,14 +303,38 @@ def test_lines_come_back_in_order_and_bad_ones_are_named(exported, learned, expe
         8: "question",
         9: "not Unicode text",
         10: "not JSON",
+        12: "not JSON",
+        13: "not JSON",
+        14: "scored",
     }
     for n, text in said.items():
         assert f"in.jsonl:{n}: {text}" in done.stderr
     (alone,) = learned.score(question, [trace])
-    assert rows[0]["id"] == 7 and rows[0]["reward"] == pytest.approx(alone.trace, abs=2e-3)
-    assert rows[0]["first_error"] == learned.first_error(question, trace)
-    assert rows[2]["ranking"] == learned.rerank(question, ["<think>\n1", trace])
-    assert rows[10]["rewards"] == rows[10]["ranking"] == []
+    scored = rows[0].pop("scored")
+    assert rows[0] == {"question": question, "trace": trace, **own}
+    assert scored["reward"] == pytest.approx(alone.trace, abs=2e-3)
+    assert scored["first_error"] == learned.first_error(question, trace)
+    assert len(scored["steps"]) == len(alone.steps) and len(scored["tokens"]) == len(alone.tokens)
+    assert rows[2]["scored"]["ranking"] == learned.rerank(question, ["<think>\n1", trace])
+    assert rows[10]["scored"] == {"rewards": [], "ranking": []}
+
+
+def written(path: Path) -> list[dict]:
+    """The lines of a file, read by the letter of the standard, which knows no NaN."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+
+
+def test_blank_lines_are_left_out_and_counted(exported, experts, tmp_path):
+    line = json.dumps({"question": "?", "trace": experts[0].trace})
+    (tmp_path / "in.jsonl").write_bytes(f"{line}\r\n\r\n   \n{line}\n\n".encode())
+    done = run(exported["airl_dense"], tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert done.returncode == 0 and f"{tmp_path / 'in.jsonl'}: 3 blank lines left out" in done.stderr
+    first, second = written(tmp_path / "out.jsonl")
+    assert first == second
 
 
 def test_a_file_of_good_lines_is_no_error(exported, experts, tmp_path):
@@ -319,6 +367,56 @@ def test_no_more_than_a_chunk_is_in_memory(learned, tmp_path, monkeypatch):
 
 
 # --- TRL ---
+
+
+def user(content) -> dict:
+    return {"role": "user", "content": content}
+
+
+def assistant(content) -> dict:
+    return {"role": "assistant", "content": content}
+
+
+def test_trls_messages_are_read_as_the_texts_they_are(learned, experts):
+    asked, question, trace = reward.trl_function(learned), experts[0].question, experts[0].trace
+    (alone,) = learned.score(question, [trace])
+    parts = [{"type": "text", "text": trace[:9]}, {"type": "text", "text": trace[9:]}]
+    prompts = [
+        [user(question)],
+        [{"role": "system", "content": "Think."}, user([{"type": "text", "text": question}])],
+        [user(question), assistant(trace[:8])],  # a prefill, from which the completion goes on
+        [user(question), assistant([{"type": "text", "text": trace[:8]}])],
+        [user(question), assistant(None)],
+    ]
+    completions = [
+        [assistant(parts)], [assistant(trace)], [assistant(trace[8:])], [assistant(trace[8:])],
+        [assistant(trace)],
+    ]  # fmt: skip
+    assert asked(prompts, completions) == pytest.approx([alone.trace] * 5, abs=2e-3)
+    assert len(prompts[2]) == 2  # TRL's own lists stay as they are
+
+
+@pytest.mark.parametrize("nothing", [[], [assistant(None)], [assistant([])], [assistant("")], ""])
+def test_a_completion_that_says_nothing_has_the_lowest_reward(learned, experts, nothing):
+    asked, begun = reward.trl_function(learned), [user("?"), assistant("<think>\n")]
+    first, second, third = asked([begun] * 3, [[assistant("1")], nothing, [assistant("1+1=2 beads")]])
+    assert second == min(first, third)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ([], "the prompt has no question"),
+        ([assistant("<think>")], "the prompt has no question"),
+        ([user(None)], "the prompt has no question"),
+        ([user([{"type": "image", "image": "beads.png"}])], "a message has a part that is not text"),
+        ([user(["How many?"])], "a message has a part that is not text"),
+    ],
+)
+def test_a_prompt_that_cannot_be_scored_is_one_clear_line(learned, prompt, message):
+    with pytest.raises(ValueError, match=f"^row 1 of TRL's batch: {message}") as error:
+        reward.trl_function(learned)([[user("?")], prompt], [[assistant("1")]] * 2)
+    assert "\n" not in str(error.value)
 
 
 def test_trl_trains_with_it(learned, backbone, experts, tmp_path):

@@ -110,6 +110,16 @@ def test_a_wrong_call_is_refused_before_anything_runs(tmp_path, text, parameters
     assert [p.name for p in tmp_path.iterdir()] == ["notebook.py"]
 
 
+def test_a_value_that_is_not_yaml_is_refused_in_one_line(notebook, tmp_path):
+    command = [sys.executable, "-m", "lib.execute", str(notebook), "--out", str(tmp_path / "out.ipynb")]
+    for value in ("@x", "[1", "\x07", "{a: b: c}"):
+        result = subprocess.run([*command, "-p", "backbone", value], cwd=ROOT, capture_output=True, text=True)
+        assert result.returncode == 1 and len(result.stderr.splitlines()) == 1, result.stderr
+        assert result.stderr.startswith(f"-p backbone: {value!r} is not YAML: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["notebook.py"]
+    assert execute._parameter("backbone", "'@x'") == "@x"  # what the line advises
+
+
 def test_a_missing_notebook_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"none\.py: no such notebook"):
         execute.execute(tmp_path / "none.py", tmp_path / "out.ipynb", {})

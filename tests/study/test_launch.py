@@ -137,6 +137,14 @@ def test_a_process_that_fails_is_one_clear_line(study_at):
     assert "\n" not in str(error.value)
 
 
+def test_a_byte_that_is_no_text_in_what_a_process_writes_is_no_fault_of_ours(capsys):
+    code = "import sys; sys.stdout.buffer.write(b'OSError: disk \\xff full\\n'); sys.exit(int(sys.argv[1]))"
+    launch._run([sys.executable, "-c", code, "0"])
+    assert capsys.readouterr().err == "OSError: disk \ufffd full\n"
+    with pytest.raises(ValueError, match="^training ended with code 3: disk \ufffd full$"):
+        launch._run([sys.executable, "-c", code, "3"])
+
+
 def test_an_unknown_launch_file_is_named_with_the_others(study_at):
     study_at("unknown", {"training": {"launch": "launch/tpu.yaml"}})
     with pytest.raises(ValueError, match="launch/tpu.yaml: no such file; there are launch/cpu.yaml"):
@@ -181,6 +189,9 @@ def test_checkpoints_that_started_from_other_weights_are_forgotten(study_at):
     (own / "model.safetensors").write_bytes(b"trained again")
     seen.append(launch._made_with("qwen2", "airl", 0, settings))
     assert seen[0] != seen[1] != seen[2] == launch._made_with("qwen2", "airl", 0, settings)
+    (own / ".ipynb_checkpoints").mkdir()  # what Jupyter and file browsers leave where they looked
+    (own / ".DS_Store").write_bytes(b"")
+    assert launch._made_with("qwen2", "airl", 0, settings) == seen[2]
 
 
 def test_the_last_whole_checkpoint_is_taken(tmp_path):

@@ -105,6 +105,15 @@ def test_a_bad_value_is_refused_in_one_line_that_names_it(write, key, value, mes
     assert "\n" not in str(caught.value)
 
 
+def test_vllm_is_refused_where_the_expert_is_in_the_group(write):
+    with pytest.raises(ValueError) as caught:
+        params.load(write("training.vllm", "colocate"))
+    lines = str(caught.value).splitlines()
+    assert {line.split(": ")[1] for line in lines} >= {"variants.airl_dense.expert_in_group"}
+    assert all("set expert_in_group to false or training.vllm to off" in line for line in lines)
+    assert "variants.airl.expert" not in str(caught.value)  # which is without
+
+
 def test_every_fault_has_its_line(write):
     path = write("airl", {"gamma": 3})
     with pytest.raises(ValueError) as caught:

@@ -142,3 +142,23 @@ def test_votes_on_what_the_world_writes_stay_as_they_were(seed):
 @given(st.integers(-(10**17), 10**17))
 def test_a_whole_number_without_separators_stays_and_one_with_them_loses_them(number):
     assert traces.normal(str(number)) == traces.normal(f"{number:,}") == str(number)
+
+
+# --- what is read from outside ---
+
+
+@pytest.mark.parametrize("given", ["a\nb", "a\nb\n", "a\nb \t\n\n", "a\r\nb", "a\r\nb\r\n", "a\r\r\nb\u00a0"])
+def test_line_ends_and_trailing_space_make_no_difference(given):
+    assert traces.normalised(given) == "a\nb"
+
+
+def test_what_is_inside_a_text_stays():
+    assert traces.normalised("  a \n\n\tb\rc") == "  a \n\n\tb\rc"
+
+
+@given(st.text(alphabet="ab \r\n\t"))
+def test_a_normalised_text_is_normal_and_says_the_same(text):
+    found = traces.normalised(text)
+    assert traces.normalised(found) == found == found.rstrip() and "\r\n" not in found
+    assert found.split() == text.split()
+    assert traces.parse(found).steps == traces.parse(text).steps

@@ -21,6 +21,7 @@ from lib.data import splits
 from lib.data.demonstrations import Demonstration
 from lib.models import checkpoints, pretrained
 from lib.reward import recorded
+from lib.reward.reward import backbone_sha256
 from lib.schema import Airl, Params, Sft
 from lib.study import params
 from lib.study.adversarial.training import train_airl
@@ -102,7 +103,7 @@ def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
         "method": section.model_dump(mode="json"),
         **shared,
         "data": files.sha256(sorted(runs.DATA.glob("*.jsonl"))),
-        "starts": [files.sha256(sorted(runs.require(directory).iterdir())) for directory in starts],
+        "starts": [backbone_sha256(runs.require(directory)) for directory in starts],
     }
 
 
@@ -114,7 +115,8 @@ def _run(command: list[str]) -> None:
     """Run a command, its output on stderr as it comes. Raises ValueError if it fails."""
     errors = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        for line in map(bytes.decode, process.stdout):
+        for written in process.stdout:
+            line = written.decode(errors="replace")
             print(line, end="", file=sys.stderr)
             errors += ERROR.findall(line)
     if process.returncode:
