@@ -37,6 +37,7 @@ import matplotlib.pyplot as plt
 
 from lib import runs
 from lib.data import demonstrations, splits, world
+from lib.grading import answers
 from lib.study import params
 from lib.text import traces
 
@@ -104,7 +105,7 @@ for n_steps in settings.data.steps if of_world else ():
     for _ in range(300):
         problem = world.generate(rng, rng.choice(list(world.FAMILIES)), n_steps)
         text = world.unreliable(problem, rng, settings.pretraining.malformed)
-        right += traces.is_correct(traces.parse(text).answer, world.expert(problem)[1])
+        right += answers.is_correct(traces.parse(text).answer, world.expert(problem)[1])
     rates[n_steps] = right / 300
 
 if of_world:

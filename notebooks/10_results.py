@@ -35,7 +35,7 @@ from IPython.display import HTML, Image, Markdown, display
 from lib import files
 from lib.airl import credit
 from lib.data import splits
-from lib.evaluation import comparisons, external, figure_tables, published, records, tables
+from lib.evaluation import comparisons, external, figure_tables, first_errors, published, records, tables
 from lib.report import comparison_plots, diagram, findings, pages, plots, style, token_values, viewer
 from lib.study import params
 
@@ -288,6 +288,8 @@ say(findings.long(longer))
 on_text = external.table(RESULTS, resamples)
 if len(on_text):
     display(keep(on_text, "external"), say(external.sentences(on_text)))
+if len(errors := first_errors.table(RESULTS, on_text)):
+    display(keep(errors, "first_error"))
 
 # %% [markdown]
 # ## Token by token

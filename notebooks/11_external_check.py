@@ -36,7 +36,8 @@ import pandas as pd
 from transformers import AutoTokenizer
 
 from lib import runs
-from lib.evaluation import external
+from lib.data import splits
+from lib.evaluation import external, localisation
 from lib.report import plots
 from lib.reward import recorded
 from lib.study import params
@@ -58,11 +59,15 @@ asked
 # %% [markdown]
 # ## The solutions
 #
-# How many each source wrote, and which share of them is right.
+# How many each source wrote, which share of them is right, and of which share no answer could be read.
 
 # %%
 labelled = external.solutions(asked.solutions)
-pd.DataFrame(labelled).groupby("source", sort=False)["is_correct"].agg(["size", "mean"]).round(3)
+shown = pd.DataFrame(labelled)
+shown["unreadable"] = shown["answer"].isna()
+shown.groupby("source", sort=False).agg(
+    solutions=("is_correct", "size"), right=("is_correct", "mean"), unreadable=("unreadable", "mean")
+).round(3)
 
 # %%
 print(labelled[0]["question"], labelled[0]["text"], f"correct: {labelled[0]['is_correct']}", sep="\n\n")
@@ -70,13 +75,19 @@ print(labelled[0]["question"], labelled[0]["text"], f"correct: {labelled[0]['is_
 # %% [markdown]
 # ## Scoring
 #
-# The reward of a whole solution, and at the end of each of its steps.
+# The reward of a whole solution, and at the end of each of its steps. Where the file tells first wrong steps,
+# a step is called wrong that the reward falls over by more than a threshold. The file's own labels must not
+# choose it: it is the one that best tells the validation experts' near misses from the experts themselves.
 
 # %%
 reward_model = recorded.load_discriminator(asked.backbone, asked.variant, asked.seed, settings)
 tokenizer = AutoTokenizer.from_pretrained(runs.backbone_dir(asked.backbone))
 airl = settings.airl_variant(asked.variant)
 run = {"backbone": asked.backbone, "variant": asked.variant, "seed": asked.seed}
+if any(row["first_wrong_unit"] is not None for row in labelled):
+    experts = splits.split("validation")
+    threshold = localisation.threshold_on_experts(reward_model, tokenizer, experts, airl, settings)
+    run["threshold"] = round(threshold, 4)
 rows = [{**run, **row} for row in external.score(reward_model, tokenizer, labelled, airl, settings)]
 runs.write_rows(runs.RESULTS / "external" / f"{name}.jsonl.gz", rows)
 
@@ -92,8 +103,12 @@ plots.reward_distributions(pd.DataFrame(rows).rename(columns={"is_correct": "cor
 # Best of $N$ takes the solution of a problem with the highest reward; beside it any solution, and the
 # answer that most of them give. Harder problems have longer solutions and fewer right ones, so length alone
 # tells something: a judge that calls the shorter solution right stands beside the reward, and the AUROC is
-# given among the solutions of one problem too. The first wrong step, where the file tells it, is the one
-# over which the reward falls most. Intervals are bootstrapped over problems.
+# given among the solutions of one problem too. The first wrong step, where the file tells it, is looked for
+# in two ways. In a wrong solution it is the one over which the reward falls most. With the threshold a
+# solution may have none: on ProcessBench's terms there is the accuracy on erroneous solutions, $a_e$ (the
+# first wrong step is named), that on correct ones, $a_c$ (none is), and
+# $$F_1 = \frac{2\, a_e\, a_c}{a_e + a_c}.$$
+# Intervals are bootstrapped over problems.
 
 # %%
 checked = external.check(name, rows, settings.evaluation.bootstrap)
@@ -111,8 +126,8 @@ print(*external.sentences(checked), sep="\n")
 # ## Try it
 #
 # Write ten solutions of your own as JSON lines, half of them wrong in a step that you mark with
-# `first_wrong_step`, and name the file in `external`. First in the style of the world's experts, then in
-# other words: how much of the AUROC is left?
+# `first_wrong_step` (-1 in the right ones), and name the file in `external`. First in the style of the
+# world's experts, then in other words: how much of the AUROC is left?
 #
 # ## Next
 #

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from lib.data import demonstrations, world
+from lib.grading import answers
 from lib.text import traces
 
 RUN = {
@@ -57,7 +58,7 @@ def sample_row(rng: random.Random, problem: int, sample: int, text: str, expert:
         "problem": problem,
         "sample": sample,
         "text": text,
-        "correct": traces.is_correct(answer, traces.parse(expert).answer),
+        "correct": answers.is_correct(answer, traces.parse(expert).answer),
         "well_formed": traces.parse(text).well_formed,
         "first_wrong_unit": world.first_wrong_unit(text, expert),
         "n_tokens": len(ends),

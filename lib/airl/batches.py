@@ -8,6 +8,7 @@ import torch
 
 from lib.airl import credit
 from lib.airl.objective import EXPERT, PERTURBED, POLICY
+from lib.grading import answers
 from lib.text import alignment, chat, perturb, traces
 from lib.text.perturb import Perturbed
 
@@ -125,4 +126,4 @@ def _own_near_misses(tokenizer, messages: list[dict], ids: list[int], settings, 
 
 def is_correct(tokenizer, ids: list[int], answer: str) -> bool:
     """Whether a completion gives the answer."""
-    return traces.is_correct(traces.parse(tokenizer.decode(ids, skip_special_tokens=True)).answer, answer)
+    return answers.is_correct(traces.parse(tokenizer.decode(ids, skip_special_tokens=True)).answer, answer)

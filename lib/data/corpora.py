@@ -5,6 +5,7 @@ each published split, such as train.jsonl. A dataset of one's own is a directory
 test.jsonl if its tests are apart, of question, trace and answer.
 """
 
+import json
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +15,12 @@ from pathlib import Path
 
 from lib.data import demonstrations
 from lib.data.demonstrations import Demonstration
+from lib.grading import endings, quantities
 from lib.text import traces
 
 _MARK = re.compile(r"<<[^<>\n]*>>|<<\S*")  # a calculator's, such as <<48/2=24>>; the last may be cut off
 _OPTION_LINE = re.compile(r"^([A-J])\. *(.*\S)", re.MULTILINE)
-_ANSWER_LINE = re.compile(r"A: *(.+)")
+_PROCESSBENCH = {"problem": "question", "final_answer_correct": "is_correct", "label": "first_wrong_step"}
 
 
 @dataclass(frozen=True)
@@ -93,21 +95,29 @@ def make_splits(
 def labelled_solutions(path: str | Path) -> Iterator[dict]:
     """The solutions of a file that says which are correct.
 
-    Reads GSM8K's published example_model_solutions.jsonl and JSON lines of question, trace (or steps, a
-    list), is_correct and perhaps first_wrong_step, counted from 0. Yields rows of `problem` (its number by
-    first appearance), `sample` (its number within the problem), `source` (the model, or the file),
-    `question`, `text` (a trace), `is_correct` and `first_wrong_unit` (None where it is not told).
-    Raises ValueError `path:line: what` for a line without these fields.
+    Reads JSON lines, or one JSON array, of question, trace (or steps, a list), is_correct and perhaps
+    first_wrong_step, counted from 0, -1 for none; GSM8K's published example_model_solutions.jsonl; and
+    ProcessBench's gsm8k.json. Yields rows of `problem` (its number by first appearance), `sample` (its number
+    within the problem), `source` (the model, or the file), `question`, `text` (a trace), `answer` (None where
+    none can be read, see `lib.grading.endings`), `is_correct` and `first_wrong_unit` (-1 for none, None where
+    it is not told).
+
+    A text with tags stays as it is. One without gets them, and its answer: a last line that says nothing else
+    becomes it, any other stays a step. Raises ValueError `path:line: what`, or `path, row: what` of an array,
+    for a row without these fields.
     """
     problems: dict[str, tuple[int, Iterator[int]]] = {}
-    for where, row in demonstrations.json_objects(path):
+    for where, row in _json_rows(path):
         try:
+            if "question" not in row:
+                row = {_PROCESSBENCH.get(name, name): value for name, value in row.items()}
             question = _text(row, "question")
             if "ground_truth" in row:
                 models = [name for name in row if name not in ("question", "ground_truth")]
                 found = {name: _solution(_field(row, name, dict), "solution") for name in models}
             else:
-                found = {Path(path).stem: _solution(row, "trace")}
+                source = _field(row, "generator", str) if "generator" in row else Path(path).stem
+                found = {source: _solution(row, "trace")}
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         problem, samples = problems.setdefault(question, (len(problems), count()))
@@ -123,7 +133,7 @@ def _gsm8k(row: dict) -> dict:
     solution, found, answer = _text(row, "answer").rpartition("####")
     if not (found and answer.strip()):
         raise ValueError("answer: no #### with the answer after it")
-    return _fields(_text(row, "question"), solution, traces.SEPARATOR.sub("", answer.strip()), "gsm8k")
+    return _fields(_text(row, "question"), solution, quantities.SEPARATOR.sub("", answer.strip()), "gsm8k")
 
 
 def _medreason(row: dict) -> dict | None:
@@ -163,24 +173,43 @@ SOURCES = {
 
 
 def _solution(row: dict, key: str) -> dict:
-    """Text, label and first wrong unit of a solution; a text without an answer ends after its steps."""
+    """Text, answer, label and first wrong unit of a solution."""
     if "steps" in row:
         lines = [" ".join(_lines(step)) for step in _field(row, "steps", list)]
-        if "" in lines:
-            raise ValueError(f"steps.{lines.index('')}: empty")
+        for i, line in enumerate(lines):
+            if not line:
+                raise ValueError(f"steps.{i}: empty")
+            if tags := [tag for tag in traces.TAGS if tag in line]:
+                raise ValueError(
+                    f"steps.{i}: has {tags[0]}; a solution with tags is given as trace, not steps"
+                )
     else:
         lines = _lines(_text(row, key))
-    trace = traces.parse("\n".join(lines))
-    steps, answer = trace.steps, trace.answer
-    if not steps:
+    given = "\n".join(lines)
+    if any(tag in given for tag in traces.TAGS):
+        text = given
+        answer = traces.parse(text).answer or endings.final_answer(text.rpartition(traces.THINK_CLOSE)[2])
+    else:
+        answer = endings.final_answer(given)
+        steps = lines[:-1] if answer is not None and endings.is_only_answer(lines[-1]) else lines
+        text = traces.render(steps, answer) if answer else "\n".join([traces.THINK_OPEN, *steps])
+    if not traces.step_spans(text):
         raise ValueError("there are no steps")
-    if answer is None and (last := _ANSWER_LINE.fullmatch(steps[-1])):
-        steps, answer = steps[:-1], traces.SEPARATOR.sub("", last[1])
-    text = "\n".join([traces.THINK_OPEN, *steps]) if answer is None else traces.render(steps, answer)
-    wrong, n_units = row.get("first_wrong_step"), len(traces.unit_spans(text))
-    if wrong is not None and wrong not in range(n_units):
-        raise ValueError(f"first_wrong_step: should be from 0 to {n_units - 1}, not {wrong!r}")
-    return {"text": text, "is_correct": _field(row, "is_correct", bool), "first_wrong_unit": wrong}
+    wrong = _first_wrong_step(row, len(traces.unit_spans(text)))
+    is_correct = _field(row, "is_correct", bool)
+    return {"text": text, "answer": answer, "is_correct": is_correct, "first_wrong_unit": wrong}
+
+
+def _first_wrong_step(row: dict, n_units: int) -> int | None:
+    """The first wrong unit, -1 for none, None where it is not told; 1.0 is 1, as pandas writes it."""
+    wrong = row.get("first_wrong_step")
+    if isinstance(wrong, float) and wrong.is_integer():
+        wrong = int(wrong)
+    if wrong is None or (type(wrong) is int and -1 <= wrong < n_units):
+        return wrong
+    raise ValueError(
+        f"first_wrong_step: should be a whole number from 0 to {n_units - 1}, or -1 for none, not {wrong!r}"
+    )
 
 
 # --- rows and their fields ---
@@ -214,6 +243,22 @@ def _hub_rows(hub: tuple[str, ...], published: str) -> list[tuple[str, dict]]:
             f"{published}.jsonl"
         ) from error
     return [(f"{hub[0]}, {published}, row {i}", row) for i, row in enumerate(rows)]
+
+
+def _json_rows(path: str | Path) -> Iterator[tuple[str, dict]]:
+    """The JSON objects of a file, each after where it stands: one a line, or an array's."""
+    text = Path(path).read_bytes()
+    if not text.lstrip().startswith(b"["):
+        yield from demonstrations.json_objects(path)
+        return
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, row {i}: expected a JSON object")
+        yield f"{path}, row {i}", row
 
 
 def _fields(question: str, reasoning: str, answer: str, family: str) -> dict:

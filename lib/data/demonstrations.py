@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from lib import files
 from lib.data import world
+from lib.grading import answers
 from lib.text import traces
 
 Text = Annotated[str, Field(min_length=1), AfterValidator(traces.normalised), Field(min_length=1)]
@@ -79,7 +80,7 @@ def check(fields: dict) -> Demonstration:
     answer = traces.parse(row.trace).answer
     if answer is None:
         raise ValueError(f"trace: no answer; end it with {traces.ANSWER_OPEN}..{traces.ANSWER_CLOSE}")
-    if answer != row.answer and not traces.is_correct(answer, row.answer):
+    if answer != row.answer and not answers.is_correct(answer, row.answer):
         raise ValueError(f"trace: it answers {answer!r}, but the field answer is {row.answer!r}")
     return row
 

@@ -8,13 +8,11 @@ import pandas as pd
 
 from lib import runs
 from lib.data import corpora
-from lib.evaluation import intervals, metrics
+from lib.evaluation import first_errors, intervals, metrics
 from lib.evaluation.tables import RERANK_SUBSETS, SEED, estimate
 from lib.evaluation.words import compare, interval, label
 from lib.reward import recorded
-from lib.reward.falls import reward_drops
 from lib.schema import Airl, Params
-from lib.text import traces
 
 SELECTORS = ("random", "majority", "shorter", "reward")
 KEYS = ["name", "backbone", "variant"]
@@ -43,14 +41,14 @@ def solutions(path: str | Path) -> list[dict]:
 def score(reward_model, tokenizer, labelled: list[dict], airl: Airl, settings: Params) -> list[dict]:
     """What a reward says of labelled solutions, in order, beside their labels.
 
-    Rows of problem, sample, source, is_correct, first_wrong_unit, the answer as votes count it, `length` in
-    characters, `reward`, and `unit_reward` (see `discriminator.score`).
+    Rows of problem, sample, source, answer, is_correct, first_wrong_unit, `length` in characters, `reward`,
+    and `unit_reward` (see `discriminator.score`).
     """
     questions, texts = ([row[key] for row in labelled] for key in ("question", "text"))
     scored = recorded.score(reward_model, tokenizer, questions, texts, airl, settings)
     return [
         {key: value for key, value in row.items() if key not in ("question", "text")}
-        | {"answer": traces.normal(traces.parse(row["text"]).answer), "length": len(row["text"])}
+        | {"length": len(row["text"])}
         | {key: rewards[key] for key in ("reward", "unit_reward")}
         for row, rewards in zip(labelled, scored, strict=True)
     ]
@@ -65,9 +63,9 @@ def check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
     solutions and fewer right ones.
     `best_of_N_..`: how often the one of N solutions is right that is chosen at random, by majority, as the
     shortest, or by the reward, of n problems; N is the smallest number of solutions that a problem has, and a
-    problem that has more counts by all its choices of N. `first_error`, where first wrong units are told: how
-    often the reward falls most over that unit, by problem, of n solutions. There are no known errors to set a
-    threshold on.
+    problem that has more counts by all its choices of N. A majority is judged only where an answer could be
+    read; `unreadable` is the share of the n solutions where none could.
+    And what `first_errors.check` finds.
     """
     rows = [{**row, "shorter": -row["length"]} for row in rows]
     problems: dict[int, list[dict]] = {}
@@ -84,22 +82,16 @@ def check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
             interval = intervals.mean_ci(within, n_resamples, SEED)
             found.append((f"auroc_within{suffix}", interval, 0.5, len(within)))
     n = min(len(samples) for samples in problems.values())
-    accuracy = {s: [_accuracy(s, n, samples) for samples in problems.values()] for s in SELECTORS}
+    unread = [row["answer"] is None for row in rows]
+    selectors = [s for s in SELECTORS if s != "majority" or not all(unread)]
+    accuracy = {s: [_accuracy(s, n, samples) for samples in problems.values()] for s in selectors}
     for selector, values in accuracy.items():
         chosen = intervals.mean_ci(values, n_resamples, SEED)
         found.append((f"best_of_{n}_{selector}", chosen, np.mean(accuracy["random"]), len(problems)))
-    if told := [row for row in rows if row["first_wrong_unit"] is not None]:
-        falls = [reward_drops(row["unit_reward"]) for row in told]
-        hits = metrics.localisation_hits(falls, [row["first_wrong_unit"] for row in told])
-        by_reward, by_chance = (
-            intervals.mean_ci(
-                intervals.cell_means(values, [0] * len(told), [row["problem"] for row in told]),
-                n_resamples,
-                SEED,
-            )
-            for values in (hits, metrics.chance(falls))
-        )
-        found.append(("first_error", by_reward, by_chance[0], len(told)))
+    if any(unread):
+        share = np.mean(unread)  # of this file, not an estimate
+        found.append(("unreadable", (share, share, share), np.nan, len(rows)))
+    found += first_errors.check(rows, n_resamples)
     key = {"name": name, "backbone": rows[0]["backbone"], "variant": rows[0]["variant"]}
     table = [
         key | {"metric": metric, "chance_or_random": chance, "n": of} | estimate("value", values, first=True)
@@ -149,15 +141,16 @@ def sentences(checked: pd.DataFrame) -> list[str]:
             )
         chosen = next(row for metric, row in of.items() if re.fullmatch(r"best_of_\d+_reward", metric))
         n = chosen["metric"].split("_")[2]
-        others = [(other, of[f"best_of_{n}_{other}"]) for other in SELECTORS if other != "reward"]
+        others = [
+            (o, of[f"best_of_{n}_{o}"]) for o in SELECTORS if o != "reward" and f"best_of_{n}_{o}" in of
+        ]
         stands = [compare(chosen, row, "value", "the shortest" if o == "shorter" else o) for o, row in others]
         said.append(f"On {name}, its choice among {n} solutions is {', '.join(stands)}.")
-        if "first_error" in of:
-            error = of["first_error"]
-            said.append(
-                f"On {name}, it falls most over the first wrong step in {interval(error, 'value')} of "
-                f"{error['n']} solutions; by chance it would in {error['chance_or_random']:.2f}."
-            )
+        if "unreadable" in of:
+            share, count = of["unreadable"][["value", "n"]]
+            votes = "there is no majority" if share == 1 else "those have no vote in the majority"
+            said.append(f"On {name}, no answer could be read in {share:.1%} of {count} solutions; {votes}.")
+        said += first_errors.sentences(name, of)
     return said
 
 

@@ -108,3 +108,19 @@ def calibrated(rows: list[dict], known: list[dict]) -> list[dict]:
             [row["unit_scores"] for row in shown[key]], [row["first_wrong_unit"] for row in shown[key]]
         )
     return [{**row, "threshold": round(thresholds[row["detector"], row["source"]], 4)} for row in rows]
+
+
+def threshold_on_experts(
+    reward_model, tokenizer, problems: list[Demonstration], airl: Airl, settings: Params
+) -> float:
+    """The threshold of detector `reward` that best tells where experts' near misses go wrong and that the
+    experts do not: of the largest F1. Raises ValueError if no expert has a near miss."""
+    experts = [problem for problem in problems if problem.n_steps]
+    known = wrong_traces(experts, [], settings.data.seed)
+    if not known:
+        raise ValueError("localisation: no expert's trace has a near miss; a threshold needs some")
+    known += [{"problem": i, "text": row.trace, "first_wrong_unit": -1} for i, row in enumerate(experts)]
+    rows = detect_by_reward(reward_model, tokenizer, experts, known, airl, settings)
+    return metrics.best_f1_threshold(
+        [row["unit_scores"] for row in rows], [row["first_wrong_unit"] for row in rows]
+    )

@@ -4,13 +4,14 @@ Shapes: `_S` seeds, `_P` problems, `_N` samples of a problem.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
-from lib.reward.falls import first_above
+from lib.grading import answers
+from lib.reward.falls import first_above, first_flag
 
 SELECTORS = ("random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle")
 
@@ -52,12 +53,9 @@ def reranked_pass_at_k(correct_PN: np.ndarray, scores_PN: np.ndarray, ks: Sequen
 
 
 def answer_codes(answers_PN: Sequence[Sequence[str | None]]) -> np.ndarray:
-    """Number the distinct answers of each problem 0, 1, ..; -1 for a missing answer. Shape (P, N)."""
-    codes = []
-    for answers in answers_PN:
-        seen: dict[str, int] = {}
-        codes.append([-1 if a is None else seen.setdefault(a, len(seen)) for a in answers])
-    return np.array(codes)
+    """Number the different answers of each problem 0, 1, .. (see `answers.classes`); -1 for a missing answer.
+    Shape (P, N)."""
+    return np.array([answers.classes(answers_N) for answers_N in answers_PN])
 
 
 def rerank_accuracy(
@@ -171,6 +169,21 @@ def localisation_hits(unit_scores: Sequence[Sequence[float]], first_wrong_unit: 
     return np.array(hits, dtype=float)
 
 
+def first_error_accuracy(flags: Sequence[int], first_wrong_unit: Sequence[int]) -> tuple[float, float, float]:
+    """ProcessBench's (Zheng et al. 2024): accuracy on traces with an error, on those without, and F1.
+
+    A trace with an error counts where its first wrong unit is flagged, one without (-1) where nothing is
+    (-1); F1 is the harmonic mean of both. NaN where a kind of trace is missing.
+    """
+    flags, truth = np.asarray(flags), np.asarray(first_wrong_unit)
+    erroneous, correct = (
+        float(np.mean(flags[kind] == truth[kind])) if kind.any() else float("nan")
+        for kind in (truth >= 0, truth < 0)
+    )
+    total = erroneous + correct
+    return erroneous, correct, 2 * erroneous * correct / total if total else total
+
+
 def best_threshold(
     unit_scores: Sequence[Sequence[float]], first_wrong_unit: Sequence[int], candidates: int = 200
 ) -> float:
@@ -178,13 +191,30 @@ def best_threshold(
 
     Among equally good ones the middle one.
     """
+
+    def hits(level: float) -> float:
+        return localisation_hits([first_above(s, level) for s in unit_scores], first_wrong_unit).sum()
+
+    return _best_level(hits, unit_scores, candidates)
+
+
+def best_f1_threshold(
+    unit_scores: Sequence[Sequence[float]], first_wrong_unit: Sequence[int], candidates: int = 200
+) -> float:
+    """As `best_threshold`, the one with the largest F1 of `first_error_accuracy`, where traces may be right
+    (-1)."""
+
+    def f1(level: float) -> float:
+        return first_error_accuracy([first_flag(s, level) for s in unit_scores], first_wrong_unit)[2]
+
+    return _best_level(f1, unit_scores, candidates)
+
+
+def _best_level(value: Callable[[float], float], unit_scores: Sequence, candidates: int) -> float:
     every = np.concatenate([np.asarray(scores, dtype=float) for scores in unit_scores])
     levels = np.quantile(every, np.linspace(0, 1, candidates), method="nearest")
-    hits = [
-        localisation_hits([first_above(s, level) for s in unit_scores], first_wrong_unit).sum()
-        for level in levels
-    ]
-    best = np.flatnonzero(np.isclose(hits, max(hits)))
+    values = [value(level) for level in levels]
+    best = np.flatnonzero(np.isclose(values, max(values)))
     return float(levels[best[len(best) // 2]])
 
 

@@ -153,7 +153,7 @@ def _rerankable(records: Records) -> Iterable[tuple[dict, dict[str, np.ndarray]]
         records.scores[records.scores["variant"] == judges], "backbone", "policy", "variant"
     ):
         arrays = {column: grid(rows, column) for column in ("correct", "logprob", "reward")}
-        answers = [traces.normal(traces.parse(text).answer) for text in rows["text"]]
+        answers = [traces.parse(text).answer for text in rows["text"]]
         # as objects: a column of strings would hold NaN for None, which a majority then counts
         answers = grid(rows.assign(answer=pd.Series(answers, rows.index, dtype=object)), "answer")
         yield key, arrays | {"codes": np.array([metrics.answer_codes(answers_PN) for answers_PN in answers])}

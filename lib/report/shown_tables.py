@@ -33,6 +33,8 @@ def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
     """Each of `tables` (see `pages.TABLES`) as the page shows it; the paper's by what it is beside."""
     reranked, published = tables["rerank"], tables["published"]
     told = tables | {"rerank": reranked[reranked["n"] == reranked["n"].max()]}
+    if "external" in tables:
+        told["external"] = tables["external"].astype({"chance_or_random": object}).fillna("n/a")
     experiment = published["experiment"]
     ablations = published[experiment.isin(["ablation", "granularity"])]
     return {

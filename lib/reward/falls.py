@@ -18,3 +18,9 @@ def first_above(scores: Sequence[float], threshold: float) -> np.ndarray:
     scores = np.asarray(scores, dtype=float)
     above = scores > threshold
     return np.eye(len(scores))[above.argmax()] if above.any() else scores
+
+
+def first_flag(scores: Sequence[float], threshold: float) -> int:
+    """The first unit of a trace whose score is above the threshold; -1 where none is."""
+    above = np.asarray(scores, dtype=float) > threshold
+    return int(above.argmax()) if above.any() else -1

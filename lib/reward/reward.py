@@ -16,7 +16,7 @@ from lib import files
 from lib.airl import discriminator
 from lib.models import pretrained
 from lib.reward import scoring
-from lib.reward.falls import first_above, reward_drops
+from lib.reward.falls import first_flag, reward_drops
 from lib.schema import Section
 from lib.text import chat
 from lib.text.traces import normalised
@@ -119,18 +119,21 @@ class Reward:
         scores = [score.trace for score in self.score(question, traces)]
         return sorted(range(len(scores)), key=lambda i: -scores[i])
 
-    def first_error(self, question: str, trace: str) -> int:
-        """The first wrong unit of a wrong trace: a step, counted from 0, or after the last the answer.
+    def first_error(self, question: str, trace: str) -> int | None:
+        """The first wrong unit of a trace: a step, counted from 0, or after the last the answer.
 
-        It is the first over which the reward falls by more than the threshold, or by most where none is.
-        Of a right trace it names a unit too: whether a trace is right, its score tells better.
+        It is the first over which the reward falls by more than the manifest's threshold; None where it falls
+        so over none. Without a threshold it is that over which the reward falls most, also of a right trace.
         """
         return self.first_error_of(self.score(question, [trace])[0])
 
-    def first_error_of(self, score: Score) -> int:
+    def first_error_of(self, score: Score) -> int | None:
         """`first_error` of a trace that is scored already."""
         falls, threshold = reward_drops(score.steps), self.manifest.threshold
-        return int(np.argmax(falls if threshold is None else first_above(falls, threshold)))
+        if threshold is None:
+            return int(np.argmax(falls))
+        flag = first_flag(falls, threshold)
+        return flag if flag >= 0 else None
 
     def _score_batch(self, pairs: Sequence[tuple[str, str]]) -> list[dict]:
         how = self.manifest

@@ -2,10 +2,10 @@
 
 `python -m lib.reward.score_file REWARD IN.jsonl OUT.jsonl`. A line of IN has a `question` and a `trace`, or
 `traces`, a list, and whatever else. It comes back as it is with `scored` beside: of a trace `reward`,
-`steps`, `tokens` (see `lib.reward.reward.Score`) and `first_error`, of traces `rewards` and `ranking`, their
-places from the best. A line that cannot be scored is named on stderr, has its place in OUT with `scored`
-alone, in which is `error`, and makes the exit code 1: what is not JSON, NaN and numbers too large for a float
-included, and what has a field `scored` already. Blank lines are left out and counted.
+`steps`, `tokens` (see `lib.reward.reward.Score`) and `first_error` (null for none), of traces `rewards` and
+`ranking`, their places from the best. A line that cannot be scored is named on stderr, has its place in OUT
+with `scored` alone, in which is `error`, and makes the exit code 1: what is not JSON, NaN and numbers too
+large for a float included, and what has a field `scored` already. Blank lines are left out and counted.
 """
 
 import json

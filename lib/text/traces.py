@@ -1,4 +1,4 @@
-"""The trace format: `<think>` steps, then `<answer>`; rendering, parsing, units and grading.
+"""The trace format: `<think>` steps, then `<answer>`; rendering, parsing and units.
 
 A trace is judged in *units*: each non-empty line between the think tags is one, and whatever
 follows the last step (closing tag and answer) is the final one.
@@ -7,9 +7,6 @@ follows the last step (closing tag and answer) is the final one.
 import re
 from dataclasses import dataclass
 
-from math_verify import parse as parse_mathematics
-from math_verify import verify
-
 THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE = "<think>", "</think>", "<answer>", "</answer>"
 TAGS = (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)
 
@@ -17,12 +14,6 @@ _WELL_FORMED = re.compile(
     r"\A<think>\n(?P<steps>.+)\n</think>\n<answer>(?P<answer>[^<>\n]+)</answer>\s*\Z", re.DOTALL
 )
 _ANSWER = re.compile(r"<answer>([^<>]*)</answer>")
-SEPARATOR = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # of thousands
-_WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
-_OPTION = re.compile(r"[A-J]")
-_CHOICE = re.compile(r"\(?(?P<letter>[A-J])(?:[).:]+(?:\s+(?P<text>.+))?)?", re.DOTALL)
-# "or C", "C" or "C. D" after the first option, or "C)" anywhere; but neither "A fever" nor "E. coli"
-_ANOTHER = re.compile(r"\A(?:or|and|&)\s+\(?[A-J]\b|\A\(?[A-J]\b\W*(?:\Z|[A-J]\b)|(?<!\w)[A-J]\)")
 
 
 @dataclass(frozen=True)
@@ -79,32 +70,3 @@ def parse(text: str) -> Trace:
         answer=answers[-1].strip() if answers else None,
         well_formed=_WELL_FORMED.match(text) is not None,
     )
-
-
-def is_correct(answer: str | None, gold: str) -> bool:
-    """Grade an answer: whole numbers by value, one of the options A to J by its letter, anything else by
-    math-verify."""
-    if answer is None:
-        return False
-    if _OPTION.fullmatch(gold):
-        return _chosen(answer) == gold
-    if _WHOLE_NUMBER.fullmatch(answer) and _WHOLE_NUMBER.fullmatch(gold):
-        return int(answer) == int(gold)
-    return bool(verify(parse_mathematics(gold), parse_mathematics(answer)))
-
-
-def normal(answer: str | None) -> str | None:
-    """An answer as a vote counts it: a whole number without separators of thousands, one of the options A
-    to J as its letter, anything else stripped; None stays None."""
-    if answer is None:
-        return None
-    number = SEPARATOR.sub("", answer.strip())
-    if _WHOLE_NUMBER.fullmatch(number):
-        return number
-    return _chosen(answer) or answer.strip()
-
-
-def _chosen(answer: str) -> str | None:
-    """The letter of the one option that an answer names, as B, (B), B. or B) and its text; None otherwise."""
-    choice = _CHOICE.fullmatch(answer.strip())
-    return None if choice is None or _ANOTHER.search(choice["text"] or "") else choice["letter"]

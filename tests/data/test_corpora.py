@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lib import schema
 from lib.data import corpora, splits
 from lib.data.splits import make_splits
+from lib.grading import answers
 from lib.study import params
 from lib.text import perturb, traces
 
@@ -70,9 +71,9 @@ def test_every_gsm8k_solution_becomes_a_trace_that_is_right(published):
                 line.strip() for line in without_marks(solution).split("\n") if line.strip()
             ]
             assert int(trace.answer) == int(answer.replace(",", ""))
-            assert traces.is_correct(trace.answer, demonstration.answer)
-            assert traces.is_correct(answer.strip(), demonstration.answer)  # also as it was published
-            assert not traces.is_correct(str(int(trace.answer) + 1), demonstration.answer)
+            assert answers.is_correct(trace.answer, demonstration.answer)
+            assert answers.is_correct(answer.strip(), demonstration.answer)  # also as it was published
+            assert not answers.is_correct(str(int(trace.answer) + 1), demonstration.answer)
 
 
 def test_gsm8k_traces_have_near_misses_of_two_kinds(published):
@@ -119,10 +120,10 @@ def test_our_grades_of_gsm8ks_model_solutions_are_the_published_ones(gsm8k, publ
         (p, s) for p in range(1319) for s in range(4)
     ]
     assert len({row["source"] for row in rows}) == 4
-    answers = [traces.parse(row["text"]).answer for row in rows]
-    assert answers.count(None) == 11  # cut off
+    given = [traces.parse(row["text"]).answer for row in rows]
+    assert given.count(None) == 11  # cut off
     assert not any("<<" in row["text"] or ">>" in row["text"] for row in rows)
-    graded = [traces.is_correct(a, gold[row["question"]]) for a, row in zip(answers, rows, strict=True)]
+    graded = [answers.is_correct(a, gold[row["question"]]) for a, row in zip(given, rows, strict=True)]
     assert graded == [row["is_correct"] for row in rows]
 
 
@@ -360,12 +361,12 @@ def test_labelled_solutions_by_hand(tmp_path):
         {"question": "p", "steps": ["2*3=7", "7-1"], "is_correct": False, "first_wrong_step": 0},
     )  # fmt: skip
     assert [list(row.values()) for row in rows] == [
-        [0, 0, "mine", "p", traces.render(["2*3 = 6", "6-1=5"], "5"), True, None],
-        [1, 0, "mine", "q", traces.render(["2*3=6 so"], "1006"), False, 1],
-        [0, 1, "mine", "p", right, True, None],
-        [0, 2, "mine", "p", "<think>\n2*3=7\n7-1", False, 0],
+        [0, 0, "mine", "p", traces.render(["2*3 = 6", "6-1=5"], "5"), "5", True, None],
+        [1, 0, "mine", "q", traces.render(["2*3=6 so"], "1006"), "1006", False, 1],
+        [0, 1, "mine", "p", right, "5", True, None],
+        [0, 2, "mine", "p", "<think>\n2*3=7\n7-1", None, False, 0],
     ]
-    assert list(rows[0]) == "problem sample source question text is_correct first_wrong_unit".split()
+    assert list(rows[0]) == "problem sample source question text answer is_correct first_wrong_unit".split()
 
 
 def test_labelled_solutions_of_several_models(tmp_path):
@@ -388,7 +389,12 @@ def test_labelled_solutions_of_several_models(tmp_path):
         ({"question": "q", "trace": "<<1+1=2>>", "is_correct": True}, "there are no steps"),
         ({"question": "q", "steps": ["1", " "], "is_correct": True}, "steps.1: empty"),
         ({"question": "q", "trace": "1\nA: 1", "is_correct": False, "first_wrong_step": 2},
-         "first_wrong_step: should be from 0 to 1, not 2"),
+         "first_wrong_step: should be a whole number from 0 to 1, or -1 for none, not 2"),
+        *(({"question": "q", "trace": "1\nA: 1", "is_correct": False, "first_wrong_step": wrong},
+           f"first_wrong_step: should be a whole number from 0 to 1, or -1 for none, not {wrong!r}")
+          for wrong in (True, False, 1.5, float("nan"), "1", -2, [0])),
+        ({"question": "q", "steps": ["so <answer> it is", "1"], "is_correct": True}, "steps.0: has <answer>"),
+        ({"question": "q", "steps": ["1", "</think>", "2"], "is_correct": True}, "steps.1: has </think>; a"),
         ({"question": "q", "ground_truth": "1", "small": {"is_correct": True}}, "solution: missing"),
     ],
 )  # fmt: skip
@@ -397,3 +403,77 @@ def test_a_bad_labelled_solution_is_named_by_file_and_line(tmp_path, row, what):
     with pytest.raises(ValueError) as error:
         read_labelled(tmp_path, good, row)
     assert str(error.value).startswith(f"{tmp_path / 'mine.jsonl'}:2: {what}")
+
+
+@pytest.mark.parametrize(("told", "unit"), [(-1, -1), (-1.0, -1), (1.0, 1), (0, 0), (None, None)])
+def test_a_first_wrong_step_may_be_none_and_written_as_pandas_does(tmp_path, told, unit):
+    row = {"question": "q", "trace": "1+1=2\n2+2=4\nA: 4", "is_correct": False, "first_wrong_step": told}
+    (found,) = read_labelled(tmp_path, row)
+    assert found["first_wrong_unit"] == unit and type(found["first_wrong_unit"]) is type(unit)
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "<think>\n2*3=6\n</think>\nSo it is six, and\nno other.\n<answer>6</answer>",
+        "2*3=6\n</think>\nThe answer is \\boxed{6}.",
+        "We write <answer> for the answer.\n2*3=6\n<answer>6</answer>",
+        "Before.\n<think>\n2*3=6\n</think>\n\\boxed{6}",
+    ],
+)
+def test_a_text_with_tags_is_scored_as_it_was_given(tmp_path, trace):
+    (found,) = read_labelled(tmp_path, {"question": "q", "trace": trace, "is_correct": True})
+    assert found["text"] == trace and found["answer"] == "6"
+
+
+plain_lines = st.lists(
+    st.text("ab1= .:#\\{}$AnswerTh", min_size=1, max_size=20).map(str.strip).filter(bool),
+    min_size=2,
+    max_size=4,
+)
+
+
+@given(plain_lines, st.sampled_from(["", "So, the answer is 5.", "A: 5", "#### 5", r"It is \\boxed{5}."]))
+def test_no_line_of_a_text_is_lost(lines, last):
+    given_lines = [*lines, last] if last else lines
+    row = {"question": "q", "trace": "\n".join(given_lines), "is_correct": True}
+    fields = corpora._solution(row, "trace")
+    steps = traces.parse(fields["text"]).steps
+    kept = [line.strip() for line in given_lines]
+    assert steps in (kept, kept[:-1])
+    if steps != kept:
+        assert fields["answer"] and fields["answer"] in kept[-1].replace(",", "")
+
+
+def test_a_json_array_is_read_as_lines_are(tmp_path):
+    row = {"question": "q", "trace": "1+1=2\nA: 2", "is_correct": True}
+    write(tmp_path / "mine.jsonl", [row, row])
+    (tmp_path / "array").mkdir()
+    (tmp_path / "array" / "mine.json").write_text(json.dumps([row, row], indent=1))
+    lines, array = (list(corpora.labelled_solutions(tmp_path / p)) for p in ("mine.jsonl", "array/mine.json"))
+    assert lines == array and len(array) == 2
+    for text, what in (
+        ("[1]", ", row 0: expected a JSON object"),
+        ("[{", ": not JSON: "),
+        ("[{}]", ", row 0: question"),
+    ):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(ValueError) as error:
+            list(corpora.labelled_solutions(tmp_path / "bad.json"))
+        assert str(error.value).startswith(f"{tmp_path / 'bad.json'}{what}")
+
+
+def test_processbench_is_read_as_published():
+    if "STUDY_PROCESSBENCH" not in os.environ:
+        pytest.skip("STUDY_PROCESSBENCH names no directory with ProcessBench's gsm8k.json")
+    path = Path(os.environ["STUDY_PROCESSBENCH"]) / "gsm8k.json"
+    published, rows = json.loads(path.read_text()), list(corpora.labelled_solutions(path))
+    assert [row["first_wrong_unit"] for row in rows] == [row["label"] for row in published]
+    assert [row["is_correct"] for row in rows] == [row["final_answer_correct"] for row in published]
+    assert [row["source"] for row in rows] == [row["generator"] for row in published]
+    for row, given_row in zip(rows, published, strict=True):
+        steps = traces.parse(row["text"]).steps
+        assert steps == [" ".join(step.split()) for step in given_row["steps"]][: len(steps)]
+        assert len(steps) >= len(given_row["steps"]) - 1 and row["first_wrong_unit"] <= len(steps)
+    boxed = ["\\boxed" in "".join(row["steps"]) for row in published]
+    assert all(row["answer"] for row, box in zip(rows, boxed, strict=True) if box)

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from sklearn.metrics import roc_auc_score
 
 from lib import runs
+from lib.data import demonstrations
 from lib.evaluation import external
 from lib.study import params
 from lib.text import traces
@@ -68,6 +69,7 @@ def test_a_check_by_hand():
         "best_of_2_majority",
         "best_of_2_shorter",
         "best_of_2_reward",
+        "unreadable",
         "first_error",
     ]
     labels, rewards, lengths = (
@@ -93,7 +95,8 @@ def test_a_check_by_hand():
     assert found["first_error"].chance_or_random == pytest.approx(
         np.mean([(1 / 2 + 1 / 3) / 2, 1 / 2]), abs=1e-4
     )
-    assert [found[metric].n for metric in found] == [7, 3, 7, 3, 3, 3, 3, 3, 3]
+    assert found["unreadable"].value == pytest.approx(1 / 7, abs=1e-4)
+    assert [found[metric].n for metric in found] == [7, 3, 7, 3, 3, 3, 3, 3, 7, 3]
     assert ((table["ci_low"] <= table["value"]) & (table["value"] <= table["ci_high"])).all()
 
 
@@ -152,7 +155,10 @@ def test_the_table_holds_every_scored_file(tmp_path):
     assert len(table) == len(mine) + len(others)
     assert mine.equals(external.check("mine", BY_HAND, 10))
     assert set(others["variant"]) == {"airl_dense"}
-    first, within, choice, error, *_ = external.sentences(table)
+    first, within, choice, unread, error, *_ = external.sentences(table)
+    assert unread == (
+        "On mine, no answer could be read in 14.3% of 7 solutions; those have no vote in the majority."
+    )
     assert first.startswith("On mine, the reward of AIRL (ours) on qwen2 has an AUROC of 0.42 [")
     assert "; to call the shorter solution right has 0.42 [" in first
     assert within.startswith("On mine, among the solutions of one problem it has 0.50 [")
@@ -160,6 +166,37 @@ def test_the_table_holds_every_scored_file(tmp_path):
         "On mine, its choice among 2 solutions is 0.05 below random (0.39 against 0.44; intervals overlap), "
     )
     assert error.endswith("of 3 solutions; by chance it would in 0.46.")
+
+
+def test_without_a_readable_answer_there_is_no_majority_and_the_sentence_says_so():
+    rows = [fields | {"answer": None} for fields in BY_HAND]
+    table = external.check("mine", rows, 10)
+    assert "best_of_2_majority" not in by_metric(table) and by_metric(table)["unreadable"].value == 1
+    said = external.sentences(table)
+    assert "On mine, no answer could be read in 100.0% of 7 solutions; there is no majority." in said
+    assert not any("below majority" in sentence or "to majority" in sentence for sentence in said)
+
+
+def test_spellings_of_one_answer_vote_together():
+    rows = [row(0, i, i < 3, a, 0.0) for i, a in enumerate(["$5", "5 dollars", "5.0", "6", "6"])]
+    assert by_metric(external.check("mine", rows, 10))["best_of_5_majority"].value == 1
+
+
+@pytest.mark.parametrize(
+    "end", ["\\boxed{{{}}}", "#### {}", "The answer is {}.", "A: {}", "So it is $\\boxed{{{}}}$."]
+)
+def test_solutions_that_end_in_any_common_way_have_a_majority(tmp_path, end):
+    """Three of four solutions of 30 problems are right: so is the majority, and any choice in .75."""
+    rows = [
+        {"question": f"{p}+1?", "trace": f"{p}+1={said}\n{end.format(said)}", "is_correct": said == p + 1}
+        for p in range(30)
+        for said in (p + 1, p + 2, p + 1, p + 1)
+    ]
+    labelled = external.solutions(write(tmp_path / "mine.jsonl", rows))
+    scored = [RUN | fields | {"reward": 0.0, "unit_reward": [0.0, 0.0], "length": 9} for fields in labelled]
+    found = by_metric(external.check("mine", scored, 10))
+    assert "unreadable" not in found
+    assert (found["best_of_4_random"].value, found["best_of_4_majority"].value) == (0.75, 1.0)
 
 
 # --- files ---
@@ -213,8 +250,10 @@ def test_published_solutions_of_gsm8k_are_judged(reward_model, tokenizer, settin
     for fields in scored:
         assert np.isfinite([fields["reward"], *fields["unit_reward"]]).all()
     table = external.check("gsm8k", [{**RUN, **fields} for fields in scored], 20)
-    assert np.isfinite(table[["value", "chance_or_random", "ci_low", "ci_high"]].to_numpy()).all()
+    assert np.isfinite(table[["value", "ci_low", "ci_high"]].to_numpy()).all()
     found = by_metric(table)
+    assert found.pop("unreadable").value == pytest.approx(1 / 40)  # cut off
+    assert all(np.isfinite(row.chance_or_random) for row in found.values())
     assert {"auroc", "auroc_within", "best_of_4_shorter", "best_of_4_reward"} <= set(found)
     correct = [fields["is_correct"] for fields in labelled]
     assert found["best_of_4_random"].value == pytest.approx(sum(correct) / 40)
@@ -225,9 +264,9 @@ def test_published_solutions_of_gsm8k_are_judged(reward_model, tokenizer, settin
 
 
 def test_the_notebook_scores_a_file_and_writes_its_rows(
-    tmp_path, monkeypatch, backbone, reward_model, capsys
+    tmp_path, monkeypatch, backbone, reward_model, experts, capsys
 ):
-    solutions = write(tmp_path / "mine.jsonl", [RIGHT, {**WRONG, "first_wrong_step": 1}])
+    solutions = write(tmp_path / "mine.jsonl", [RIGHT, {**WRONG, "first_wrong_step": 1.0}])
     tree = params.apply_profile(ROOT / "params.yaml", "tiny")
     asked = {"solutions": str(solutions), "backbone": "qwen2", "variant": "airl_dense", "seed": 0}
     tree["external"] = {"gsm8k": asked}  # what the notebook's own parameter names
@@ -235,6 +274,7 @@ def test_the_notebook_scores_a_file_and_writes_its_rows(
         YAML(typ="safe", pure=True).dump(tree, out)
     (tmp_path / "results" / "backbones").mkdir(parents=True)
     (tmp_path / "results" / "backbones" / "qwen2").symlink_to(backbone)
+    demonstrations.write_jsonl(tmp_path / "results" / "data" / "validation.jsonl", experts[:4])
     reward_model.save(tmp_path / "results" / "runs" / "qwen2" / "airl_dense" / "seed0" / "discriminator")
     matplotlib.use("Agg")
     monkeypatch.chdir(tmp_path)
@@ -248,7 +288,10 @@ def test_the_notebook_scores_a_file_and_writes_its_rows(
     assert external.table(tmp_path / "results", space["settings"].evaluation.bootstrap).equals(
         space["checked"]
     )
-    assert "the reward of AIRL dense (paper) on qwen2" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the reward of AIRL dense (paper) on qwen2" in said
+    assert "of 1 wrong solutions, and none in" in said and "of 1 right ones: F1" in said
+    assert {fields["threshold"] for fields in rows} == {round(space["threshold"], 4)}
 
 
 def test_scored_solutions_are_read_after_they_are_written():

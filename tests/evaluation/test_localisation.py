@@ -138,3 +138,23 @@ def test_errors_of_a_source_without_a_known_one_are_named():
     known = [_verdict("reward", "perturbed", [0.0, 1.0], 1)]
     with pytest.raises(ValueError, match="no known errors of source 'policy' for detector 'reward'"):
         localisation.calibrated([_verdict("reward", "policy", [0.0, 1.0], 1)], known)
+
+
+def test_a_threshold_on_experts_finds_near_misses_and_leaves_experts_alone(monkeypatch, experts, settings):
+    """A judge that falls by 3 over the first wrong unit and by 1 over any other gets one between them."""
+
+    def judge(reward_model, tokenizer, questions, texts, airl, settings):
+        expert = {row.question: row.trace for row in experts}
+        return [{"unit_reward": rewards(text, expert[q])} for q, text in zip(questions, texts, strict=True)]
+
+    def rewards(text, expert):
+        wrong = world.first_wrong_unit(text, expert)
+        falls = [3.0 if unit == wrong else 1.0 for unit in range(len(traces.unit_spans(text)))]
+        return [0.0, *(-sum(falls[: i + 1]) for i in range(len(falls)))]
+
+    monkeypatch.setattr(localisation.recorded, "score", judge)
+    untraced = experts[0].model_copy(update={"n_steps": 0, "trace": "<answer>1</answer>"})
+    threshold = localisation.threshold_on_experts(None, None, [*experts, untraced], settings.airl, settings)
+    assert 1.0 <= threshold < 3.0
+    with pytest.raises(ValueError, match="no expert's trace has a near miss"):
+        localisation.threshold_on_experts(None, None, [untraced], settings.airl, settings)

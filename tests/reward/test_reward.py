@@ -191,7 +191,9 @@ def test_ranking_is_by_the_score_of_the_trace(learned, experts):
     ("threshold", "steps", "unit"),
     [
         (0.5, [0.0, -0.2, -1.0, -9.0], 1),  # the first fall above the threshold, not the largest
-        (9.9, [0.0, -0.2, -1.0, -9.0], 2),  # none is: the largest
+        (9.9, [0.0, -0.2, -1.0, -9.0], None),
+        (8.0, [0.0, -0.2, -1.0, -9.0], None),  # a fall of the threshold itself is none
+        (0.5, [-9.0, -0.2, 1.0, 1.0], None),
         (None, [0.0, -0.2, -1.0, -9.0], 2),
         (None, [1.0, 2.0, 1.5], 1),
     ],

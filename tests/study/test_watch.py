@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lib import runs
+from lib.grading import answers
 from lib.reward import scoring
 from lib.study.adversarial import watch
 from lib.study.adversarial.training import train_airl
@@ -62,7 +63,7 @@ def test_watching_changes_nothing_and_tells_what_there_was(trained, tokenizer, e
             boundaries=section.boundaries, interval=section.interval, gamma=section.score_gamma, batch_size=8,
         )  # fmt: skip
     for row, found in zip(last, scored, strict=True):
-        assert row["correct"] == traces.is_correct(
+        assert row["correct"] == answers.is_correct(
             traces.parse(row["text"]).answer, experts[row["problem"]].answer
         )
         assert row["reward"] == pytest.approx(found["reward"], abs=2e-3)

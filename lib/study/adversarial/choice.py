@@ -3,6 +3,7 @@
 import random
 
 from lib.data.demonstrations import Demonstration
+from lib.grading import answers
 from lib.text import perturb, traces
 
 
@@ -36,6 +37,6 @@ def _ends_wrong(expert: Demonstration, rng: random.Random) -> str:
             wrong = perturb.perturb(expert.question, expert.trace, rng, 1, perturb.CARRIED)[0]
         except ValueError:  # no rule can carry an error through this trace
             break
-        if not traces.is_correct(traces.parse(wrong.text).answer, expert.answer):
+        if not answers.is_correct(traces.parse(wrong.text).answer, expert.answer):
             return wrong.text
     return perturb.nearby_answer(expert.question, expert.trace, rng).text

@@ -15,6 +15,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, SFTConfig, SFTTrainer
 
 from lib.data.demonstrations import Demonstration
+from lib.grading import answers
 from lib.models import checkpoints, pretrained
 from lib.models.checkpoints import ResumableGRPOTrainer
 from lib.schema import Grpo, Params, Sft
@@ -46,7 +47,7 @@ def question_dataset(problems: list[Demonstration], system_prompt: str = "") -> 
 def correct(completions, answer, **_) -> list[float]:
     """The verifiable reward: 1 if the completion's answer is right, else 0."""
     texts = [completion[0]["content"] for completion in completions]
-    return [float(traces.is_correct(traces.parse(t).answer, a)) for t, a in zip(texts, answer, strict=True)]
+    return [float(answers.is_correct(traces.parse(t).answer, a)) for t, a in zip(texts, answer, strict=True)]
 
 
 class Progress(TrainerCallback):

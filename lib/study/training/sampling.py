@@ -8,6 +8,7 @@ from transformers import set_seed
 from lib.data import splits, world
 from lib.data.demonstrations import Demonstration
 from lib.evaluation import metrics
+from lib.grading import answers
 from lib.models import generation, likelihood
 from lib.schema import Params
 from lib.text import alignment, chat, traces
@@ -52,7 +53,7 @@ def sample_rows(
             "problem": problem,
             "sample": sample,
             "text": text,
-            "correct": traces.is_correct(trace.answer, problems[problem].answer),
+            "correct": answers.is_correct(trace.answer, problems[problem].answer),
             "well_formed": trace.well_formed,
             "first_wrong_unit": first_wrong_unit(text, problems[problem].trace),
             "n_tokens": len(ids),
@@ -108,8 +109,8 @@ def summary(rows: list[dict], settings: Params) -> dict[str, float]:
 
 def codes_and_correct(rows: list[dict], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Answer codes and correctness of sample rows, both of shape (problems, n)."""
-    answers = [traces.normal(traces.parse(row["text"]).answer) for row in rows]
-    codes_PN = metrics.answer_codes([answers[i : i + n] for i in range(0, len(answers), n)])
+    given = [traces.parse(row["text"]).answer for row in rows]
+    codes_PN = metrics.answer_codes([given[i : i + n] for i in range(0, len(given), n)])
     return codes_PN, np.array([row["correct"] for row in rows]).reshape(-1, n)
 
 

@@ -1,0 +1,108 @@
+"""Where a reward says that others' solutions first go wrong, in the terms of ProcessBench."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import runs
+from lib.evaluation import intervals, metrics
+from lib.evaluation.tables import SEED
+from lib.evaluation.words import interval
+from lib.reward.falls import first_flag, reward_drops
+
+ACCURACIES = ("accuracy_erroneous", "accuracy_correct", "f1")
+COLUMNS = ["backbone", "detector", "variant", "benchmark", "threshold", *ACCURACIES, "n", "ci_low", "ci_high"]
+
+
+def check(rows: list[dict], n_resamples: int) -> Iterator[tuple[str, tuple[float, float, float], float, int]]:
+    """How well a reward finds first wrong units: metric, value with its interval over problems, chance, n.
+
+    `rows` are those of `external.score`; without a told first wrong unit there is nothing to find.
+    `first_error`: how often the reward falls most over that unit, of n wrong solutions; chance names any.
+    Where the rows have a `threshold` and some are right, those of `metrics.first_error_accuracy`, with the
+    first fall above it; chance names any unit or none. A right solution of which nothing is told has no
+    error.
+    """
+    rows = [{**row, "falls": reward_drops(row["unit_reward"]), "truth": _truth(row)} for row in rows]
+    wrong = [row for row in rows if row["truth"] is not None and row["truth"] >= 0]
+    if not wrong:
+        return
+    falls = [row["falls"] for row in wrong]
+    hits, by_chance = (
+        intervals.mean_ci(
+            intervals.cell_means(values, [0] * len(wrong), [row["problem"] for row in wrong]),
+            n_resamples,
+            SEED,
+        )
+        for values in (
+            metrics.localisation_hits(falls, [row["truth"] for row in wrong]),
+            metrics.chance(falls),
+        )
+    )
+    yield "first_error", hits, by_chance[0], len(wrong)
+    right = [row for row in rows if row["truth"] == -1]
+    if right and rows[0].get("threshold") is not None:
+        yield from _accuracies(wrong, right, n_resamples)
+
+
+def _truth(row: dict) -> int | None:
+    """A row's first wrong unit, -1 where it has none, None where that is not told."""
+    told = row["first_wrong_unit"]
+    return -1 if told is None and row["is_correct"] else told
+
+
+def _accuracies(wrong: list[dict], right: list[dict], n_resamples: int) -> Iterator[tuple]:
+    frame = pd.DataFrame(
+        {"flag": first_flag(row["falls"], row["threshold"]), **row} for row in [*wrong, *right]
+    )
+    arrays = [
+        frame.pivot(index="problem", columns="sample", values=value).to_numpy(dtype=float)[None]
+        for value in ("flag", "truth")
+    ]
+    chances = [np.mean([1 / len(row["unit_reward"]) for row in kind]) for kind in (wrong, right)]
+    chances.append(2 / (1 / chances[0] + 1 / chances[1]))
+    counts = (len(wrong), len(right), len(frame))
+    for i, name in enumerate(ACCURACIES):
+
+        def statistic(flags: np.ndarray, truths: np.ndarray, i: int = i) -> float:
+            given = ~np.isnan(truths)  # a problem with fewer solutions has empty places
+            return metrics.first_error_accuracy(flags[given], truths[given])[i]
+
+        values = intervals.statistic_ci(statistic, *arrays, n_resamples=n_resamples, seed=SEED)
+        yield name, values, chances[i], counts[i]
+
+
+def table(results: str | Path, checked: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `external.table` that have a threshold, one a benchmark: `COLUMNS`.
+
+    The interval is that of `f1`; n is the number of solutions that it is of.
+    """
+    rows = []
+    for path in sorted(Path(results).glob("**/external/*.jsonl.gz")):
+        name = path.name.split(".")[0]
+        of = checked[checked["name"] == name].set_index("metric")
+        if "f1" in of.index:
+            first = runs.read_rows(path)[0]
+            key = {"backbone": first["backbone"], "detector": "reward", "variant": first["variant"]}
+            key |= {"benchmark": name, "threshold": first["threshold"]}
+            rows.append(key | of["value"].to_dict() | of.loc["f1", ["n", "ci_low", "ci_high"]].to_dict())
+    return pd.DataFrame(rows, columns=COLUMNS).round(4)
+
+
+def sentences(name: str, of: dict[str, pd.Series]) -> Iterator[str]:
+    """What the rows of a check, by metric, say of first errors."""
+    if "first_error" in of:
+        error = of["first_error"]
+        yield (
+            f"On {name}, it falls most over the first wrong step in {interval(error, 'value')} of "
+            f"{error['n']} solutions; by chance it would in {error['chance_or_random']:.2f}."
+        )
+    if "f1" in of:
+        wrong, right, f1 = (of[metric] for metric in ACCURACIES)
+        yield (
+            f"On {name}, by a threshold chosen on perturbed experts, it names the first wrong step of "
+            f"{wrong['value']:.2f} of {wrong['n']} wrong solutions, and none in {right['value']:.2f} of "
+            f"{right['n']} right ones: F1 {interval(f1, 'value')}, by chance {f1['chance_or_random']:.2f}."
+        )
