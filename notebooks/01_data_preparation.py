@@ -37,7 +37,7 @@ import matplotlib.pyplot as plt
 
 from lib import runs
 from lib.data import demonstrations, splits, world
-from lib.grading import answers
+from lib.grading import answers, equations
 from lib.study import params
 from lib.text import traces
 
@@ -75,6 +75,20 @@ for name, rows in splits.items():
 # %%
 shown = splits["demonstrations"][0]
 print(shown.question, shown.trace, sep="\n\n")
+
+# %% [markdown]
+# ## Are the experts right?
+#
+# A demonstration ends in the right answer, yet may state a false equation on the way; the reward is taught
+# that it is right. These are named here, by the split and the row (counted from 0) that a demonstration's
+# `id` tells. An equation is read whole or not at all, so what is not counted is not proved right.
+
+# %%
+read = [(row.id, equation) for row in splits["demonstrations"] for equation in equations.find(row.trace)]
+false = [(where, equation) for where, equation in read if not equations.holds(equation)]
+print(f"{len(read)} equations read; {len({where for where, _ in false})} experts state a false one")
+for where, equation in false:
+    print(f"{where}: {equation.expression} = {equation.result}")
 
 # %% [markdown]
 # ## In the embedded world: a solver with misconceptions

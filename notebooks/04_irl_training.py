@@ -148,11 +148,12 @@ validation
 
 # %%
 problem = splits.split("validation")[0]
-near_miss = perturb.perturb(problem.question, problem.trace, random.Random(seed), 1, kinds)[0]
-texts, tokenizer = [problem.trace, near_miss.text], trained.tokenizer
-scored = recorded.score(trained.reward_model, tokenizer, [problem.question] * 2, texts, airl, settings)
+near_misses = perturb.perturb(problem.question, problem.trace, random.Random(seed), 1, kinds)
+texts, tokenizer = [problem.trace, *(wrong.text for wrong in near_misses)], trained.tokenizer
+questions, titles = [problem.question] * len(texts), ["expert", *(wrong.kind for wrong in near_misses)]
+scored = recorded.score(trained.reward_model, tokenizer, questions, texts, airl, settings)
 views = []
-for text, row, title in zip(texts, scored, ["expert", near_miss.kind], strict=True):
+for text, row, title in zip(texts, scored, titles, strict=True):
     ids = tokenizer(text).input_ids + [tokenizer.eos_token_id]
     pieces = viewer.tokens(text, alignment.token_ends(tokenizer, ids))
     views.append(viewer.heatmap_html(pieces, row["rewards"], title))

@@ -4,6 +4,7 @@ from lib import runs
 from lib.data import corpora, demonstrations
 from lib.data.demonstrations import Demonstration
 from lib.schema import Params
+from lib.text import perturb
 
 
 def make_splits(settings: Params) -> dict[str, list[Demonstration]]:
@@ -12,7 +13,16 @@ def make_splits(settings: Params) -> dict[str, list[Demonstration]]:
     sizes = data.model_dump(exclude={"dataset", "path"})
     if data.dataset == "world":
         return demonstrations.make_world_splits(**sizes)
-    return corpora.make_splits(data.dataset, data.path, **sizes)
+    splits = corpora.make_splits(data.dataset, data.path, **sizes)
+    rows, airl = splits["demonstrations"], settings.airl
+    kinds = perturb.SETS[airl.near_misses]
+    if airl.perturbations and not any(perturb.applies(row.question, row.trace, kinds) for row in rows):
+        raise ValueError(
+            f"data.dataset: in {data.dataset} no demonstration has near misses by airl.near_misses: "
+            f"{airl.near_misses}, such as {rows[0].id}, which answers {rows[0].answer!r}; take another set, "
+            "or set airl.perturbations to 0"
+        )
+    return splits
 
 
 def split(name: str) -> list[Demonstration]:

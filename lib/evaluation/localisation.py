@@ -8,11 +8,12 @@ import random
 
 from lib.data.demonstrations import Demonstration
 from lib.evaluation import metrics
+from lib.grading import equations
 from lib.models import likelihood
 from lib.reward import recorded
 from lib.reward.falls import reward_drops
 from lib.schema import Airl, Params
-from lib.text import alignment, chat, equations, perturb, traces
+from lib.text import alignment, chat, perturb, traces
 
 
 def wrong_traces(problems: list[Demonstration], rows: list[dict], seed: int) -> list[dict]:

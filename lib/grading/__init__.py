@@ -1,1 +1,1 @@
-"""Answers: `answers` grades and groups them for the majority vote; `endings` finds a text's; `quantities`."""
+"""What is right: `answers` grades, and groups for the majority vote; `equations` says which hold."""

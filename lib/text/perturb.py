@@ -9,10 +9,11 @@ the end: what follows is consistent with it.
 import random
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lib.text import equations, traces
-from lib.text.equations import MARKER, NUMBER, OPERATOR, OPERATORS, Equation
+from lib.grading import equations
+from lib.grading.equations import NUMBER, OPERATOR, OPERATORS, Equation
+from lib.text import traces
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Perturbed:
 
 
 _ANSWER = re.compile(r"<answer>([^<>]*)</answer>")
-OPTION = re.compile(r"^([A-J])\. ", re.MULTILINE)  # of a multiple-choice question
+_OPTION = re.compile(r"^\(?([A-J])[.:)]+ *(.*\S)", re.MULTILINE)  # of a multiple-choice question
+_CHOICE = re.compile(r"\(?(?P<letter>[A-J])(?:[.:)]+\s*(?P<text>.*\S)?)?\s*", re.DOTALL)
+_OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 
 
 # --- the paper's: one place changed ---
@@ -39,26 +42,39 @@ def flip_operator(question: str, trace: str, rng: random.Random) -> Perturbed | 
 
 
 def nearby_answer(question: str, trace: str, rng: random.Random) -> Perturbed | None:
-    """Nudge a number inside the last `<answer>` tags, or take another of the question's options.
+    """Nudge a number inside the last `<answer>` tags, take another of the question's options, or say no for
+    yes and false for true.
 
-    None if the answer is neither.
+    None if the answer is none of these; of an option that the question does not list nothing is known.
     """
     answers = list(_ANSWER.finditer(trace))
     if not answers:
         return None
-    answer, options = answers[-1], OPTION.findall(question)
-    edits = equations.nudges(NUMBER.finditer(trace, *answer.span(1)))
-    if answer[1] in options:
-        edits = [(*answer.span(1), option) for option in options if option != answer[1]]
+    (start, end), said = answers[-1].span(1), answers[-1][1]
+    if choice := _CHOICE.fullmatch(said.lstrip()):
+        edits = [(start, end, other) for other in _other_options(question, choice)]
+    elif opposite := _OPPOSITES.get(said.strip().lower()):
+        edits = [(start, end, opposite.capitalize() if said.strip()[0].isupper() else opposite)]
+    else:
+        nudges = equations.nudges(NUMBER.finditer(trace, start, end))
+        value, changed = equations.value(said), lambda a, b, new: trace[start:a] + new + trace[b:end]
+        edits = [edit for edit in nudges if value is None or equations.value(changed(*edit)) != value]
     return _first_false(trace, edits, "nearby_answer", rng)
 
 
+def _other_options(question: str, choice: re.Match) -> list[str]:
+    """The question's other options as `choice` is written; none where it is no option of the question."""
+    options = dict(_OPTION.findall(question))
+    letter, text, said = choice["letter"], choice["text"], choice.group()
+    others = [other for other in options if letter in options and other != letter]
+    if text is None:
+        return [said.replace(letter, other, 1) for other in others]
+    return [said[: choice.start("text")].replace(letter, other, 1) + options[other] for other in others]
+
+
 def corrupt_number(question: str, trace: str, rng: random.Random) -> Perturbed | None:
-    """Nudge one number of the steps, list markers apart; None if there is none."""
-    numbers = []
-    for a, b in traces.step_spans(trace):
-        marker = MARKER.match(trace, a, b)
-        numbers += NUMBER.finditer(trace, marker.end() if marker else a, b)
+    """Nudge one number of the steps, labels such as "Step 1:" apart; None if there is none."""
+    numbers = [m for span in traces.step_spans(trace) for m in equations.numbers(trace, *span)]
     return _first_false(trace, equations.nudges(numbers), "corrupt_number", rng)
 
 
@@ -77,7 +93,7 @@ def wrong_operator(question: str, trace: str, rng: random.Random) -> Perturbed |
 
 def copied_operand(question: str, trace: str, rng: random.Random) -> Perturbed | None:
     """Take another number of the question for an operand, but a step's first; None if there is none."""
-    given = sorted({m.group() for m in NUMBER.finditer(question)})
+    given = sorted({m.group() for m in equations.numbers(question, 0, len(question))})
 
     def edits(expression: str) -> list[str]:
         places = [m.span() for m in NUMBER.finditer(expression)][1:]
@@ -111,7 +127,12 @@ def miscounted_terms(question: str, trace: str, rng: random.Random) -> Perturbed
 
 def wrong_result(question: str, trace: str, rng: random.Random) -> Perturbed | None:
     """Nudge the result of a step and go on with it; None if there is no step."""
-    slips = [(e, new) for e in _steps(trace) for *_, new in equations.nudges(NUMBER.finditer(e.result))]
+    slips = [
+        (e, new)
+        for e in _steps(trace)
+        for *_, new in equations.nudges(NUMBER.finditer(e.result))
+        if not equations.holds(replace(e, result=new))  # a false equation is not mended
+    ]
     texts = (equations.replace(trace, e, e.expression, new) for e, new in rng.sample(slips, len(slips)))
     return _first_changed(trace, texts, "wrong_result")
 
@@ -149,7 +170,7 @@ def swapped_numbers(question: str, trace: str, rng: random.Random) -> Perturbed 
         if result is None:
             return None
         a, b = second.start + n.start(), second.start + n.end()
-        return equations.replace(trace[:a] + m.group() + trace[b:], first, expression, result)
+        return equations.replace(trace[:a] + m.group() + trace[b:], first, expression, result, second.start)
 
     texts = (swap(*pair) for pair in rng.sample(pairs, len(pairs)))
     return _first_changed(trace, texts, "swapped_numbers")
@@ -176,23 +197,31 @@ SETS = {"paper": PAPER, "carried": CARRIED, "all": tuple(KINDS)}
 def perturb(
     question: str, trace: str, rng: random.Random, count: int, kinds: Sequence[str]
 ) -> list[Perturbed]:
-    """`count` near misses of a trace, each by a rule drawn among those of `kinds` that apply.
-
-    Raises ValueError if no rule applies: an unchanged trace must never pass for a wrong one.
-    """
+    """`count` near misses of a trace, each by a rule drawn among those of `kinds` that apply; none if no
+    rule does."""
     perturbed = []
     for _ in range(count):
         applicable = [p for kind in kinds if (p := KINDS[kind](question, trace, rng)) is not None]
         if not applicable:
-            raise ValueError(f"no rule of {', '.join(kinds)} applies to the trace {trace[:60]!r}")
+            break
         perturbed.append(rng.choice(applicable))
     return perturbed
 
 
+def applies(question: str, trace: str, kinds: Sequence[str]) -> bool:
+    """Whether some rule of `kinds` makes a near miss of a trace; what is drawn has no influence on it."""
+    return any(KINDS[kind](question, trace, random.Random(0)) for kind in kinds)
+
+
 def _steps(trace: str) -> list[Equation]:
-    """The equations that begin inside the reasoning steps."""
-    spans = traces.step_spans(trace)
-    return [e for e in equations.find(trace) if any(a <= e.start < b for a, b in spans)]
+    """The equations that begin inside the reasoning steps and state a number, links of a chain apart."""
+    spans, found = traces.step_spans(trace), equations.find(trace)
+    continued = {e.result_start for e in found}
+    return [
+        e
+        for e in found
+        if NUMBER.fullmatch(e.result) and e.start not in continued and any(a <= e.start < b for a, b in spans)
+    ]
 
 
 def _misread(
@@ -203,7 +232,7 @@ def _misread(
 
     def text(step: Equation, expression: str) -> str | None:
         result = equations.written(equations.value(expression), trace)
-        if result is None or equations.value(result) == equations.value(step.expression):
+        if result is None or equations.value(result) in map(equations.value, (step.expression, step.result)):
             return None
         return equations.replace(trace, step, expression, result)
 

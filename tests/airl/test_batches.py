@@ -11,9 +11,10 @@ from lib.airl import batches
 from lib.airl.batches import Row
 from lib.airl.objective import EXPERT, PERTURBED, POLICY
 from lib.data import demonstrations, world
+from lib.grading import equations
 from lib.models import scratch
 from lib.study.adversarial import choice
-from lib.text import chat, equations, perturb, traces
+from lib.text import chat, perturb, traces
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,8 @@ def splits():
 
 
 def choose(splits, seed=0, **changes):
-    asked = {"demonstrations": 6, "unlabelled_questions": 4, "families": (), "wrong_experts": 0.0, **changes}
+    asked = {"demonstrations": 6, "unlabelled_questions": 4, "families": (), "wrong_experts": 0.0,
+             "perturbations": 2, "near_misses": "all", **changes}  # fmt: skip
     return choice.choose(splits["demonstrations"], splits["train"], SimpleNamespace(**asked), seed)
 
 
@@ -149,16 +151,30 @@ def test_wrong_experts_go_wrong_and_are_consistent_from_there_on(splits):
     assert splits["demonstrations"] == before
 
 
+def in_words(splits, answer):
+    """A demonstration without a calculation, of a question with options."""
+    fields = {"question": "Which?\nA. hives\nB. measles", "trace": traces.render(["Red spots."], answer)}
+    return splits["demonstrations"][0].model_copy(update={**fields, "answer": answer})
+
+
 def test_an_expert_without_a_calculation_ends_wrong_too(splits):
-    words = splits["demonstrations"][0].model_copy(
-        update={
-            "question": "Which?\nA. hives\nB. measles",
-            "trace": traces.render(["Red spots."], "B"),
-            "answer": "B",
-        }
-    )
-    experts, _ = choose({"demonstrations": [words], "train": []}, demonstrations=1, wrong_experts=1.0)
+    one = {"demonstrations": 1, "wrong_experts": 1.0}
+    experts, _ = choose({"demonstrations": [in_words(splits, "B")], "train": []}, **one)
     assert experts[0].trace == traces.render(["Red spots."], "A")
+    with pytest.raises(ValueError, match="^airl.wrong_experts: .* 'measles' of demonstrations-00000"):
+        choose({"demonstrations": [in_words(splits, "measles")], "train": []}, **one)
+
+
+def test_experts_without_near_misses_are_counted_and_refused_where_none_has_any(splits, capsys):
+    words, number = in_words(splits, "B"), splits["demonstrations"][0]
+    mixed = {"demonstrations": [words, number, words], "train": []}
+    assert choose(mixed, demonstrations=3, near_misses="carried")[0] == mixed["demonstrations"]
+    assert capsys.readouterr().out == "2 of 3 experts have no near miss of carried\n"
+    choose(mixed, demonstrations=3)
+    assert capsys.readouterr().out == ""  # another option is a nearby answer
+    with pytest.raises(ValueError, match="^airl.near_misses: no rule of carried applies to any of the 1 "):
+        choose(mixed, demonstrations=1, near_misses="carried")
+    assert choose(mixed, demonstrations=1, near_misses="carried", perturbations=0)[0] == [words]
 
 
 def test_which_experts_are_wrong_depends_on_the_seed_alone(splits):

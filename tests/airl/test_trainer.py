@@ -13,10 +13,11 @@ from lib.airl.discriminator import Discriminator, HeadDiscriminator, LogRatioDis
 from lib.airl.objective import EXPERT, PERTURBED, POLICY
 from lib.airl.trainer import AIRLTrainer
 from lib.data import world
+from lib.grading import equations
 from lib.models import pretrained, scratch
 from lib.study import params
 from lib.study.training import policies
-from lib.text import chat, equations, traces
+from lib.text import chat, traces
 from lib.text.chat import completion_ids
 
 G, PROMPTS, LENGTH = 4, 2, 6

@@ -108,7 +108,7 @@ def test_splits_of_gsm8k_are_apart_and_of_the_published_split(gsm8k, published):
         assert {row.n_steps for row in rows} <= set(range(9, 12) if name == "test_long" else range(1, 9))
         assert all(published[row.id[:-6]][1][int(row.id[-5:])] == row for row in rows)
     with pytest.raises(ValueError, match=r"^data\.test: 1317 asked for, but gsm8k has 1316 such questions"):
-        splits.make_splits(
+        make_splits(
             settings.model_copy(update={"data": settings.data.model_copy(update={"test": 1317})})
         )
 
@@ -280,6 +280,27 @@ def test_splits_depend_on_the_seed_and_a_larger_training_set_leaves_the_others(t
         splits(train=35)
 
 
+def test_a_dataset_without_near_misses_is_refused_when_it_is_read(tmp_path):
+    """Unless none are asked for."""
+
+    def written(step, answer):
+        row = {"question": "Which day?", "trace": traces.render([step], answer), "answer": answer}
+        write(tmp_path / "train.jsonl", numbered(row, 40))
+
+    sizes = {**SIZES, "demonstrations": 24, "steps": [1], "long_steps": [1]}
+    settings = settings_of(dataset="jsonl", path=str(tmp_path), **sizes)
+    written("It is sunny.", "Tuesday")
+    with pytest.raises(
+        ValueError, match=r"^data\.dataset: in jsonl no .*, such as train-\d{5}, .* 'Tuesday'"
+    ):
+        make_splits(settings)
+    without = settings.model_copy(update={"airl": settings.airl.model_copy(update={"perturbations": 0})})
+    assert len(make_splits(without)["train"]) == SIZES["train"]
+    for step, answer in (("It is day 2.", "Tuesday"), ("It is sunny.", "yes")):
+        written(step, answer)
+        assert len(make_splits(settings)["train"]) == SIZES["train"]
+
+
 # --- what cannot be read ---
 
 
@@ -321,7 +342,7 @@ def test_a_hub_that_cannot_be_reached_says_which_parameter_to_set(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     with pytest.raises(ValueError) as error:
-        splits.make_splits(settings_of(dataset="gsm8k"))
+        make_splits(settings_of(dataset="gsm8k"))
     assert str(error.value) == (
         "openai/gsm8k cannot be read from the hub; set data.path to a local directory with its test.jsonl"
     )

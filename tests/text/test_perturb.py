@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.data import world
-from lib.text import equations, perturb, traces
+from lib.grading import equations
+from lib.text import perturb, traces
 
 GSM8K = (
     "<think>\nStep 1: In May she sold 48/2 = <<48/2=24>>24 clips.\n"
@@ -196,24 +197,75 @@ def test_numbers_keep_their_notation():
     }
 
 
-def test_another_option_is_a_nearby_answer():
-    question, trace = "Which is it?\nA. hives\nB. measles\nC. mumps", traces.render(["It is measles."], "B")
-    found = {perturb.nearby_answer(question, trace, random.Random(seed)).text for seed in range(20)}
-    assert found == {traces.render(["It is measles."], option) for option in "AC"}
-    assert perturb.nearby_answer("Is it so?", trace, random.Random(0)) is None
+@pytest.mark.parametrize(
+    ("answer", "others"),
+    [
+        ("B", {"A", "C"}),
+        ("(B)", {"(A)", "(C)"}),
+        ("B. 2", {"A. 1", "C. x=5"}),
+        ("B) 2", {"A) 1", "C) x=5"}),
+        ("E. coli 7", set()),  # no option of the question, nor a number to move
+        ("yes", {"no"}),
+        ("False", {"True"}),
+        ("Tuesday", set()),
+        ("7 cm", {f"{n} cm" for n in (4, 5, 6, 8, 9, 10, 17)}),
+        ("0/9", {f"{n}/9" for n in (1, 2, 3, 10)}),  # 0/8 is no other number
+    ],
+)
+def test_a_nearby_answer_is_really_wrong(answer, others):
+    question = "Which is it?\nA. 1\nB. 2\nC. x=5"
+    made = reachable("nearby_answer", traces.render(["It is 2."], answer), question)
+    assert made == {traces.render(["It is 2."], other) for other in others}
 
 
-def test_the_answer_and_the_list_markers_are_not_corrupted():
+def test_where_no_options_are_listed_nothing_is_known_of_the_others():
+    assert reachable("nearby_answer", traces.render(["It is 2."], "B. 2"), "Is it so?") == set()
+    brackets = reachable("nearby_answer", traces.render(["It is 2."], "B"), "Is it?\n(A) 1\n(B) 2")
+    assert brackets == {traces.render(["It is 2."], "A")}
+
+
+def test_the_answer_is_not_corrupted():
     for text in reachable("corrupt_number", GSM8K) | reachable("flip_operator", GSM8K):
         assert traces.parse(text).answer == "2,401.00"
-        assert "\nStep 1: In" in text and "\n2. They" in text
+
+
+LABELS = [
+    *("Step 1: In", "2. They", "**Step 1:**", "### Step 2", "### 2. Then", "**1.**", "(1)", "(2) They"),
+    *("Step 3.", "4.", "5) So", "- 6. So", "* **7.** So", "> 8: So", "STEP 9 - So", "By step 10 and"),
+]
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("kind", sorted(perturb.KINDS))
+def test_a_label_is_not_a_claim(kind, label):
+    """Nothing else in the first line has a number, so all that is changed comes after it."""
+    for first in (f"<think>\n{label}\n", f"<think>{label}\n"):
+        trace = f"{first}8+2=10 beads\n10-3=7 beads\n</think>\n<answer>7</answer>"
+        made = reachable(kind, trace, "8 beads, 2 come, 3 go")
+        assert made and all(text.startswith(first) for text in made)
+
+
+def test_a_carried_number_leaves_labels_as_they_are():
+    trace = "<think>\nStep 1: 1+1=2 beads\nStep 2: 2*3=6 beads\n(6) so 6\n</think>\n<answer>6</answer>"
+    expected = trace.replace("1+1=2", "1+1=3").replace("2*3=6", "3*3=9").replace("so 6", "so 9")
+    assert expected.replace(">6<", ">9<") in reachable("wrong_result", trace)
+
+
+def test_a_false_equation_is_never_mended():
+    trace = "<think>\n10+4=13 beads\n20-2=18 beads\n18/2=6 beads\n</think>\n<answer>6</answer>"
+    made = reachable("wrong_result", trace)
+    assert any("20-2=17" in text for text in made) and any("10+4=15" in text for text in made)
+    for text in made:
+        one, two, three = equations.find(text)
+        assert not equations.holds(one) and not equations.holds(three)
 
 
 def test_rules_that_do_not_apply_give_none():
     words = "<think>\nIt is measles.\n</think>\n<answer>C</answer>"
     assert all(rule("5 of 7", words, random.Random(0)) is None for rule in perturb.KINDS.values())
-    with pytest.raises(ValueError, match="no rule of flip_operator, .* applies to the trace"):
-        perturb.perturb("5 of 7", words, random.Random(0), 1, PAPER)
+    assert perturb.perturb("5 of 7", words, random.Random(0), 3, perturb.KINDS) == []
+    assert not perturb.applies("5 of 7", words, perturb.KINDS)
+    assert perturb.applies("", GSM8K, CARRIED) and not perturb.applies("", "3 apples", CARRIED)
 
 
 def test_perturb_draws_among_the_applicable_kinds():
