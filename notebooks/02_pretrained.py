@@ -51,7 +51,9 @@ source
 # ## Its directory
 #
 # Everything later finds a backbone under `results/backbones`. Of a pretrained one that directory holds the
-# tokenizer and says where the weights are.
+# tokenizer and says where the weights are. The tokenizer is made fit for training first: a chat template that
+# prints today's date prints a fixed one, the end token is that which the template writes, and a template that
+# would change a trace is refused.
 
 # %%
 directory = runs.backbone_dir(backbone)
@@ -68,11 +70,9 @@ watch = runs.Stopwatch()
 model = pretrained.load_policy(directory)
 limit, longest = model.config.max_position_embeddings, settings.sampling.max_new_tokens
 for split in ("demonstrations", "train", "validation", "test", "test_long"):
-    prompts = [
-        chat.prompt_text(tokenizer, row.question, settings.sampling.system_prompt)
-        for row in splits.split(split)
-    ]
-    count = chat.without_room(tokenizer, prompts, longest, limit)
+    questions = [row.question for row in splits.split(split)]
+    prompts = chat.questions_ids(tokenizer, questions, settings.sampling.system_prompt)
+    count = chat.without_room(prompts, longest, limit)
     print(f"{split}: {count} of {len(prompts)} prompts, at {longest} tokens of {limit}")
 
 # %% [markdown]

@@ -44,7 +44,7 @@ from lib.report import plots, viewer
 from lib.reward import recorded
 from lib.study import params, recording
 from lib.study.training import launch, sampling
-from lib.text import alignment, perturb
+from lib.text import alignment, chat, perturb
 
 # %% [markdown]
 # `variant` names an entry of `variants` in `params.yaml`: what differs from the section `airl`.
@@ -154,7 +154,7 @@ questions, titles = [problem.question] * len(texts), ["expert", *(wrong.kind for
 scored = recorded.score(trained.reward_model, tokenizer, questions, texts, airl, settings)
 views = []
 for text, row, title in zip(texts, scored, titles, strict=True):
-    ids = tokenizer(text).input_ids + [tokenizer.eos_token_id]
+    ids = chat.completion_ids(tokenizer, text)
     pieces = viewer.tokens(text, alignment.token_ends(tokenizer, ids))
     views.append(viewer.heatmap_html(pieces, row["rewards"], title))
 HTML("".join(views))

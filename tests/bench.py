@@ -196,7 +196,7 @@ def compare_memory(tokenizer, settings: params.Params, scratch: Path) -> dict[bo
 
 def time_sampling(model, tokenizer, problems, settings) -> tuple[float, float]:
     """Median seconds of `sampling.generate` and of plain `generate`, 128 prompts in one batch."""
-    prompts = [chat.prompt_text(tokenizer, p.question) for p in problems[:128]]
+    prompts = chat.questions_ids(tokenizer, [p.question for p in problems[:128]])
     options = {
         "temperature": settings.sampling.temperature,
         "max_new_tokens": settings.sampling.max_new_tokens,
@@ -204,7 +204,7 @@ def time_sampling(model, tokenizer, problems, settings) -> tuple[float, float]:
     model.generation_config.suppress_tokens = [tokenizer.eos_token_id]
 
     def plain():
-        batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+        batch = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
         with torch.no_grad():
             model.generate(**batch, do_sample=True, top_k=0, **options)
 
@@ -230,7 +230,7 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
     big = scratch.build(**largest.model_dump(), tokenizer=tokenizer)
     scratch.pretrain(big, batches, 3, corpus.lr_matrices, corpus.lr_rest)
     rows = [problems[i % len(problems)] for i in range(settings.sampling.batch_size)]
-    prompts = [chat.prompt_text(tokenizer, p.question) for p in rows]
+    prompts = chat.questions_ids(tokenizer, [p.question for p in rows])
     completions = [[5] * settings.sampling.max_new_tokens for _ in rows]
     likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions, batch_size=len(rows))
     reward_model = discriminator.HeadDiscriminator.new(backbone, r=settings.airl.discriminator_r, alpha=2)

@@ -1,9 +1,11 @@
 """Tiny models with random weights that look like the hub's: architecture, tokenizer, chat template.
 
 The tokenizers are byte-level BPE trained on the given texts, with the families' way to split numbers (Qwen2
-into digits, Llama 3 into up to three), special tokens and chat formats; Llama has no padding token.
+into digits, Llama 3 into up to three), special tokens and chat formats; Llama has no padding token, and its
+prompts print today's date. `sentencepiece` is a tokenizer of the older kind.
 """
 
+import json
 from pathlib import Path
 
 import torch
@@ -26,15 +28,22 @@ TEMPLATES = {
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     ),
     "llama": (
-        "<|begin_of_text|>{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n"
+        "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nToday: {{ date_string }}\n\n"
+        "{% if messages[0].role == 'system' %}{{ messages[0].content }}{% set messages = messages[1:] %}"
+        "{% endif %}<|eot_id|>{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n"
         "{{ m.content | trim }}<|eot_id|>{% endfor %}"
         "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+    ),
+    "sentencepiece": (
+        "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content }}{{ eos_token }}"
+        "{% else %}[INST]{{ m.content }}[/INST]{{ '\n' }}{% endif %}{% endfor %}"
     ),
 }
 
 
-def build(directory: Path, family: str, texts: list[str]) -> None:
-    """Write a stand-in of a family, "qwen2" or "llama", as a directory of the hub's layout."""
+def tokenizer(family: str, texts: list[str]) -> PreTrainedTokenizerFast:
+    """The tokenizer of a family's stand-in."""
     tokenizer = Tokenizer(models.BPE())
     digits = r"\p{N}" if family == "qwen2" else r"\p{N}{1,3}"
     tokenizer.normalizer = normalizers.NFC() if family == "qwen2" else None
@@ -55,7 +64,12 @@ def build(directory: Path, family: str, texts: list[str]) -> None:
     )
     tokenizer.train_from_iterator(texts, trainer)
     named = {"eos_token": special[-1], "pad_token" if family == "qwen2" else "bos_token": special[0]}
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=TEMPLATES[family], **named)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=TEMPLATES[family], **named)
+
+
+def build(directory: Path, family: str, texts: list[str]) -> None:
+    """Write a stand-in of a family, "qwen2" or "llama", as a directory of the hub's layout."""
+    fast = tokenizer(family, texts)
     fast.save_pretrained(directory)
     shape = dict(
         vocab_size=len(fast),
@@ -78,3 +92,34 @@ def build(directory: Path, family: str, texts: list[str]) -> None:
         config = LlamaConfig(**shape, rope_parameters=scaling, bos_token_id=fast.bos_token_id)
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(directory)
+
+
+def sentencepiece(texts: list[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer in Llama 2's style: spaces as ▁, one before what starts a text, bytes for the unknown."""
+    words = Tokenizer(models.BPE())
+    words.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=500, show_progress=False)
+    words.train_from_iterator([text.replace("\n", " ") for text in texts], trainer)
+    trained = json.loads(words.to_str())["model"]
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *trained["vocab"]]
+    tokenizer = Tokenizer(
+        models.BPE(
+            {piece: i for i, piece in enumerate(pieces)},
+            [tuple(pair) for pair in trained["merges"]],
+            unk_token="<unk>",
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<unk>",
+        chat_template=TEMPLATES["sentencepiece"],
+    )

@@ -74,11 +74,8 @@ def detect_by_likelihood(
 ) -> list[dict]:
     """Rows of the detectors `logprob` (least likely token) and `entropy` (least certain one) of a policy."""
     questions = [problems[trace["problem"]].question for trace in wrong]
-    prompts = [chat.prompt_text(tokenizer, q, settings.sampling.system_prompt) for q in questions]
-    completions = [
-        [*tokenizer(trace["text"], add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-        for trace in wrong
-    ]
+    prompts = chat.questions_ids(tokenizer, questions, settings.sampling.system_prompt)
+    completions, _ = chat.completions(tokenizer, [trace["text"] for trace in wrong])
     values = likelihood.logprobs_and_entropies(
         model, tokenizer, prompts, completions, batch_size=settings.sampling.batch_size
     )

@@ -8,17 +8,16 @@ from lib.text import alignment
 
 @torch.no_grad()
 def logprobs_and_entropies(
-    model, tokenizer, prompts: list[str], completions: list[list[int]], *, batch_size: int
+    model, tokenizer, prompts: list[list[int]], completions: list[list[int]], *, batch_size: int
 ) -> list[tuple[list[float], list[float]]]:
     """Per completion the log-probability of each token and the entropy (nats) where it was chosen."""
     model.eval()
-    encoded = tokenizer(prompts, add_special_tokens=False).input_ids
-    order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]) + len(completions[i]))
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(completions[i]))
     result: list[tuple[list[float], list[float]]] = [([], [])] * len(prompts)
     for start in tqdm(range(0, len(order), batch_size), desc="log-probabilities", leave=False):
         rows = order[start : start + batch_size]
         ids_BL, attention_BL, width_t = alignment.pad_completions(
-            tokenizer, [encoded[i] for i in rows], [completions[i] for i in rows]
+            tokenizer, [prompts[i] for i in rows], [completions[i] for i in rows]
         )
         ids_BL, attention_BL = ids_BL.to(model.device), attention_BL.to(model.device)
         logits_BTV = model(ids_BL, attention_mask=attention_BL, logits_to_keep=width_t + 1).logits[:, :-1]

@@ -10,10 +10,11 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
 )
 
 from lib import files
-from lib.models import pretrained
+from lib.models import pretrained, templates
 
 SOURCE = "source.json"  # in the directory of a backbone that was trained elsewhere
 
@@ -21,7 +22,8 @@ SOURCE = "source.json"  # in the directory of a backbone that was trained elsewh
 def write_pretrained(directory: str | Path, path: str, four_bit: bool) -> None:
     """Make the directory of a backbone that was trained elsewhere: its tokenizer, and where its weights are.
 
-    Raises ValueError with the way out if they cannot be had.
+    The tokenizer is settled (see `lib.models.templates`). Raises ValueError with the way out if it or the
+    weights cannot be had, or if it cannot be trained on traces.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
@@ -31,8 +33,10 @@ def write_pretrained(directory: str | Path, path: str, four_bit: bool) -> None:
             f"pretrained: {path} cannot be loaded; name a directory of weights in params.yaml, or connect: "
             f"{str(error).splitlines()[0]}"
         ) from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    try:
+        templates.settle(tokenizer)
+    except ValueError as error:
+        raise ValueError(f"pretrained: {path}: {error}") from error
     tokenizer.save_pretrained(directory)
     files.write_json(Path(directory) / SOURCE, {"path": path, "four_bit": four_bit})
 
@@ -75,7 +79,7 @@ def load_backbone(directory: str | Path):
     Raises FileNotFoundError with the way out if there is none.
     """
     model = AutoModelForCausalLM.from_pretrained(**pretrained.weights(directory))
-    return model, AutoTokenizer.from_pretrained(directory)
+    return _neutral(model), AutoTokenizer.from_pretrained(directory)
 
 
 def load_policy(backbone: str | Path, saved: str | Path | None = None):
@@ -83,8 +87,16 @@ def load_policy(backbone: str | Path, saved: str | Path | None = None):
     if saved is None:
         return pretrained.placed(load_backbone(backbone)[0])
     if not (Path(saved) / "adapter_config.json").exists():
-        return pretrained.placed(AutoModelForCausalLM.from_pretrained(saved))
+        return pretrained.placed(_neutral(AutoModelForCausalLM.from_pretrained(saved)))
     return PeftModel.from_pretrained(load_policy(backbone), saved)
+
+
+def _neutral(model):
+    """The model without its authors' penalties and ways of sampling, in training as in sampling."""
+    theirs = model.generation_config
+    kept = {name: getattr(theirs, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    model.generation_config = GenerationConfig(**kept)
+    return model
 
 
 def lora(settings) -> LoraConfig | None:

@@ -37,7 +37,7 @@ def score(reward_model, tokenizer, questions: list[str], texts: list[str], airl:
     return scoring.score_texts(
         reward_model,
         tokenizer,
-        [chat.prompt_text(tokenizer, question, settings.sampling.system_prompt) for question in questions],
+        chat.questions_ids(tokenizer, questions, settings.sampling.system_prompt),
         texts,
         reward=airl.reward,
         boundaries=airl.boundaries,

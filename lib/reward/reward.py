@@ -137,14 +137,10 @@ class Reward:
 
     def _score_batch(self, pairs: Sequence[tuple[str, str]]) -> list[dict]:
         how = self.manifest
-        prompt_of = {
-            question: chat.prompt_text(self.tokenizer, question, how.system_prompt)
-            for question in dict(pairs)
-        }
         return scoring.score_texts(
             self.model,
             self.tokenizer,
-            [prompt_of[question] for question, _ in pairs],
+            chat.questions_ids(self.tokenizer, [question for question, _ in pairs], how.system_prompt),
             [trace for _, trace in pairs],
             reward=how.reward,
             boundaries=how.boundaries,

@@ -5,14 +5,14 @@ from tqdm.auto import tqdm
 
 from lib.airl import credit
 from lib.airl.discriminator import rewards_BT
-from lib.text import alignment, traces
+from lib.text import alignment, chat, traces
 
 
 @torch.no_grad()
 def score_texts(
     discriminator,
     tokenizer,
-    prompts: list[str],
+    prompts: list[list[int]],
     texts: list[str],
     *,
     reward: str,
@@ -22,27 +22,24 @@ def score_texts(
     batch_size: int,
     logit: bool = True,
 ) -> list[dict]:
-    """Rewards of traces given as text, in order; rows of similar length share a batch.
+    """Rewards of traces given as text after prompts given as tokens, in order.
 
-    Each is a dict: `reward` of the whole trace; `unit_reward`, the reward before the first unit and at each
-    unit's end (the nearest boundary at or before it); `rewards`, at every token; and if asked for `logit`, f
-    at its end, which costs another pass where it is not the reward.
+    Rows of similar length share a batch. Each is a dict: `reward` of the whole trace; `unit_reward`, the
+    reward before the first unit and at each unit's end (the nearest boundary at or before it); `rewards`, at
+    every token; and if asked for `logit`, f at its end, which costs another pass where it is not the reward.
     """
     discriminator.eval()
     device = next(discriminator.parameters()).device
-    prompt_ids = tokenizer(prompts, add_special_tokens=False).input_ids
-    encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-    completion_ids = [[*ids, tokenizer.eos_token_id] for ids in encoded.input_ids]
-    order = sorted(range(len(texts)), key=lambda i: len(prompt_ids[i]) + len(completion_ids[i]))
+    completions, ends = chat.completions(tokenizer, texts)
+    order = sorted(range(len(texts)), key=lambda i: len(prompts[i]) + len(completions[i]))
     result: list[dict] = [{}] * len(texts)
     starts = range(0, len(order), batch_size)
     for start in tqdm(starts, desc="scoring", leave=False, disable=len(starts) < 2):
         rows = order[start : start + batch_size]
         ids_BL, attention_BL, width_t = alignment.pad_completions(
-            tokenizer, [prompt_ids[i] for i in rows], [completion_ids[i] for i in rows]
+            tokenizer, [prompts[i] for i in rows], [completions[i] for i in rows]
         )
-        ends = [[*(end for _, end in encoded.offset_mapping[i]), len(texts[i])] for i in rows]
-        units = [alignment.unit_of_token(texts[i], of_row) for i, of_row in zip(rows, ends, strict=True)]
+        units = [alignment.unit_of_token(texts[i], ends[i]) for i in rows]
         mask_BT, answer_BT, step_ends_BT = alignment.unit_masks(units, width_t)
         boundaries_BT = credit.boundaries(boundaries, mask_BT, interval, step_ends_BT)
         inputs = (ids_BL.to(device), attention_BL.to(device), width_t)

@@ -39,9 +39,12 @@ def token_rewards(question, trace):
     """The reward at each token of the trace and at the end token."""
     question, trace = (re.sub(r"\\r+\\n", "\\n", text).rstrip() for text in (question, trace))
     messages = [$system{"role": "user", "content": question}]
-    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    prompt_ids, trace_ids = (tokenizer(text, add_special_tokens=False).input_ids for text in (prompt, trace))
-    ids = torch.tensor([prompt_ids + trace_ids + [tokenizer.eos_token_id]])
+    prompt_ids = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_dict=False, sanitize_control_tokens=True
+    )
+    plain = {"add_special_tokens": False, "split_special_tokens": True}
+    line_break, trace_ids = (tokenizer(text, **plain).input_ids for text in ("\\n", "\\n" + trace))
+    ids = torch.tensor([prompt_ids + trace_ids[len(line_break) :] + [tokenizer.eos_token_id]])
     n = len(prompt_ids)
 
     def log_density():

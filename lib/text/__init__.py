@@ -1,1 +1,2 @@
-"""Traces as text and tokens: `traces` (the format), `perturb` (near misses), `alignment` (tokens, steps)."""
+"""Traces as text and tokens: `traces` (the format), `perturb` (near misses), `equations`, `chat` (prompts,
+completions), `templates` (the hub's tokenizers), `alignment` (tokens, steps)."""

@@ -1,5 +1,8 @@
 """Aligns tokens with the characters and the units of a trace, and pads rows of tokens."""
 
+from functools import partial
+from itertools import accumulate
+
 import torch
 
 from lib.text import traces
@@ -10,13 +13,20 @@ def token_ends(tokenizer, ids: list[int]) -> list[int]:
 
     A character that several tokens share ends with the first of them.
     """
+    decode = partial(tokenizer.decode, skip_special_tokens=True)
+    # a SentencePiece tokenizer drops a space where a text starts: no piece but the first may seem to
+    before = tokenizer("a", add_special_tokens=False).input_ids
     ends, total, first = [], 0, 0
     for i in range(len(ids)):
-        piece = tokenizer.decode(ids[first : i + 1], skip_special_tokens=True)
-        ends.append(total + len(piece))
-        if not piece.endswith("\ufffd"):  # else the character's last bytes may be in the next token
+        context = before if total else []
+        piece = decode(context + ids[first : i + 1])
+        ends.append(total + len(piece) - (1 if context else 0))
+        if ends[-1] and not piece.endswith("\ufffd"):  # else the last character may end in the next token
             total, first = ends[-1], i + 1
-    return ends
+    if ends and ends[-1] != len(decode(ids)):  # bytes that are a character become none by those that follow
+        ends = [len(decode(ids[: i + 1])) for i in range(len(ids))]
+    # of an unfinished character some tokenizers decode each byte as one of its own
+    return list(accumulate(reversed(ends), min))[::-1]
 
 
 def unit_of_token(text: str, ends: list[int]) -> list[int]:

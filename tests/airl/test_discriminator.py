@@ -280,8 +280,7 @@ def test_at_unit_ends_by_hand():
 def test_traces_are_scored_in_their_order_and_as_if_alone(reward_model, tokenizer, experts, rows, boundaries):
     texts = [e.trace for e in experts[:5]] + ["no idea"]
     options = {"reward": "logit", "boundaries": boundaries, "interval": 3, "gamma": 0.9}
-    prompts = [chat.prompt_text(tokenizer, e.question) for e in experts[:6]]
-    scored = scoring.score_texts(reward_model, tokenizer, prompts, texts, **options, batch_size=4)
+    scored = scoring.score_texts(reward_model, tokenizer, rows[0], texts, **options, batch_size=4)
     for prompt, text, found in zip(rows[0], texts, scored, strict=True):
         ids = tokenizer(text + scratch.END).input_ids
         logits = logits_of(reward_model, prompt, ids).tolist()
@@ -306,9 +305,8 @@ def test_traces_are_scored_in_their_order_and_as_if_alone(reward_model, tokenize
 def test_traces_are_scored_by_their_log_density_and_keep_the_logit(backbone, tokenizer, experts, rows):
     """Padded among others, against the trained model alone."""
     reward_model = new(backbone, "log_ratio")
-    prompts = [chat.prompt_text(tokenizer, e.question) for e in experts[:6]]
     scored = scoring.score_texts(
-        reward_model, tokenizer, prompts, [e.trace for e in experts[:6]],
+        reward_model, tokenizer, rows[0], [e.trace for e in experts[:6]],
         reward="log_density", boundaries="step", interval=3, gamma=None, batch_size=4,
     )  # fmt: skip
     for prompt, completion, expert, found in zip(*rows, experts, scored, strict=False):

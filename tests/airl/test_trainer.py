@@ -326,6 +326,15 @@ def test_a_degenerate_run_stops_and_says_why(make, monkeypatch, value, steps, fa
     assert (outputs[-1]["advantages"] == 0).all()
 
 
+@pytest.mark.parametrize("completion, ended", [([5, 1], True), ([5, 7], True), ([7, 5], False)])
+def test_a_completion_has_ended_at_any_of_the_end_tokens(make, monkeypatch, completion, ended):
+    monkeypatch.setattr(health, "TRUNCATED_STEPS", 1)
+    airl = make()
+    airl.eos_token_ids = [1, 7]
+    airl._stop_if_degenerate(torch.ones(2), [], [completion])
+    assert (airl.fault is None) == ended
+
+
 def test_a_run_that_is_well_has_no_fault(make):
     airl = make()
     airl.train()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib import schema
-from lib.data import corpora, splits
+from lib.data import corpora
 from lib.data.splits import make_splits
 from lib.grading import answers
 from lib.study import params
@@ -108,9 +108,7 @@ def test_splits_of_gsm8k_are_apart_and_of_the_published_split(gsm8k, published):
         assert {row.n_steps for row in rows} <= set(range(9, 12) if name == "test_long" else range(1, 9))
         assert all(published[row.id[:-6]][1][int(row.id[-5:])] == row for row in rows)
     with pytest.raises(ValueError, match=r"^data\.test: 1317 asked for, but gsm8k has 1316 such questions"):
-        make_splits(
-            settings.model_copy(update={"data": settings.data.model_copy(update={"test": 1317})})
-        )
+        make_splits(settings.model_copy(update={"data": settings.data.model_copy(update={"test": 1317})}))
 
 
 def test_our_grades_of_gsm8ks_model_solutions_are_the_published_ones(gsm8k, published):

@@ -101,9 +101,10 @@ def learned(exported):
 @pytest.fixture
 def pairs(experts):
     """Questions with traces of different lengths: right, wrong, in letters the tokenizer never saw."""
-    odd = ["no tags at all", "ß ☃ 漢字 \U0001f600", "<script>alert(1)</script>"]
+    odd = ["no tags at all", "ß ☃ 漢字 \U0001f600", "<script>alert(1)</script>", "typed <|end|> within"]
     odd.append(experts[0].trace.replace("\n", "\r\n") + " \n")
-    return [(d.question, t) for d in experts[:4] for t in (d.trace, traces.render(["1+1=3"], "3"), *odd)]
+    questions = [*(d.question for d in experts[:3]), "What does <|sep|> mean?"]
+    return [(q, t) for q in questions for t in (experts[0].trace, traces.render(["1+1=3"], "3"), *odd)]
 
 
 # --- export ---
@@ -161,9 +162,9 @@ def test_a_run_that_cannot_be_exported_is_refused_in_one_line(results, settings,
 def test_a_batch_says_what_the_studys_scorer_says_of_each(learned, pairs, settings):
     airl = settings.airl_variant("airl")
     for (question, trace), found in zip(pairs, learned.score_pairs(pairs), strict=True):
-        texts = [question + "<|sep|>"], [traces.normalised(trace)]
         (alone,) = scoring.score_texts(
-            learned.model, learned.tokenizer, *texts, reward=airl.reward, boundaries=airl.boundaries,
+            learned.model, learned.tokenizer, chat.questions_ids(learned.tokenizer, [question]),
+            [traces.normalised(trace)], reward=airl.reward, boundaries=airl.boundaries,
             interval=airl.interval, gamma=airl.score_gamma, batch_size=1,
         )  # fmt: skip
         assert found.trace == pytest.approx(alone["reward"], abs=2e-3)

@@ -23,7 +23,7 @@ def model(backbone_dirs, request):
 
 @pytest.fixture(scope="module")
 def prompts(tokenizer, experts):
-    return [chat.prompt_text(tokenizer, e.question) for e in experts]
+    return chat.questions_ids(tokenizer, [e.question for e in experts])
 
 
 def test_the_prompt_ends_where_the_trace_begins(tokenizer):
@@ -54,14 +54,6 @@ def test_units_of_tokens_by_hand(tokenizer):
     assert alignment.unit_of_token("", [0, 0]) == [0, 0]
     assert alignment.unit_of_token("ab\ncd", [1, 2, 3, 4, 5]) == [0, 0, 1, 1, 1]  # cut off in a step
     assert alignment.unit_of_token("ab\ncd", [1, 2, 3, 4, 5, 5]) == [0, 0, 1, 1, 1, 2]  # ended without answer
-
-
-def test_prompts_without_room_are_counted(tokenizer):
-    prompts = ["7 beads", "7 beads and 9 beads"]
-    short, long = (len(tokenizer(prompt).input_ids) for prompt in prompts)
-    assert short < long
-    counts = [chat.without_room(tokenizer, prompts, 5, limit) for limit in (long + 5, long + 4, short + 4)]
-    assert counts == [0, 1, 2]
 
 
 pieces = st.sampled_from(["<think>", "</think>", "<answer>", "\n", " ", "7", "+", "=", "a"])
@@ -104,6 +96,7 @@ class Echo:
     """A model whose completion is the prompt backwards, the end token, and then more of anything."""
 
     device = torch.device("cpu")
+    generation_config = SimpleNamespace(eos_token_id=None)
 
     def __init__(self, tokenizer):
         self.tokenizer, self.widths = tokenizer, []
@@ -124,15 +117,24 @@ def test_completions_come_in_the_order_of_the_prompts_and_end_once(tokenizer, pr
     echo = Echo(tokenizer)
     completions = generation.generate(echo, tokenizer, prompts, **GENERATION, batch_size=5)
     for prompt, completion in zip(prompts, completions, strict=True):
-        assert completion == [*tokenizer(prompt).input_ids[::-1], tokenizer.eos_token_id]
+        assert completion == [*prompt[::-1], tokenizer.eos_token_id]
     assert len(echo.widths) == 3 and echo.widths == sorted(echo.widths)  # rows of similar length together
+
+
+@pytest.mark.parametrize("own, length", [(None, 4), (1, 4), (7, 3), ([1, 8], 2), ([9, 7, 8], 1)])
+def test_a_completion_ends_at_any_of_the_end_tokens(tokenizer, own, length):
+    echo = Echo(tokenizer)
+    echo.generation_config = SimpleNamespace(eos_token_id=own)
+    assert tokenizer.eos_token_id == 1
+    found = generation.generate(echo, tokenizer, [[7, 8, 9]], **GENERATION, batch_size=1)
+    assert found == [[9, 8, 7, 1][:length]]
 
 
 def test_batched_sampling_draws_what_each_prompt_alone_would(model, tokenizer, prompts):
     nearly_greedy = {"temperature": 1e-4, "max_new_tokens": 6}
     batched = generation.generate(model, tokenizer, prompts, **nearly_greedy, batch_size=5)
     for prompt, completion in zip(prompts, batched, strict=True):
-        ids = tokenizer(prompt, return_tensors="pt").input_ids
+        ids = torch.tensor([prompt])
         for token in completion:
             with torch.no_grad():
                 assert token == model(ids).logits[0, -1].argmax().item()
@@ -151,7 +153,7 @@ def test_logprobs_and_entropies_match_one_row_at_a_time(model, tokenizer, prompt
     completions = [tokenizer(e.trace + scratch.END).input_ids for e in experts]
     values = likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions, batch_size=5)
     for prompt, completion, (logprobs, entropies) in zip(prompts, completions, values, strict=True):
-        ids = tokenizer(prompt).input_ids + completion
+        ids = prompt + completion
         with torch.no_grad():
             logits = model(torch.tensor([ids])).logits[0]
         for t, token in enumerate(completion):

@@ -56,7 +56,7 @@ def test_watching_changes_nothing_and_tells_what_there_was(trained, tokenizer, e
     assert [row["step"] for row in rows] == [step for step in (0, 1, 4) for _ in range(2 * 4)]
     assert all(len(row["ends"]) == len(row["logprobs"]) == row["n_tokens"] for row in rows)
     last = [row for row in rows if row["step"] == 4]
-    prompts = [chat.prompt_text(tokenizer, experts[row["problem"]].question) for row in last]
+    prompts = chat.questions_ids(tokenizer, [experts[row["problem"]].question for row in last])
     with ours.reward_model.in_use():
         scored = scoring.score_texts(
             ours.reward_model, tokenizer, prompts, [row["text"] for row in last], reward=section.reward,

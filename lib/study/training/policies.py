@@ -19,29 +19,27 @@ from lib.grading import answers
 from lib.models import checkpoints, pretrained
 from lib.models.checkpoints import ResumableGRPOTrainer
 from lib.schema import Grpo, Params, Sft
-from lib.text import traces
+from lib.text import chat, traces
 
 transformers.logging.set_verbosity_error()  # quiet about the fresh head of each discriminator
 
 
-def _messages(problem: Demonstration, system_prompt: str) -> list[dict]:
-    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    return [*system, {"role": "user", "content": problem.question}]
-
-
-def sft_dataset(demonstrations: list[Demonstration], system_prompt: str = "") -> Dataset:
-    """Prompt and expert completion, conversational."""
+def sft_dataset(tokenizer, demonstrations: list[Demonstration], system_prompt: str = "") -> Dataset:
+    """The tokens of prompt and expert completion; the loss is on the completion."""
+    prompts = chat.questions_ids(tokenizer, [d.question for d in demonstrations], system_prompt)
+    completions = [chat.completion_ids(tokenizer, d.trace) for d in demonstrations]
     return Dataset.from_list(
         [
-            {"prompt": _messages(d, system_prompt), "completion": [{"role": "assistant", "content": d.trace}]}
-            for d in demonstrations
+            {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
+            for prompt, completion in zip(prompts, completions, strict=True)
         ]
     )
 
 
 def question_dataset(problems: list[Demonstration], system_prompt: str = "") -> Dataset:
     """Prompts for on-policy training; `answer` is read by the verifiable reward alone."""
-    return Dataset.from_list([{"prompt": _messages(p, system_prompt), "answer": p.answer} for p in problems])
+    rows = [{"prompt": chat.messages(p.question, system_prompt), "answer": p.answer} for p in problems]
+    return Dataset.from_list(rows)
 
 
 def correct(completions, answer, **_) -> list[float]:
@@ -113,7 +111,7 @@ def train_sft(
     trainer = SFTTrainer(
         model=model,
         processing_class=tokenizer,
-        train_dataset=sft_dataset(demonstrations, settings.sampling.system_prompt),
+        train_dataset=sft_dataset(tokenizer, demonstrations, settings.sampling.system_prompt),
         peft_config=pretrained.lora(settings.lora),
         args=SFTConfig(
             **_common(settings, seed, output_dir, section.batch_size, "demonstrations"),
@@ -138,6 +136,7 @@ def grpo_config(section: Grpo, *, settings: Params, seed, output_dir, **override
             loss_type="dr_grpo",
             max_completion_length=settings.sampling.max_new_tokens,
             temperature=settings.sampling.temperature,
+            chat_template_kwargs=chat.TYPED_IS_TEXT,
             use_vllm=settings.training.vllm != "off",
             vllm_mode="server" if settings.training.vllm == "server" else "colocate",
         )

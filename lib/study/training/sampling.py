@@ -33,7 +33,7 @@ def sample_rows(
     first `token_records` problems only.
     """
     which = [(problem, sample) for problem in range(len(problems)) for sample in range(n)]
-    prompts = [chat.prompt_text(tokenizer, problems[p].question, system_prompt) for p, _ in which]
+    prompts = chat.questions_ids(tokenizer, [problems[p].question for p, _ in which], system_prompt)
     completions = generation.generate(
         model,
         tokenizer,

@@ -1,0 +1,96 @@
+"""Backbones of the hub: small stand-ins with the settings that their authors ship."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from trl import GRPOTrainer
+
+from lib.models import generation, pretrained
+from lib.study.training import policies
+from lib.text import chat
+from tests import stand_ins
+
+# the penalty so strong that it shows in the nearly even distribution of random weights
+THEIRS = {
+    "do_sample": True,
+    "repetition_penalty": 1000.0,
+    "top_p": 0.8,
+    "top_k": 20,
+    "temperature": 0.7,
+    "min_p": 0.1,
+}
+
+
+@pytest.fixture(scope="module")
+def published(experts, tmp_path_factory):
+    """A model as its authors publish it, with two end tokens and their way to sample."""
+    directory = tmp_path_factory.mktemp("hub")
+    stand_ins.build(directory, "qwen2", [text for e in experts for text in (e.question, e.trace)])
+    ends = AutoTokenizer.from_pretrained(directory).convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    GenerationConfig(**THEIRS, eos_token_id=ends, pad_token_id=ends[1]).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture
+def directory(published, tmp_path):
+    pretrained.write_pretrained(tmp_path / "backbone", str(published), four_bit=False)
+    return tmp_path / "backbone"
+
+
+def test_a_model_that_cannot_be_trained_on_traces_is_refused_by_name(published, tmp_path):
+    copy = tmp_path / "copy"
+    AutoModelForCausalLM.from_pretrained(published).save_pretrained(copy)
+    tokenizer = AutoTokenizer.from_pretrained(published)
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(copy)
+    with pytest.raises(ValueError, match=f"^pretrained: {copy}: it has no chat template; name an instruct"):
+        pretrained.write_pretrained(tmp_path / "backbone", str(copy), four_bit=False)
+    with pytest.raises(ValueError, match="nowhere cannot be loaded; name a directory of weights"):
+        pretrained.write_pretrained(tmp_path / "backbone", str(tmp_path / "nowhere"), four_bit=False)
+    assert not (tmp_path / "backbone").exists()
+
+
+def test_sampling_is_neutral_whatever_the_authors_ship(directory, published, tmp_path):
+    """At temperature 1 the next token has the model's own distribution, its penalties and cuts gone."""
+    model, tokenizer = pretrained.load_backbone(directory)
+    model.save_pretrained(tmp_path / "whole")
+    GenerationConfig(**THEIRS).save_pretrained(tmp_path / "whole")
+    prompt = chat.prompt_ids(tokenizer, chat.messages("How many beads?"))
+    for policy in (
+        model,
+        pretrained.load_policy(directory),
+        pretrained.load_policy(directory, tmp_path / "whole"),
+    ):
+        torch.manual_seed(0)
+        ours = generation.generate(
+            policy, tokenizer, [prompt] * 64, temperature=1.0, max_new_tokens=1, batch_size=64
+        )
+        torch.manual_seed(0)
+        with torch.no_grad():
+            own = policy(torch.tensor([prompt] * 64)).logits[:, -1].softmax(-1)
+        assert [ids[0] for ids in ours] == torch.multinomial(own, 1).flatten().tolist()
+
+
+def test_training_samples_as_neutrally_and_ends_where_sampling_does(directory, experts, settings, tmp_path):
+    model, tokenizer = pretrained.load_backbone(directory)
+    typed = experts[0].model_copy(update={"question": "What does <|im_end|> mean?"})
+    trainer = GRPOTrainer(
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=policies.question_dataset([typed, *experts], "Think."),
+        reward_funcs=policies.correct,
+        args=policies.grpo_config(settings.grpo, settings=settings, seed=0, output_dir=tmp_path),
+    )
+    how, _ = model._prepare_generation_config(trainer.generation_config)
+    assert (how.temperature, how.top_p, how.repetition_penalty) == (settings.sampling.temperature, 1.0, 1.0)
+    assert not how.top_k and not how.min_p
+    ends = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    assert trainer.eos_token_ids == generation.end_ids(model, tokenizer) == ends
+    sft = policies.sft_dataset(tokenizer, [typed, *experts], "Think.")
+    prompts, *_ = trainer._tokenize_prompts(list(trainer.train_dataset["prompt"]))
+    for row, prompt, expert in zip(sft, prompts, [typed, *experts], strict=True):
+        assert prompt == chat.prompt_ids(tokenizer, chat.messages(expert.question, "Think."))
+        completion = chat.completion_ids(tokenizer, expert.trace)
+        assert row["input_ids"] == prompt + completion and completion[-1] == ends[0]
+        assert row["labels"] == [-100] * len(prompt) + completion
+    assert prompts[0].count(ends[0]) == 2  # the template's own: of the system prompt and of the question
