@@ -229,17 +229,10 @@ compared = comparisons.changes(settings)
 changed = keep(comparisons.ablations(recorded, compared, resamples), "ablations")
 
 # %% [markdown]
-# Where the rewards sit, how they become advantages, and what form the discriminator has: all with the
-# logit as the reward, so that the three can be crossed.
-
-# %%
-here = changed[changed["backbone"] == settings.ablation_runs.backbones[0]]
-show(comparison_plots.granularity(comparisons.crossed(here, settings)), "granularity")
-
-# %% [markdown]
 # How many demonstrations: the policies of SFT and of AIRL from the same traces.
 
 # %%
+here = changed[changed["backbone"] == settings.ablation_runs.backbones[0]]
 curves = comparisons.by_demonstrations(here)
 show(comparison_plots.demonstrations(curves), "demonstrations")
 

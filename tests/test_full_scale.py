@@ -40,7 +40,7 @@ OVERLAY = {
     },
     "ablations": {
         name: None for name in
-        ("interval", "step", "frozen", "wgan", "wrong_experts_10", "wrong_experts_25", "relabelled")
+        ("interval", "step", "fixed", "wgan", "wrong_experts_10", "wrong_experts_25", "relabelled")
     },
     "ablation_runs": {"changes": {}, "backbones": ["qwen2"], "seeds": [0]},
     "sampling": {"n": 4, "max_new_tokens": 32, "batch_size": 16},

@@ -105,15 +105,6 @@ def ablations(records: Records, changed: Iterable[Change], n_resamples: int) -> 
     return frame.drop(columns="first").reset_index(drop=True).round(4)
 
 
-def crossed(table: pd.DataFrame, settings: Params) -> pd.DataFrame:
-    """The rows of `ablations` that cross parameterisation, credit and boundaries, those as columns."""
-    rows = table[(table["method"] != table["reference"]) & table["method"].isin(settings.ablations)]
-    rows = rows[rows["ablation"].str.contains("credit")]
-    keys = ("parameterisation", "credit", "boundaries")
-    chosen = [settings.airl_variant(method) for method in rows["method"]]
-    return rows.assign(**{key: [getattr(airl, key) for airl in chosen] for key in keys})
-
-
 def by_demonstrations(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of `ablations` that change the number of demonstrations alone, by their reference."""
     rows = table[table["ablation"] == "demonstrations"]
@@ -121,8 +112,8 @@ def by_demonstrations(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def single_changes(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `ablations` that neither of the other two has."""
-    return table[(table["ablation"] != "demonstrations") & ~table["ablation"].str.contains("credit")]
+    """The rows of `ablations` that `by_demonstrations` has not."""
+    return table[table["ablation"] != "demonstrations"]
 
 
 def _written(value: object) -> str:

@@ -5,39 +5,18 @@ from matplotlib.figure import Figure
 
 from lib.evaluation.words import label
 from lib.report.plots import INTERVALS, errors, finish, names, panels
-from lib.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, colour, styled
+from lib.report.style import BLACK, BLUE, GREY, ORANGE, colour, styled
 
 MEASURES = {  # column: prefix of its interval, title
     "pass_at_1": ("", "pass@1 of the policy"),
     "auroc": ("auroc_", "reward AUROC"),
     "hit_at_1": ("hit_at_1_", "localisation hit@1"),
 }
-BOUNDARIES = ["sparse", "interval", "step", "dense"]
-FORMS = {("head", "discounted"): BLUE, ("head", "telescoped"): GREEN,
-         ("log_ratio", "discounted"): ORANGE, ("log_ratio", "telescoped"): PINK}  # fmt: skip
 
 
 def _interval(rows: pd.DataFrame, measure: str):
     prefix = MEASURES[measure][0]
     return errors(rows, measure, f"{prefix}ci_low", f"{prefix}ci_high")
-
-
-@styled
-def granularity(table: pd.DataFrame) -> Figure:
-    """Where the rewards sit, by form of the discriminator and credit; `table` has a row a combination,
-    with the columns parameterisation, credit and boundaries."""
-    figure, axes = panels([title for _, title in MEASURES.values()], width=3.1, height=3.2, sharey=False)
-    for axis, measure in zip(axes[0], MEASURES, strict=True):
-        for i, ((form, credit), shade) in enumerate(FORMS.items()):
-            rows = table[(table["parameterisation"] == form) & (table["credit"] == credit)]
-            rows = rows.set_index("boundaries").reindex(BOUNDARIES).dropna(subset=[measure])
-            x = [BOUNDARIES.index(b) + 0.06 * (i - 1.5) for b in rows.index]
-            axis.errorbar(x, rows[measure], _interval(rows, measure), color=shade, marker="o", capsize=2,
-                          elinewidth=0.9, label=f"{form.replace('_', '-')}, {credit}")  # fmt: skip
-        axis.set_xticks(range(len(BOUNDARIES)), BOUNDARIES)
-        axis.set_xlabel("where the rewards sit")
-    axes[0, 0].set_ylabel("share (0 to 1)")
-    return finish(figure, f"Granularity, credit and discriminator ({INTERVALS})", columns=2)
 
 
 @styled

@@ -65,7 +65,7 @@ def test_stages_sum_their_runs_and_count_a_backbone_once():
     settings = params.load(Path(__file__).parents[2] / "params.yaml")
     ran = [
         ("qwen2", "base", 0, 600.0), ("qwen2", "base", 1, 600.0), ("llama", "base", 0, 1200.0),
-        ("qwen2", "airl", 0, 3600.0), ("qwen2", "airl_dense", 0, 1800.0), ("qwen2", "frozen", 0, 36.0),
+        ("qwen2", "airl", 0, 3600.0), ("qwen2", "airl_dense", 0, 1800.0), ("qwen2", "likelihood", 0, 36.0),
         ("qwen2", "sft_16", 0, 72.0),
     ]  # fmt: skip
     recorded = pd.DataFrame(ran, columns=["backbone", "method", "seed", "seconds"])

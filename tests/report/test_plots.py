@@ -106,25 +106,6 @@ def points(axis) -> list[tuple[str, list, list, list]]:
     return found
 
 
-def test_granularity_has_a_line_a_form_and_credit_and_leaves_out_what_was_not_run():
-    table = compared(
-        parameterisation=["head", "head", "log_ratio"],
-        credit=["discounted", "discounted", "telescoped"],
-        boundaries=["dense", "sparse", "step"],
-    )
-    table.loc[1, "auroc"] = float("nan")
-    first, second, _ = comparison_plots.granularity(table).axes
-    by_label = {name: (x, y) for name, x, y, _ in points(first)}
-    assert set(by_label) == {
-        f"{form}, {credit}" for form in ("head", "log-ratio") for credit in ("discounted", "telescoped")
-    }
-    x, y = by_label["head, discounted"]
-    assert [round(v) for v in x] == [0, 3] and y == pytest.approx([0.1, 0.0])  # sparse, then dense
-    assert [round(v) for v in by_label["log-ratio, telescoped"][0]] == [2]
-    assert by_label["head, telescoped"] == ([], [])
-    assert [y for name, _, y, _ in points(second) if name == "head, discounted"] == [[0.0]]
-
-
 def test_demonstrations_are_in_the_order_of_their_number():
     table = compared(value=["64", "16", "128"])
     (axis,) = comparison_plots.demonstrations({"sft": table}).axes
