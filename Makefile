@@ -66,15 +66,17 @@ bench: $(READY)  ## measure speed and memory of training and sampling, print a t
 notebooks: $(READY)  ## write the .ipynb of every notebook from its .py, without outputs
 	$(BIN)/python -m lib.study.notebook_pairs
 
-lint: $(READY)  ## check the style of the code and its formatting
+lint: $(READY)  ## check style, formatting, which package imports which, and the workflow of CI
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
 
-hooks: $(READY)  ## check style, parameters and notebooks before every commit, with pre-commit
+hooks: $(READY)  ## check these, parameters and notebooks before every commit, with pre-commit
 	$(BIN)/pre-commit install
 
 clean:  ## remove .venv, the studies of other profiles, and caches

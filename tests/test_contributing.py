@@ -13,10 +13,10 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", TEXT, re.MULTILINE))
 # Of each example, the tests that go through its names or are its own.
 TESTS = {
-    "A perturbation": "tests/test_perturb.py::test_carried_errors_by_hand",
-    "A dataset": "tests/test_corpora.py::test_svamp",
-    "A backbone": "tests/test_backbones.py::test_a_saved_backbone_is_an_ordinary_directory[olmo2]",
-    "A credit rule": "tests/test_credit.py::test_advantages_are_finite_and_zero_on_padding[leave_one_out]",
+    "A perturbation": "tests/text/test_perturb.py::test_carried_errors_by_hand",
+    "A dataset": "tests/data/test_corpora.py::test_svamp",
+    "A backbone": "tests/models/test_scratch.py::test_a_saved_backbone_is_an_ordinary_directory[olmo2]",
+    "A credit rule": "tests/airl/test_credit.py::test_leave_one_out_by_hand",
 }
 
 
@@ -53,7 +53,7 @@ def changed(tmp_path_factory):
 def test_every_example_is_short():
     diffs = {name: found for name in SECTIONS if (found := blocks(name, "diff"))}
     assert set(diffs) == set(TESTS)
-    assert all(len(found) == 1 and len(found[0].splitlines()) < 40 for found in diffs.values())
+    assert all(len(found) == 1 and len(found[0].splitlines()) <= 40 for found in diffs.values())
 
 
 @pytest.mark.parametrize("section", TESTS)
@@ -66,7 +66,8 @@ def test_each_example_applies_alone_in_the_codes_style(tmp_path, section):
 def test_the_examples_pass_their_tests(changed):
     """And those that go through all perturbations, backbones and credit rules."""
     files = dict.fromkeys(test.split("::")[0] for test in TESTS.values())
-    of_examples = "test_perturb or svamp or olmo2 or same_ids or leave_one_out"
+    of_all = "(test_perturb and not label) or same_ids"  # of labels there is a test a rule
+    of_examples = f"{of_all} or doubled_term or svamp or olmo2 or leave_one_out"
     shown = run(
         changed, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rp", *files, "-k", of_examples
     )
@@ -76,7 +77,8 @@ def test_the_examples_pass_their_tests(changed):
 
 def test_the_parameters_take_the_examples(changed):
     code = """
-from lib import params, schema
+from lib import schema
+from lib.study import params
 tree = params.apply_profile("params.yaml", "tiny")
 settings = params.validate(
     schema.merge(tree, {"data": {"dataset": "svamp"}, "airl": {"credit": "leave_one_out"}}), "params.yaml"
@@ -92,7 +94,8 @@ def test_the_example_of_a_perturbation_errs_where_it_says(changed):
     assert "wrong from unit" in run(changed, sys.executable, "-c", code)
     code = """
 import random
-from lib import perturb, traces, world
+from lib.data import world
+from lib.text import perturb, traces
 made = []
 for seed in range(30):
     for family in world.FAMILIES:

@@ -4,6 +4,8 @@ import ast
 import csv
 import json
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -16,6 +18,7 @@ from lib.report import pages
 from lib.study import notebook_pairs, params
 
 ROOT = Path(__file__).parent.parent
+WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -136,7 +139,9 @@ def test_paths_of_the_readme_exist():
     readme = (ROOT / "README.md").read_text()
     linked = re.findall(r"\]\(([^)#:]+)\)", readme)
     assert linked
-    assert not [path for path in linked if not (ROOT / path).exists()]
+    of_github = "../../actions/workflows/ci.yml"  # a page of the repository's, and its badge
+    missing = [path for path in linked if not path.startswith(of_github) and not (ROOT / path).exists()]
+    assert missing == []
     tree = readme.split("## What is where")[1].split("```")[1]
     packages = re.search(r"^lib/\n((?:  .*\n)*)", tree, re.MULTILINE)[1]
     assert {line.split()[0] for line in packages.splitlines()} >= {f"{name}/" for name in PACKAGES}
@@ -166,13 +171,75 @@ def test_the_citation_is_of_this_version_and_names_the_paper():
     assert paper["url"] in (ROOT / "README.md").read_text()
 
 
+def hooks() -> list[dict]:
+    sources = params.parse_value((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [source["repo"] for source in sources] == ["local"]  # nothing is fetched
+    return sources[0]["hooks"]
+
+
 def test_hooks_check_what_lint_does():
-    hooks = params.parse_value((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
-    assert [source["repo"] for source in hooks] == ["local"]  # nothing is fetched
-    entries = [hook["entry"] for source in hooks for hook in source["hooks"]]
+    entries = [hook["entry"] for hook in hooks()]
     lint = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
-    for command in re.findall(r"\$\(BIN\)/(ruff [\w -]+?) \.", lint):
-        assert any(entry.startswith(f".venv/bin/{command}") for entry in entries), command
+    commands = re.findall(r"\$\(BIN\)/(.+)", lint)
+    assert len(commands) == len(lint.splitlines())
+    for command in commands:
+        without_files = re.sub(r" \.\S*$", "", command)  # which pre-commit adds
+        assert any(entry.startswith(f".venv/bin/{without_files}") for entry in entries), command
+
+
+def test_hooks_look_at_files_that_there_are_and_their_own_commands_run():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for hook in hooks():
+        assert re.search(hook.get("files", ""), tracked.stdout, re.MULTILINE), hook["id"]
+        if hook["entry"].startswith(".venv/bin/python "):
+            words = shlex.split(hook["entry"].replace(".venv/bin/python", sys.executable))
+            subprocess.run(words, cwd=ROOT, check=True)
+
+
+def lint_imports(directory: Path) -> subprocess.CompletedProcess:
+    command = [Path(sys.executable).parent / "lint-imports", "--no-cache", "--no-logo"]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True)
+
+
+def test_an_import_upwards_breaks_a_contract(tmp_path):
+    shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    assert (kept := lint_imports(tmp_path)).returncode == 0, kept.stdout + kept.stderr
+    with (tmp_path / "lib/text/traces.py").open("a") as module:
+        module.write("from lib.report import style\n")
+    broken = lint_imports(tmp_path)
+    assert broken.returncode == 1, broken.stderr
+    assert "imports go down only BROKEN" in broken.stdout
+    assert "lib.text.traces -> lib.report.style" in broken.stdout
+
+
+def is_workflow(path: Path) -> bool:
+    """Whether a file is as GitHub's published schema of workflows has it."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", path]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def test_the_workflow_is_valid_and_its_actions_are_pinned(tmp_path):
+    text = WORKFLOW.read_text()
+    assert is_workflow(WORKFLOW)
+    (tmp_path / "ci.yml").write_text(text.replace("runs-on:", "run-on:"))
+    assert not is_workflow(tmp_path / "ci.yml")
+    uses = re.findall(r"uses: *(.*)", text)
+    assert uses and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v[\d.]+", action) for action in uses)
+
+
+def test_the_workflow_runs_what_the_readme_says_on_this_python():
+    readme = (ROOT / "README.md").read_text()
+    (said,) = re.findall(r"[^.\n]*\[[^]]*\]\(\.github/workflows/ci\.yml\)[^.]*\.", readme)
+    workflow = params.parse_value(WORKFLOW.read_text())
+    assert set(workflow["on"]) == {"push", "pull_request"}
+    (job,) = workflow["jobs"].values()
+    ran = [step["run"] for step in job["steps"] if "run" in step]
+    assert ran == re.findall(r"`(make [a-z]+)`", said) and len(ran) == 3
+    (python,) = [step["with"] for step in job["steps"] if "python-version" in step.get("with", {})]
+    assert f"python{python['python-version']}" in (ROOT / "Makefile").read_text()
+    (kept,) = [step["with"]["path"] for step in job["steps"] if "artifact" in step.get("uses", "")]
+    assert kept == "studies/tiny/results/report.html"
 
 
 def test_the_readme_shows_the_main_table_as_it_is():
