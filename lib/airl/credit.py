@@ -6,8 +6,6 @@ tokens, right-padded. `mask_BT` is true on tokens, `boundaries_BT` on the tokens
 
 import torch
 
-from lib.airl import credit
-
 EPSILON = 1e-4  # TRL's: keeps a group whose rewards are all equal at zero
 ROUNDING = 2**-5 / 3**0.5  # nats: the error of a log-probability in bfloat16, see `noise`
 
@@ -225,6 +223,6 @@ def trace_score(
     """
     if gamma is None:
         return rewards_BT.gather(1, mask_BT.sum(1, keepdim=True) - 1)[:, 0]
-    returns_BT = credit.discounted(rewards_BT.masked_fill(~boundaries_BT, 0.0), boundaries_BT, mask_BT, gamma)
+    returns_BT = discounted(rewards_BT.masked_fill(~boundaries_BT, 0.0), boundaries_BT, mask_BT, gamma)
     marked_BT = answer_BT & mask_BT
     return (returns_BT * marked_BT).sum(1) / marked_BT.sum(1).clamp(min=1)

@@ -88,7 +88,7 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
         mask_BT = output["completion_mask"].bool()
         prompts = alignment.unpad(output["prompt_ids"], output["prompt_mask"])
         completions = alignment.unpad(output["completion_ids"], mask_BT)
-        finished_B = mask_BT.new_tensor([ids[-1] in self.eos_token_ids for ids in completions])
+        finished_B = mask_BT.new_tensor(alignment.finished(completions, self.eos_token_ids))
         accuracies = []
         if training and self.state.global_step < settings.discriminator_steps:
             for _ in range(settings.discriminator_updates):

@@ -25,20 +25,26 @@ INPUTS = (
 )
 
 
-def commit() -> str:
-    """The last commit that changed code, parameters or records; "" where they are not as committed."""
+def trees() -> dict[str, str]:
+    """Git's hashes of code, parameters and records; none where they are not as committed.
 
-    def git(*arguments: str) -> str:
+    Not a commit: in a shallow clone every file seems to be of the last one.
+    """
+
+    def git(*arguments: str) -> list[str]:
         command = ["git", *arguments, "--", *INPUTS.split()]
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
 
-    return "" if git("status", "--porcelain") else git("log", "-1", "--format=%H")
+    if git("status", "--porcelain"):
+        return {}
+    found = (line.split() for line in git("ls-tree", "HEAD"))
+    return {path: sha for _, _, sha, path in found}
 
 
 def provenance(records: Records, settings: Params) -> dict:
-    """The commit, the parameters, and of every run its versions, hardware, seconds, memory and hashes."""
+    """Git's trees, the parameters, and of every run its versions, hardware, seconds, memory and hashes."""
     keys = "backbone method seed seconds peak_memory_mib hardware code_sha256 data_sha256 versions".split()
-    facts = {"commit": commit(), "parameters": settings.model_dump(mode="json")}
+    facts = {"trees": trees(), "parameters": settings.model_dump(mode="json")}
     return facts | {"runs": records.runs[keys].to_dict("records")}
 
 

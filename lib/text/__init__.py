@@ -1,2 +1,2 @@
-"""Traces as text and tokens: `traces` (the format), `perturb` (near misses), `equations`, `chat` (prompts,
-completions), `templates` (the hub's tokenizers), `alignment` (tokens, steps)."""
+"""Traces as text and tokens: `traces` (their format), `perturb` (near misses of an expert), `chat` (prompts
+and completions as models read them), `alignment` (which step a token is in)."""

@@ -1,5 +1,6 @@
 """Aligns tokens with the characters and the units of a trace, and pads rows of tokens."""
 
+from collections.abc import Collection
 from functools import partial
 from itertools import accumulate
 
@@ -95,3 +96,8 @@ def at_unit_ends(values: list[float], boundaries: list[bool], units: list[int], 
 def unpad(ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> list[list[int]]:
     """The token ids of each row without its padding."""
     return [ids[mask.bool()].tolist() for ids, mask in zip(ids_BT, mask_BT, strict=True)]
+
+
+def finished(completions: list[list[int]], end_ids: Collection[int]) -> list[bool]:
+    """Whether each completion was written to its end: its last token is one of the model's end tokens."""
+    return [ids[-1] in end_ids for ids in completions]

@@ -17,7 +17,7 @@ from lib.grading import equations
 from lib.models import pretrained, scratch
 from lib.study import params
 from lib.study.training import policies
-from lib.text import chat, traces
+from lib.text import alignment, chat, traces
 from lib.text.chat import completion_ids
 
 G, PROMPTS, LENGTH = 4, 2, 6
@@ -330,8 +330,7 @@ def test_a_degenerate_run_stops_and_says_why(make, monkeypatch, value, steps, fa
 def test_a_completion_has_ended_at_any_of_the_end_tokens(make, monkeypatch, completion, ended):
     monkeypatch.setattr(health, "TRUNCATED_STEPS", 1)
     airl = make()
-    airl.eos_token_ids = [1, 7]
-    airl._stop_if_degenerate(torch.ones(2), [], [completion])
+    airl._stop_if_degenerate(torch.ones(2), [], torch.tensor(alignment.finished([completion], [1, 7])))
     assert (airl.fault is None) == ended
 
 

@@ -252,7 +252,7 @@ def test_a_summary_before_any_result_says_what_to_run(tmp_path):
         pages.summary(tmp_path)
 
 
-def test_the_commit_is_the_last_that_changed_what_results_come_from(tmp_path, monkeypatch):
+def test_the_trees_tell_what_results_come_from_whatever_the_history(tmp_path, monkeypatch):
     def git(*arguments: str) -> str:
         identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
         done = subprocess.run(
@@ -262,19 +262,26 @@ def test_the_commit_is_the_last_that_changed_what_results_come_from(tmp_path, mo
 
     monkeypatch.chdir(tmp_path)
     git("init", "-q")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "a.py").write_text("a = 1\n")
     (tmp_path / "params.yaml").write_text("a: 1\n")
     git("add", "-A")
     git("commit", "-qm", "parameters")
-    made = git("rev-parse", "HEAD")
+    made = {path: git("rev-parse", f"HEAD:{path}") for path in ("lib", "params.yaml")}
     (tmp_path / "README.md").write_text("text\n")
     git("add", "-A")
     git("commit", "-qm", "text")
-    assert pages.commit() == made != git("rev-parse", "HEAD")
+    assert pages.trees() == made
+    shallow = tmp_path.with_name("shallow")
+    git("clone", "-q", "--depth", "1", f"file://{tmp_path}", str(shallow))
+    with monkeypatch.context() as there:
+        there.chdir(shallow)
+        assert pages.trees() == made
     (tmp_path / "params.yaml").write_text("a: 2\n")
-    assert pages.commit() == ""
+    assert pages.trees() == {}
 
 
-def test_there_is_no_commit_outside_git(tmp_path, monkeypatch):
+def test_there_are_no_trees_outside_git(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert pages.commit() == ""
+    assert pages.trees() == {}

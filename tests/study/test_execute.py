@@ -111,7 +111,7 @@ def test_a_wrong_call_is_refused_before_anything_runs(tmp_path, text, parameters
 
 
 def test_a_value_that_is_not_yaml_is_refused_in_one_line(notebook, tmp_path):
-    command = [sys.executable, "-m", "lib.execute", str(notebook), "--out", str(tmp_path / "out.ipynb")]
+    command = [sys.executable, "-m", "lib.study.execute", str(notebook), "--out", str(tmp_path / "out.ipynb")]
     for value in ("@x", "[1", "\x07", "{a: b: c}"):
         result = subprocess.run([*command, "-p", "backbone", value], cwd=ROOT, capture_output=True, text=True)
         assert result.returncode == 1 and len(result.stderr.splitlines()) == 1, result.stderr
