@@ -1,1 +1,1 @@
-"""What records say: `metrics` (pass@k, votes, AUROC, first errors), `intervals`, and `tables` of both."""
+"""What records say: `metrics` (pass@k, majority vote, AUROC, first errors), `intervals`, and the `tables`."""

@@ -1,1 +1,1 @@
-"""What is right: `answers` grades, and groups for the majority vote; `equations` says which hold."""
+"""What is right: `answers` says which answers are equal, to grade and to vote; `equations` which hold."""

@@ -1,1 +1,1 @@
-"""What readers see: `pages` (the report, from `templates`), `plots` (figures), `viewer` (coloured tokens)."""
+"""What readers see: `pages` (report.html), `plots` (figures), `viewer` (heatmaps: tokens by their reward)."""
