@@ -23,7 +23,7 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    dataset: Literal["world", "gsm8k", "medreason", "mmlu_pro", "jsonl"]
+    dataset: Literal["world", "styled_world", "gsm8k", "medreason", "mmlu_pro", "jsonl"]
     path: str
     train: Count
     demonstrations: Count

@@ -36,7 +36,8 @@ from collections import Counter
 import matplotlib.pyplot as plt
 
 from lib import runs
-from lib.data import demonstrations, splits, world
+from lib.data import demonstrations, splits
+from lib.data.worlds import WORLDS
 from lib.grading import answers, equations
 from lib.study import params
 from lib.text import traces
@@ -100,10 +101,10 @@ for where, equation in false:
 # step is a unit and the answer is the last.
 
 # %%
-of_world = settings.data.dataset == "world"
+world = WORLDS.get(settings.data.dataset)
 rng = random.Random(settings.data.seed)
-if of_world:
-    problem = world.generate(rng, "stock", 3)
+if world:
+    problem = world.generate(rng, next(iter(world.families)), 3)
     expert, answer = world.expert(problem)
     unreliable = world.unreliable(problem, rng, settings.pretraining.malformed)
     print(problem.question, expert, unreliable, sep="\n\n")
@@ -114,15 +115,15 @@ if of_world:
 
 # %%
 rates = {}
-for n_steps in settings.data.steps if of_world else ():
+for n_steps in settings.data.steps if world else ():
     right = 0
     for _ in range(300):
-        problem = world.generate(rng, rng.choice(list(world.FAMILIES)), n_steps)
+        problem = world.generate(rng, rng.choice(list(world.families)), n_steps)
         text = world.unreliable(problem, rng, settings.pretraining.malformed)
         right += answers.is_correct(traces.parse(text).answer, world.expert(problem)[1])
     rates[n_steps] = right / 300
 
-if of_world:
+if world:
     figure, axes = plt.subplots(figsize=(5, 3))
     axes.bar([str(n) for n in rates], list(rates.values()), color="0.5")
     axes.set(xlabel="steps of the problem", ylabel="fraction of traces with the right answer", ylim=(0, 1))
@@ -132,11 +133,11 @@ if of_world:
 # a few times or not at all: that is what makes learning from few experts hard.
 
 # %%
-if of_world:
+if world:
     used = splits["demonstrations"][: settings.sft.demonstrations]
     operations = {
         operation.sentence: sum(world.mentions(row.question, operation) for row in used)
-        for family in world.FAMILIES.values()
+        for family in world.families.values()
         for operation in family.operations
     }
     counts = sorted(operations.values(), reverse=True)

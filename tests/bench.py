@@ -23,6 +23,7 @@ from lib import runs
 from lib.airl import credit, discriminator, trainer
 from lib.data import splits
 from lib.data.texts import world_texts
+from lib.data.worlds import WORLDS
 from lib.models import generation, likelihood, pretrained, scratch
 from lib.reward import scoring
 from lib.study import params
@@ -225,7 +226,7 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
     largest = max(settings.backbones.values(), key=lambda shape: shape.hidden * shape.layers)
     corpus = settings.pretraining
     rng = random.Random(0)
-    texts = world_texts(rng, settings.data.steps, corpus.malformed)
+    texts = world_texts(WORLDS["world"], rng, settings.data.steps, corpus.malformed)
     batches = scratch.corpus(tokenizer, texts, rng, corpus.batch_size)
     big = scratch.build(**largest.model_dump(), tokenizer=tokenizer)
     scratch.pretrain(big, batches, 3, corpus.lr_matrices, corpus.lr_rest)

@@ -7,6 +7,7 @@ from transformers import AutoTokenizer
 
 from lib.airl import discriminator
 from lib.data import demonstrations, world
+from lib.data.worlds import WORLDS
 from lib.models import scratch
 from lib.study import params
 from lib.text import traces
@@ -53,7 +54,15 @@ def tokenizer(backbone):
 def experts():
     """A dozen demonstrations of the world."""
     splits = demonstrations.make_world_splits(
-        train=1, demonstrations=12, validation=1, test=1, test_long=1, steps=[1, 2], long_steps=[3], seed=0
+        WORLDS["world"],
+        train=1,
+        demonstrations=12,
+        validation=1,
+        test=1,
+        test_long=1,
+        steps=[1, 2],
+        long_steps=[3],
+        seed=0,
     )
     return splits["demonstrations"]
 

@@ -3,6 +3,7 @@
 from lib import runs
 from lib.data import corpora, demonstrations
 from lib.data.demonstrations import Demonstration
+from lib.data.worlds import WORLDS
 from lib.schema import Params
 from lib.text import perturb
 
@@ -11,8 +12,8 @@ def make_splits(settings: Params) -> dict[str, list[Demonstration]]:
     """The splits that `data` asks for; raises ValueError if the dataset cannot give them."""
     data = settings.data
     sizes = data.model_dump(exclude={"dataset", "path"})
-    if data.dataset == "world":
-        return demonstrations.make_world_splits(**sizes)
+    if data.dataset in WORLDS:
+        return demonstrations.make_world_splits(WORLDS[data.dataset], **sizes)
     splits = corpora.make_splits(data.dataset, data.path, **sizes)
     rows, airl = splits["demonstrations"], settings.airl
     kinds = perturb.SETS[airl.near_misses]

@@ -13,6 +13,7 @@ from string import Template
 import pandas as pd
 
 from lib import files, runs
+from lib.data.worlds import WORLDS
 from lib.evaluation.words import interval, label
 from lib.models import pretrained
 from lib.reward import recorded
@@ -95,8 +96,7 @@ def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
 def card(run: runs.Run, airl: Airl, backbone: Path, settings: Params) -> str:
     """The model card of a run's reward, which is on the directory `backbone`."""
     head = airl.parameterisation == "head"
-    world = settings.data.dataset == "world"
-    kind = "word problems that a program writes" if world else settings.data.dataset
+    kind = "word problems that a program writes" if settings.data.dataset in WORLDS else settings.data.dataset
     practice = f"{airl.unlabelled_questions} further questions without trace or answer"
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         task="token-classification" if head else "text-generation",

@@ -11,6 +11,7 @@ from lib.airl import batches
 from lib.airl.batches import Row
 from lib.airl.objective import EXPERT, PERTURBED, POLICY
 from lib.data import demonstrations, world
+from lib.data.worlds import WORLDS
 from lib.grading import equations
 from lib.models import scratch
 from lib.study.adversarial import choice
@@ -20,7 +21,7 @@ from lib.text import chat, perturb, traces
 @pytest.fixture(scope="module")
 def splits():
     sizes = {"train": 30, "demonstrations": 24, "validation": 1, "test": 1, "test_long": 1}
-    return demonstrations.make_world_splits(**sizes, steps=[1, 2, 3], long_steps=[4], seed=0)
+    return demonstrations.make_world_splits(WORLDS["world"], **sizes, steps=[1, 2, 3], long_steps=[4], seed=0)
 
 
 def choose(splits, seed=0, **changes):

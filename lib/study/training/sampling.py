@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from transformers import set_seed
 
-from lib.data import splits, world
+from lib.data import splits
 from lib.data.demonstrations import Demonstration
+from lib.data.worlds import WORLDS
 from lib.evaluation import metrics
 from lib.grading import answers
 from lib.models import generation, likelihood
@@ -76,7 +77,7 @@ def sample(model, tokenizer, problems: list[Demonstration], settings: Params) ->
 
     Only the world can say where a trace goes wrong; of other data `first_wrong_unit` is always None.
     """
-    of_world = settings.data.dataset == "world"
+    world = WORLDS.get(settings.data.dataset)
     return sample_rows(
         model,
         tokenizer,
@@ -86,7 +87,7 @@ def sample(model, tokenizer, problems: list[Demonstration], settings: Params) ->
         max_new_tokens=settings.sampling.max_new_tokens,
         batch_size=settings.sampling.batch_size,
         token_records=settings.evaluation.token_records,
-        first_wrong_unit=world.first_wrong_unit if of_world else lambda text, expert: None,
+        first_wrong_unit=world.first_wrong_unit if world else lambda text, expert: None,
         system_prompt=settings.sampling.system_prompt,
     )
 

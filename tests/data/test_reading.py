@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import reading, styled_world, traces, wording
-from lib.wording import Style
+from lib.data import reading, styled_world, wording
+from lib.data.wording import Style
+from lib.text import traces
 
 seeds = st.integers(0, 10**9)
 styles = st.sampled_from(wording.STYLES)

@@ -1,17 +1,18 @@
 """The embedded world: word problems as chains of operations on one quantity, solved in many styles.
 
 A program writes each problem, so it knows the derivation: it can write the expert's trace and the trace of a
-solver with misconceptions (`lib.wording` words both), and `lib.reading` says of any trace which unit is the
-first wrong one. What a solver gets wrong and how he writes are drawn independently.
+solver with misconceptions (`lib.data.wording` words both), and `lib.data.reading` says of any trace which
+unit is the first wrong one. What a solver gets wrong and how he writes are drawn independently.
 """
 
 import random
 import re
 from dataclasses import dataclass
 
-from lib import traces, wording
-from lib.reading import evaluate
-from lib.wording import EXPERT_STYLES, Style
+from lib.data import wording
+from lib.data.reading import evaluate
+from lib.data.wording import EXPERT_STYLES, Style
+from lib.text import traces
 
 LARGEST = 100  # no quantity in a problem or an expert trace exceeds it
 NAMES = "Ana Ben Cara Dan Eva Finn Gia Hugo Iris Jon Kira Leo Mia Ned Ola Pia".split()

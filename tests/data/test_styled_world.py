@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import perturb, reading, styled_world, traces, wording
+from lib.data import reading, styled_world, wording
+from lib.text import perturb, traces
 
 seeds = st.integers(0, 10**9)
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lib import traces
-from lib.wording import CONNECTIVES, WORDINGS, Style
+from lib.data.wording import CONNECTIVES, WORDINGS, Style
+from lib.text import traces
 
 _OPERATORS: dict[type, Callable[[int, int], int]] = {
     ast.Add: lambda a, b: a + b,
@@ -98,7 +98,7 @@ def derivation(expert_trace: str) -> Derivation:
 
 
 def first_wrong_unit(text: str, expert_trace: str) -> int | None:
-    """Index of the first wrong unit of any text (see `lib.traces`), or None if all are right.
+    """Index of the first wrong unit of any text (see `lib.text.traces`), or None if all are right.
 
     A step is right if its equations are true, lead from the quantity so far to the next one, however they
     are written, and if every other number in it is the quantity so far. One equation may take several

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import wording
-from lib.wording import Style
+from lib.data import wording
+from lib.data.wording import Style
 
 STEPS = [("12+4", 16), ("16*2", 32), ("32-5", 27), ("27-3", 24)]
 
