@@ -107,7 +107,6 @@ class Airl(Grpo):
     discriminator_prompts: Count
     policy_per_prompt: Natural
     policy_label: Annotated[float, Field(ge=0, lt=0.5)]
-    replay: Natural
     perturbations: Natural
     own_near_misses: Natural
     near_misses: Literal["paper", "carried", "all"]

@@ -247,6 +247,23 @@ def test_the_readme_shows_the_main_table_as_it_is():
     assert table in (ROOT / "README.md").read_text(), f"put this table into README.md:\n{table}"
 
 
+def line_counts(*places: str) -> dict[str, int]:
+    """The length of each Python file under some places of lib."""
+    files = [path for place in places for path in (ROOT / "lib" / place).rglob("*.py")]
+    assert files
+    return {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+
+
+def test_no_file_of_the_library_is_long():
+    assert not {name: n for name, n in line_counts(".").items() if n > 300}
+
+
+def test_the_trainer_and_the_core_can_be_read_at_one_sitting():
+    core = line_counts("airl", "text")
+    assert core["lib/airl/trainer.py"] <= 250
+    assert sum(core.values()) <= 1500
+
+
 def test_every_version_is_pinned():
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     packages = [line for line in lines if not line.startswith("#")]

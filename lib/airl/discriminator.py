@@ -12,9 +12,8 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
-from trl.trainer.utils import selective_log_softmax
 
-from lib.models import prefixes, pretrained
+from lib.models import likelihood, prefixes, pretrained
 
 SCALARS = "log_ratio.safetensors"
 
@@ -28,12 +27,6 @@ class Discriminator(torch.nn.Module):
     def in_use(self):
         """A context in which the discriminator can be asked and learn; see `lib.airl.shared_backbone`."""
         return nullcontext()
-
-    def outputs(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int, **kwargs):
-        """The model's outputs at the last `width_t` + 1 positions, or at more."""
-        if self.reads_prompts_once:
-            return prefixes.outputs(self.model, ids_BL, attention_BL, width_t, **kwargs)
-        return self.model(ids_BL, attention_mask=attention_BL, **kwargs).logits
 
     def trained(self) -> dict[str, torch.nn.Parameter]:
         """The parameters that are trained, by name."""
@@ -80,7 +73,9 @@ class HeadDiscriminator(Discriminator):
 
     def logits_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """f at the last `width_t` positions, the completion tokens; arbitrary on padding."""
-        return self.outputs(ids_BL, attention_BL, width_t)[:, -width_t:, 0].float()
+        inputs = (self.model, ids_BL, attention_BL, width_t)
+        logits_BL1 = prefixes.outputs(*inputs, prompts_once=self.reads_prompts_once).logits
+        return logits_BL1[:, -width_t:, 0].float()
 
 
 class LogRatioDiscriminator(Discriminator):
@@ -143,9 +138,8 @@ class LogRatioDiscriminator(Discriminator):
 
     def log_density_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """log p_phi of the completion up to and including each token, nats; positions as `logits_BT`."""
-        logits_BTV = self.outputs(ids_BL, attention_BL, width_t, logits_to_keep=width_t + 1)[:, :-1]
-        logprobs_BT = selective_log_softmax(logits_BTV.float(), ids_BL[:, -width_t:])
-        return (logprobs_BT * attention_BL[:, -width_t:]).cumsum(1)
+        inputs = (self.model, ids_BL, attention_BL, width_t)
+        return likelihood.of_tokens(*inputs, prompts_once=self.reads_prompts_once).log_probs.cumsum(1)
 
 
 PARAMETERISATIONS = {"head": HeadDiscriminator, "log_ratio": LogRatioDiscriminator}

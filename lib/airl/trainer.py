@@ -11,7 +11,6 @@ to its own longest row and holds `policy_per_prompt` samples of a group, not all
 """
 
 import random
-from collections import deque
 
 import torch
 from accelerate.utils import gather_object
@@ -21,12 +20,10 @@ from sklearn.metrics import roc_auc_score
 from lib.airl import batches, credit, discriminator, objective
 from lib.airl.batches import Row
 from lib.airl.health import Health
-from lib.airl.objective import POLICY
 from lib.models import checkpoints
 from lib.text import alignment, chat
 
 KL_EVERY = 5  # steps between two estimates of the KL to the backbone; each costs two small forwards
-REPLAYED_STEPS = 50  # how many steps back a replayed policy sample may come from
 
 
 class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
@@ -56,9 +53,6 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
         self._health = Health()
         self._experts: list[list[int]] = []  # of the batch's questions; empty where there is none
         self._demonstrations = [row for row in self.train_dataset if row["trace"]]
-        self._replay: deque[Row] = deque(
-            maxlen=REPLAYED_STEPS * settings.prompts_per_step * settings.policy_per_prompt
-        )
 
     def _generate(self, prompts):
         """GRPO's sampling; with `expert_in_group` the expert takes the place of each group's last sample."""
@@ -182,14 +176,14 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
         return [accuracy for accuracy, _ in found.values()]
 
     def _discriminator_rows(self, inputs, prompts, completions) -> list[Row]:
-        """What the discriminator learns from: rows of some groups, and replayed samples."""
+        """What the discriminator learns from: rows of some groups."""
         G, settings = self.num_generations, self.settings
         expert_rows = set(self._expert_rows(len(completions)))
         firsts = range(0, len(completions), G)
         groups = [[i for i in range(first, first + G) if i not in expert_rows] for first in firsts]
         if len(groups) > settings.discriminator_prompts:
             groups = self._random.sample(groups, settings.discriminator_prompts)
-        chosen = batches.of_groups(
+        return batches.of_groups(
             self.processing_class,
             inputs,
             prompts,
@@ -199,10 +193,6 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
             settings=settings,
             rng=self._random,
         )
-        count = min(settings.replay * settings.discriminator_prompts, len(self._replay))
-        replayed = self._random.sample(self._replay, count)
-        self._replay.extend(row for row in chosen if row.kind == POLICY)
-        return chosen + replayed
 
     def _record(self, inputs, completions, scores_B, output) -> None:
         """Log what only monitors: pass rate, length, reward AUROC against the truth, KL to the backbone."""
@@ -233,16 +223,13 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
             checkpoints.save_discriminator(output_dir, self.reward_model, self._optimizer, self._scheduler)
-        index = self.args.process_index
-        checkpoints.save_process(output_dir, index, self._random, self._replay, self._health)
+        checkpoints.save_process(output_dir, self.args.process_index, self._random, self._health)
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             checkpoints.load_discriminator(checkpoint, self.reward_model, self._optimizer, self._scheduler)
-            index = self.args.process_index
-            replayed = checkpoints.load_process(checkpoint, index, self._random, self._health)
-            self._replay.extend(Row(*fields) for fields in replayed)
+            checkpoints.load_process(checkpoint, self.args.process_index, self._random, self._health)
 
     def _replace_logged_advantages(self, advantages_BT, mask_BT) -> None:
         """TRL has logged its own advantages already; the completions table shows the mean of ours."""

@@ -11,10 +11,11 @@ from lib.evaluation.records import Records
 from lib.schema import Params
 
 TOKEN_COLUMNS = ["trace", "position", "token", "reward", "discounted_return", "in_wrong_unit"]
+BINS = 40  # of a histogram
 MEASURES = ("pass_rate", "reward_auroc", "disc_loss")  # of learning curves
 
 
-def reward_histogram(scores: pd.DataFrame, bins: int = 40) -> pd.DataFrame:
+def reward_histogram(scores: pd.DataFrame) -> pd.DataFrame:
     """Rewards of right and wrong traces: backbone, answer ("correct" or "wrong"), low, high, share.
 
     `scores` has backbone, correct and reward. The shares of an answer's traces sum to 1: the outermost 1%
@@ -22,7 +23,7 @@ def reward_histogram(scores: pd.DataFrame, bins: int = 40) -> pd.DataFrame:
     """
     tables = []
     for backbone, rows in scores.groupby("backbone", sort=False):
-        edges = np.linspace(*np.percentile(rows["reward"], [0.5, 99.5]) + [0.0, 1e-6], bins + 1)
+        edges = np.linspace(*np.percentile(rows["reward"], [0.5, 99.5]) + [0.0, 1e-6], BINS + 1)
         for answer, chosen in (("correct", rows["correct"]), ("wrong", ~rows["correct"])):
             values = rows.loc[chosen, "reward"].clip(edges[0], edges[-1])
             if len(values):

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+CONFIDENCE = 0.95
 
-def mean_ci(
-    values_SP: np.ndarray, n_resamples: int, seed: int, confidence: float = 0.95
-) -> tuple[float, float, float]:
+
+def mean_ci(values_SP: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float, float]:
     """(mean, low, high): percentile interval of the mean, seeds and problems drawn with replacement.
 
     A resample takes the same problems for every seed. NaN marks a cell without a value, which is
@@ -26,7 +26,7 @@ def mean_ci(
     totals = ((seeds_RS @ values_SP) * problems_RP).sum(1)
     counts = ((seeds_RS @ present_SP) * problems_RP).sum(1)
     means = np.divide(totals, counts, out=np.full(n_resamples, np.nan), where=counts > 0)
-    return float(values_SP.sum() / present_SP.sum()), *_interval(means, confidence)
+    return float(values_SP.sum() / present_SP.sum()), *_interval(means)
 
 
 def statistic_ci(
@@ -34,7 +34,6 @@ def statistic_ci(
     *arrays_SPN: np.ndarray,
     n_resamples: int,
     seed: int,
-    confidence: float = 0.95,
 ) -> tuple[float, float, float]:
     """As `mean_ci`, for a `statistic` of all samples of all problems; its mean over seeds.
 
@@ -47,7 +46,7 @@ def statistic_ci(
         return [statistic(*(a[s][problems].ravel() for a in arrays_SPN)) for s in range(n_seeds)]
 
     values_RS = [by_seed(np.repeat(np.arange(n_problems), counts)) for counts in problems_RP]
-    return _weighted_by_seed(by_seed(np.arange(n_problems)), np.array(values_RS), seeds_RS, confidence)
+    return _weighted_by_seed(by_seed(np.arange(n_problems)), np.array(values_RS), seeds_RS)
 
 
 def auroc_ci(
@@ -55,7 +54,6 @@ def auroc_ci(
     positive_SPN: np.ndarray,
     n_resamples: int,
     seed: int,
-    confidence: float = 0.95,
 ) -> tuple[float, float, float]:
     """`statistic_ci` of `metrics.auroc`, fast: pairs are counted once, between problems.
 
@@ -80,7 +78,7 @@ def auroc_ci(
         point, *values = np.divide(won, all_pairs, out=np.full(len(won), np.nan), where=all_pairs > 0)
         points.append(point)
         values_SR.append(values)
-    return _weighted_by_seed(points, np.array(values_SR).T, seeds_RS, confidence)
+    return _weighted_by_seed(points, np.array(values_SR).T, seeds_RS)
 
 
 def cell_means(values: Sequence[float], seeds: Sequence, problems: Sequence) -> np.ndarray:
@@ -100,19 +98,19 @@ def _resamples(n_seeds: int, n_problems: int, n_resamples: int, seed: int) -> tu
     return tuple(rng.multinomial(n, np.full(n, 1 / n), size=n_resamples) for n in (n_seeds, n_problems))
 
 
-def _interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
+def _interval(values: np.ndarray) -> tuple[float, float]:
     values = values[~np.isnan(values)]
     if not len(values):
         return float("nan"), float("nan")
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
 def _weighted_by_seed(
-    points_S: Sequence[float], values_RS: np.ndarray, seeds_RS: np.ndarray, confidence: float
+    points_S: Sequence[float], values_RS: np.ndarray, seeds_RS: np.ndarray
 ) -> tuple[float, float, float]:
     resampled = (values_RS * seeds_RS).sum(1) / seeds_RS.sum(1)
-    return float(np.mean(points_S)), *_interval(resampled, confidence)
+    return float(np.mean(points_S)), *_interval(resampled)
 
 
 def _won_pairs(

@@ -13,6 +13,8 @@ from sklearn.metrics import roc_auc_score
 from lib.grading import answers
 from lib.reward.falls import first_above, first_flag
 
+BINS = 10  # of a calibration
+CANDIDATES = 200  # quantiles of the scores that a threshold is chosen from
 SELECTORS = ("random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle")
 
 # --- pass@k ---
@@ -139,11 +141,11 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     return float(roc_auc_score(positive, scores))
 
 
-def expected_calibration_error(probabilities: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
-    """Mean |accuracy - mean probability| over `bins` equal bins of [0, 1], weighted by their size."""
+def expected_calibration_error(probabilities: np.ndarray, correct: np.ndarray) -> float:
+    """Mean |accuracy - mean probability| over `BINS` equal bins of [0, 1], weighted by their size."""
     probabilities, correct = np.asarray(probabilities, dtype=float), np.asarray(correct, dtype=float)
-    which = np.minimum((probabilities * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, correct - probabilities, minlength=bins)
+    which = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(which, correct - probabilities, minlength=BINS)
     return float(np.abs(gaps).sum() / len(probabilities))
 
 
@@ -184,10 +186,8 @@ def first_error_accuracy(flags: Sequence[int], first_wrong_unit: Sequence[int]) 
     return erroneous, correct, 2 * erroneous * correct / total if total else total
 
 
-def best_threshold(
-    unit_scores: Sequence[Sequence[float]], first_wrong_unit: Sequence[int], candidates: int = 200
-) -> float:
-    """The threshold with the most hits of `first_above`, of `candidates` quantiles of the scores.
+def best_threshold(unit_scores: Sequence[Sequence[float]], first_wrong_unit: Sequence[int]) -> float:
+    """The threshold with the most hits of `first_above`, of `CANDIDATES` quantiles of the scores.
 
     Among equally good ones the middle one.
     """
@@ -195,24 +195,22 @@ def best_threshold(
     def hits(level: float) -> float:
         return localisation_hits([first_above(s, level) for s in unit_scores], first_wrong_unit).sum()
 
-    return _best_level(hits, unit_scores, candidates)
+    return _best_level(hits, unit_scores)
 
 
-def best_f1_threshold(
-    unit_scores: Sequence[Sequence[float]], first_wrong_unit: Sequence[int], candidates: int = 200
-) -> float:
+def best_f1_threshold(unit_scores: Sequence[Sequence[float]], first_wrong_unit: Sequence[int]) -> float:
     """As `best_threshold`, the one with the largest F1 of `first_error_accuracy`, where traces may be right
     (-1)."""
 
     def f1(level: float) -> float:
         return first_error_accuracy([first_flag(s, level) for s in unit_scores], first_wrong_unit)[2]
 
-    return _best_level(f1, unit_scores, candidates)
+    return _best_level(f1, unit_scores)
 
 
-def _best_level(value: Callable[[float], float], unit_scores: Sequence, candidates: int) -> float:
+def _best_level(value: Callable[[float], float], unit_scores: Sequence) -> float:
     every = np.concatenate([np.asarray(scores, dtype=float) for scores in unit_scores])
-    levels = np.quantile(every, np.linspace(0, 1, candidates), method="nearest")
+    levels = np.quantile(every, np.linspace(0, 1, CANDIDATES), method="nearest")
     values = [value(level) for level in levels]
     best = np.flatnonzero(np.isclose(values, max(values)))
     return float(levels[best[len(best) // 2]])

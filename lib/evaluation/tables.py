@@ -204,12 +204,12 @@ def reranked(
     return intervals.mean_ci(np.array(chosen_SP), n_resamples, SEED)
 
 
-def calibration(records: Records, bins: int = 10) -> pd.DataFrame:
+def calibration(records: Records) -> pd.DataFrame:
     """Reliability on the base policy's samples: backbone, variant, predicted and observed (means), n."""
     rows = on_base(records)
     rows = rows.assign(predicted=expit(rows["logit"]))
     # not scikit-learn's calibration_curve: it puts a value on an edge into the bin below, and tells no counts
-    rows["bin"] = (rows["predicted"] * bins).astype(int).clip(upper=bins - 1)
+    rows["bin"] = (rows["predicted"] * metrics.BINS).astype(int).clip(upper=metrics.BINS - 1)
     grouped = rows.groupby(["backbone", "variant", "bin"], sort=True)
     table = grouped.agg(predicted=("predicted", "mean"), observed=("correct", "mean"), n=("correct", "size"))
     return table.reset_index().drop(columns="bin").round(4)

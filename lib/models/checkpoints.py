@@ -66,19 +66,18 @@ def load_discriminator(directory: str | Path, model, optimizer, scheduler) -> No
     scheduler.load_state_dict(states["scheduler"])
 
 
-def save_process(directory: str | Path, index: int, rng, replay, health) -> None:
-    """Write what a process of a training has of its own: random numbers, replayed samples, its health."""
-    state = {"random": rng.getstate(), "replay": list(replay), "health": vars(health)}
+def save_process(directory: str | Path, index: int, rng, health) -> None:
+    """Write what a process of a training has of its own: its random numbers, its health."""
+    state = {"random": rng.getstate(), "health": vars(health)}
     files.write_json(Path(directory) / f"airl_{index}.json", state)
 
 
-def load_process(directory: str | Path, index: int, rng, health) -> list[list]:
-    """Read what `save_process` wrote into new objects of the same kind; returns the replayed rows' fields."""
+def load_process(directory: str | Path, index: int, rng, health) -> None:
+    """Read what `save_process` wrote into new objects of the same kind."""
     state = json.loads((Path(directory) / f"airl_{index}.json").read_text(encoding="utf-8"))
     version, numbers, gauss = state["random"]
     rng.setstate((version, tuple(numbers), gauss))
     vars(health).update(state["health"])
-    return state["replay"]
 
 
 def _read(path: Path) -> dict | None:

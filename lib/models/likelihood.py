@@ -1,9 +1,66 @@
-"""How likely a language model finds completions, token by token."""
+"""How likely a language model finds completions, token by token; the logits of a batch are never held."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from tqdm.auto import tqdm
+from trl.trainer.utils import FusedCausalLMOutput, add_fused_lm_head
 
+from lib.models import prefixes, pretrained
 from lib.text import alignment
+
+NOT_SCORED = -100  # the label of a token that the head leaves out
+
+
+def of_tokens(
+    model,
+    ids_BL: torch.Tensor,
+    attention_BL: torch.Tensor,
+    width_t: int,
+    *,
+    entropies: bool = False,
+    prompts_once: bool = False,
+) -> FusedCausalLMOutput:
+    """`log_probs` of the last `width_t` tokens and, if asked for, the `entropy` where each was chosen.
+
+    Both in nats, of shape (B, T), and 0 on padding; gradients reach the model. Rows are padded
+    as by `alignment.pad_completions`; for `prompts_once` see `prefixes.outputs`.
+    """
+    labels_BL = ids_BL.masked_fill(attention_BL == 0, NOT_SCORED)[:, -width_t - 1 :]
+    with _fused_head(model, width_t + 1, ("log_probs", "entropy") if entropies else ("log_probs",)):
+        return prefixes.outputs(
+            model,
+            ids_BL,
+            attention_BL,
+            width_t,
+            prompts_once=prompts_once,
+            labels=labels_BL,
+            fused_lm_head=True,
+        )
+
+
+@contextmanager
+def _fused_head(model, width: int, outputs: tuple[str, ...]) -> Iterator[None]:
+    """Put TRL's fused head on a model, for a moment, to project its last `width` positions alone.
+
+    For a moment, since a trainer may have put another on the same model, with a temperature of its own.
+    """
+    causal_lm = pretrained.without_adapter(model)
+    forward = causal_lm.forward
+    add_fused_lm_head(causal_lm, outputs=outputs)
+
+    def keep_last(_module, _args, output):
+        output.last_hidden_state = output.last_hidden_state[:, -width:]
+        return output
+
+    # on a CPU the head would project the prompts too
+    hook = causal_lm.base_model.register_forward_hook(keep_last)
+    try:
+        yield
+    finally:
+        hook.remove()
+        causal_lm.forward = forward
 
 
 @torch.no_grad()
@@ -20,11 +77,9 @@ def logprobs_and_entropies(
             tokenizer, [prompts[i] for i in rows], [completions[i] for i in rows]
         )
         ids_BL, attention_BL = ids_BL.to(model.device), attention_BL.to(model.device)
-        logits_BTV = model(ids_BL, attention_mask=attention_BL, logits_to_keep=width_t + 1).logits[:, :-1]
-        logprobs_BTV = logits_BTV.float().log_softmax(-1)
-        chosen_BT = logprobs_BTV.gather(-1, ids_BL[:, -width_t:, None]).squeeze(-1)
-        entropy_BT = -(logprobs_BTV.exp() * logprobs_BTV).sum(-1)
-        for i, logprobs, entropies in zip(rows, chosen_BT.tolist(), entropy_BT.tolist(), strict=True):
+        found = of_tokens(model, ids_BL, attention_BL, width_t, entropies=True)
+        values = zip(rows, found.log_probs.tolist(), found.entropy.tolist(), strict=True)
+        for i, logprobs, entropies in values:
             n = len(completions[i])
             result[i] = (logprobs[:n], entropies[:n])
     return result

@@ -91,6 +91,11 @@ def load_policy(backbone: str | Path, saved: str | Path | None = None):
     return PeftModel.from_pretrained(load_policy(backbone), saved)
 
 
+def without_adapter(model):
+    """The transformers model that a model's adapters are on; the model itself where there are none."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def _neutral(model):
     """The model without its authors' penalties and ways of sampling, in training as in sampling."""
     theirs = model.generation_config

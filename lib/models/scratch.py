@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
 )
+from trl.trainer.utils import pad
 
 from lib.text import traces
 
@@ -98,12 +99,8 @@ def corpus(
         batches = [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
         rng.shuffle(batches)
         for rows in batches:
-            width = max(len(p) + len(s) for p, s in rows)
-            ids = torch.full((batch_size, width), tokenizer.pad_token_id)
-            labels = torch.full((batch_size, width), -100)
-            for i, (p, s) in enumerate(rows):
-                ids[i, : len(p) + len(s)] = torch.tensor(p + s)
-                labels[i, len(p) : len(p) + len(s)] = torch.tensor(s)
+            ids = pad([torch.tensor(p + s) for p, s in rows], tokenizer.pad_token_id)
+            labels = pad([torch.tensor([-100] * len(p) + s) for p, s in rows], -100)
             # right padding behind a causal mask needs no attention mask
             yield {"input_ids": ids, "labels": labels}
 

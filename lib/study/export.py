@@ -75,7 +75,9 @@ def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
         raise ValueError(f"{run_dir}: a run of {run.method} has no reward; name a run of AIRL")
     if target.exists():
         raise ValueError(f"{target}: exists already; name a new directory")
-    airl = Airl.model_validate({k: v for k, v in run.parameters.items() if k != "lora"}, strict=False)
+    # a record has more: the adapter's size, and keys that there were when it was made
+    asked = {key: value for key, value in run.parameters.items() if key in Airl.model_fields}
+    airl = Airl.model_validate(asked, strict=False)
     backbone = runs.require(runs.backbone_dir(recorded.discriminator_backbone(airl, run.backbone)))
     manifest = Manifest(
         **{key: getattr(airl, key) for key in ("parameterisation", "reward", "boundaries", "interval")},

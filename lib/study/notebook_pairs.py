@@ -30,12 +30,12 @@ def write_pair(source: Path) -> None:
         nbformat.write(notebook, temporary)
 
 
-def faults(directory: Path = NOTEBOOKS) -> list[str]:
-    """What is wrong with the pairs of a directory, a line each; none if all are in step and output-free."""
+def faults() -> list[str]:
+    """What is wrong with the pairs of notebooks, a line each; none if all are in step and output-free."""
     lines = []
-    stems = {path.stem for pattern in ("*.py", "*.ipynb") for path in directory.glob(pattern)}
+    stems = {path.stem for pattern in ("*.py", "*.ipynb") for path in NOTEBOOKS.glob(pattern)}
     for stem in sorted(stems):
-        pair = [directory / f"{stem}.py", directory / f"{stem}.ipynb"]
+        pair = [NOTEBOOKS / f"{stem}.py", NOTEBOOKS / f"{stem}.ipynb"]
         missing = [path.name for path in pair if not path.exists()]
         if missing:
             lines.append(f"{missing[0]}: missing; run `make notebooks`")
@@ -51,7 +51,7 @@ def faults(directory: Path = NOTEBOOKS) -> list[str]:
 
 def main(arguments: list[str]) -> None:
     if arguments == ["--check"]:
-        sys.exit("\n".join(faults(NOTEBOOKS)) or None)
+        sys.exit("\n".join(faults()) or None)
     if arguments:
         sys.exit("usage: python -m lib.study.notebook_pairs [--check]")
     for path in sorted(NOTEBOOKS.glob("*.py")):

@@ -19,6 +19,11 @@ from ruamel.yaml.error import MarkedYAMLError
 from lib.schema import Airl, Lora, Params, Section, Sft, merge
 
 TRAINED_WITHOUT_REWARD = ("base", "sft", "grpo")
+REMOVED = {  # what took the place of a key that there was
+    "airl.replay": "the discriminator sees the step's own samples alone; remove the key",
+    "airl.frozen_discriminator": "true is now airl.discriminator_steps: 0",
+    "discriminators": "name these backbones in backbones; those of the policies stand in policies",
+}
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -195,15 +200,22 @@ def _describe(error: ValidationError, root: type[Section]) -> Iterator[str]:
     for fault in error.errors():
         keys = [str(key) for key in fault["loc"] if key != "[key]"]
         if fault["type"] == "extra_forbidden":
-            fields = _section_at(root, keys[:-1]).model_fields
-            close = difflib.get_close_matches(keys[-1], fields, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(fields)}"
-            yield f"{'.'.join(keys)}: unknown key ({hint})"
+            yield f"{'.'.join(keys)}: {_unknown(_section_at(root, keys[:-1]), keys[-1])}"
         elif fault["type"] == "missing":
             yield f"{'.'.join(keys)}: missing"
         else:
             message = fault["msg"].removeprefix("Input should be ")
             yield f"{'.'.join(keys)}: should be {message}, not {fault['input']!r}"
+
+
+def _unknown(section: type[Section], key: str) -> str:
+    """What there is in place of a key that a section does not have."""
+    name = key if section is Params else f"{section.__name__.lower()}.{key}"
+    if name in REMOVED:
+        return f"there is no such key any more: {REMOVED[name]}"
+    close = difflib.get_close_matches(key, section.model_fields, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(section.model_fields)}"
+    return f"unknown key ({hint})"
 
 
 def _section_at(root: type[Section], keys: list[str]) -> type[Section]:

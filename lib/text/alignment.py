@@ -5,6 +5,7 @@ from functools import partial
 from itertools import accumulate
 
 import torch
+from trl.trainer.utils import pad
 
 from lib.text import traces
 
@@ -53,13 +54,15 @@ def units_of_tokens(tokenizer, ids: list[int]) -> list[int]:
 
 def pad_completions(tokenizer, prompts: list[list[int]], completions: list[list[int]]):
     """`input_ids_BL`, `attention_BL` and the completion width T: prompts padded left, completions right."""
-    width_p, width_t = max(map(len, prompts)), max(map(len, completions))
-    ids_BL = torch.full((len(prompts), width_p + width_t), tokenizer.pad_token_id)
-    attention_BL = torch.zeros_like(ids_BL)
-    for i, (p, c) in enumerate(zip(prompts, completions, strict=True)):
-        ids_BL[i, width_p - len(p) : width_p + len(c)] = torch.tensor(p + c)
-        attention_BL[i, width_p - len(p) : width_p + len(c)] = 1
-    return ids_BL, attention_BL, width_t
+    left = [torch.tensor(ids, dtype=torch.long) for ids in prompts]
+    right = [torch.tensor(ids, dtype=torch.long) for ids in completions]
+    padding = tokenizer.pad_token_id
+    ids_BL = torch.cat([pad(left, padding, "left"), pad(right, padding)], 1)
+    is_token = [
+        pad([torch.ones_like(ids) for ids in left], 0, "left"),
+        pad([torch.ones_like(ids) for ids in right]),
+    ]
+    return ids_BL, torch.cat(is_token, 1), max(map(len, completions))
 
 
 def by_unit(units: list[int], values: list[float], n_units: int, reduce) -> list[float]:

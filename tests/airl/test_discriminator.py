@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 from lib.airl import credit, discriminator, objective
 from lib.airl.discriminator import PARAMETERISATIONS, HeadDiscriminator, LogRatioDiscriminator
 from lib.airl.objective import EXPERT, PERTURBED, POLICY
-from lib.models import scratch
+from lib.models import pretrained, scratch
 from lib.reward import scoring
 from lib.text import alignment, chat, traces
 
@@ -151,18 +151,18 @@ def test_a_prompt_that_is_read_once_gives_the_same_logits(reward_model, tokenize
     prompts, completions = rows
     shared = [prompts[0], prompts[1], prompts[0], prompts[0], prompts[2], prompts[1]]
     batch = alignment.pad_completions(tokenizer, shared, completions)
-    read, forward = [], reward_model.model.forward
+    read, decoder = [], pretrained.without_adapter(reward_model.model).base_model
 
-    def counted(ids, **kwargs):
-        read.append(ids.shape)
-        return forward(ids, **kwargs)
+    def count(_module, args, kwargs):
+        read.append(args[0].shape if args else kwargs["input_ids"].shape)
 
-    monkeypatch.setattr(reward_model.model, "forward", counted)
+    counting = decoder.register_forward_pre_hook(count, with_kwargs=True)
     with torch.no_grad():
         expected = reward_model.logits_BT(*batch)
         plain = len(read)
         monkeypatch.setattr(reward_model, "reads_prompts_once", True)
         found = reward_model.logits_BT(*batch)
+    counting.remove()
     before = batch[0].shape[1] - batch[2] - 1
     assert read[plain:] == [(3, before), (6, batch[2] + 1)] * plain
     for f, e, completion in zip(found, expected, completions, strict=True):

@@ -500,25 +500,6 @@ def test_a_question_without_a_trace_brings_another_questions_expert(make, tokeni
     assert airl._expert_rows(len(inputs)) == [2 * G - 1]
 
 
-def test_replayed_samples_are_of_earlier_steps(make, experts):
-    airl = make(replay=3, policy_per_prompt=2, perturbations=0)
-    first = airl._discriminator_rows(*batch_of(airl, experts))
-    assert len(first) == PROMPTS * 3  # nothing to replay yet
-    second = airl._discriminator_rows(*batch_of(airl, experts, right=G))
-    replayed = second[PROMPTS * 3 :]
-    assert len(replayed) == 2 * PROMPTS  # fewer than three a group were seen
-    assert sorted(r.completion for r in replayed) == sorted(r.completion for r in first if r.kind == POLICY)
-
-
-def test_replayed_samples_are_of_recent_steps_alone(make, experts, monkeypatch):
-    monkeypatch.setattr("lib.airl.trainer.REPLAYED_STEPS", 2)
-    airl = make(replay=1, policy_per_prompt=2, perturbations=0, discriminator_prompts=2)
-    for right in (0, G, G, 0):  # the first step's samples, all wrong, are two steps old at the last
-        chosen = airl._discriminator_rows(*batch_of(airl, experts, right))
-    answers = {traces.parse(tokenizer_text(airl, row)).answer for row in chosen[PROMPTS * 3 :]}
-    assert len(chosen) == PROMPTS * 3 + 2 and answers <= {e.answer for e in experts[:PROMPTS]}
-
-
 def tokenizer_text(airl, row) -> str:
     """The text of a row's completion, without its end."""
     return airl.processing_class.decode(row.completion, skip_special_tokens=True)

@@ -99,9 +99,9 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
                 "lr": 0.1,
                 "beta": 0.1,
                 "interval": 3,
+                "reward_clip": 1.0,
                 "loss": "wgan",
                 "group_size": 4,
-                "replay": 1,
                 "labels": "from_first_error",
             },  # fmt: skip
         },

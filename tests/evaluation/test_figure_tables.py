@@ -16,7 +16,7 @@ from lib.study import params
 @given(st.lists(st.tuples(st.booleans(), st.floats(-50, 50)), min_size=1, max_size=60))
 def test_a_histogram_counts_every_trace_once(traces):
     scores = pd.DataFrame(traces, columns=["correct", "reward"]).assign(backbone="qwen2")
-    table = figure_tables.reward_histogram(scores, bins=8)
+    table = figure_tables.reward_histogram(scores)
     for answer, right in (("correct", True), ("wrong", False)):
         shares = table.loc[table["answer"] == answer, "share"]
         count = sum(correct == right for correct, _ in traces)

@@ -1,6 +1,6 @@
 import random
 import unicodedata
-from itertools import islice, repeat
+from itertools import cycle, islice, repeat
 
 import pytest
 import torch
@@ -128,3 +128,20 @@ def test_pretraining_fits_a_fixed_batch_and_repeats_under_its_seed(tokenizer, ar
     first = losses()
     assert first[2] < first[0] and first[-1] < first[0] - 0.1
     assert losses() == first
+
+
+def test_a_corpus_is_padded_right_and_its_loss_is_on_the_solutions(tokenizer):
+    """Of pairs that come again: each row is a question and its solution, then padding."""
+    pairs = [("1 bead", "2"), ("1 bead and 2 beads", "1+2=3 beads"), ("3", "")]
+    batch = next(scratch.corpus(tokenizer, cycle(pairs), random.Random(0), batch_size=24))
+    assert {rows.dtype for rows in batch.values()} == {torch.long}
+    expected = set()
+    for question, solution in pairs:
+        q, s = (tokenizer(text).input_ids for text in (question + scratch.SEPARATOR, solution + scratch.END))
+        expected.add((tuple(q + s), tuple([-100] * len(q) + s)))
+    found = set()
+    for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
+        n = max(i for i, label in enumerate(labels) if label != -100) + 1
+        assert ids[n:] == [tokenizer.pad_token_id] * (len(ids) - n) and labels[n:] == [-100] * (len(ids) - n)
+        found.add((tuple(ids[:n]), tuple(labels[:n])))
+    assert found <= expected and len(found) > 1

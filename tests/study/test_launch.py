@@ -29,7 +29,7 @@ SETTINGS = {
     "variants": {
         "airl": {
             "demonstrations": 4, "unlabelled_questions": 2, "steps": 9, "warmup_steps": 3,
-            "discriminator_steps": 6, "replay": 1, "lr": 0.01,
+            "discriminator_steps": 6, "lr": 0.01,
         }
     },
 }  # fmt: skip

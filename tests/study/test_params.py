@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,35 @@ def test_every_fault_has_its_line(write):
     lines = str(caught.value).splitlines()
     assert len(lines) == len(params.Airl.model_fields)
     assert all(line.startswith(f"{path}: airl.") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "where"),
+    [
+        ("airl.replay", 0, "airl.replay"),
+        ("variants.other", {"replay": 1}, "variants.other.replay"),
+        ("ablations.other", {"frozen_discriminator": True}, "ablations.other.frozen_discriminator"),
+        ("discriminators", ["qwen2_small"], "discriminators"),
+    ],
+)
+def test_a_key_that_there_was_is_refused_with_what_took_its_place(write, key, value, where):
+    path = write(key, value)
+    with pytest.raises(ValueError) as caught:
+        params.load(path)
+    (removed,) = (
+        said for name, said in params.REMOVED.items() if name.split(".")[-1] == where.split(".")[-1]
+    )
+    assert str(caught.value) == f"{path}: {where}: there is no such key any more: {removed}"
+
+
+def test_what_took_the_place_of_a_key_is_there():
+    """No key of the tree is called removed, and every key that is named instead exists."""
+    tree = params.load(ROOT / "params.yaml").model_dump()
+    for name, said in params.REMOVED.items():
+        *sections, last = name.split(".")
+        assert last not in (tree[sections[0]] if sections else tree), name
+        for section, key in re.findall(r"(\w+)\.(\w+)", said):
+            assert key in tree[section], said
 
 
 @pytest.mark.parametrize(
