@@ -73,7 +73,7 @@ def test_the_tree_is_read_only(write):
         ("airl.near_misses", "none", "airl.near_misses: should be 'paper', 'carried' or 'all'"),
         ("airl.families", "stock", "airl.families: should be a valid "),
         ("data.long_steps", [], "data.long_steps: should "),
-        ("data.dataset", "gsm9k", "data.dataset: should be 'world', 'gsm8k', "),
+        ("data.dataset", "gsm9k", "data.dataset: should be 'world', 'styled_world', "),
         (
             "data.dataset",
             "jsonl",
