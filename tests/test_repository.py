@@ -15,7 +15,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from lib.report import pages
-from lib.study import notebook_pairs, params
+from lib.study import notebook_pairs, params, settings
 
 ROOT = Path(__file__).parent.parent
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -62,10 +62,23 @@ def file_of(module: str) -> Path:
     return (ROOT / Path(*module.split("."))).with_suffix(".py")
 
 
-def depends_on(stage: dict, module: str) -> bool:
+def code_of(name: str) -> list[str]:
+    """The places in lib that a stage depends on, those of its method's file by `settings` included."""
+    places = [dep for dep in STAGES[name]["deps"] if dep.startswith("lib")]
+    if any(dep.startswith("results/settings/") for dep in STAGES[name]["deps"]):
+        loaded = params.load(ROOT / "params.yaml")
+        methods = {"sft_ablation": loaded.sft_ablations, "irl": loaded.variants}
+        method = next(iter((methods | {"ablation": loaded.ablations}).get(name, [name])))
+        found = settings.packages(method, loaded)
+        assert set(found) <= set(STAGES["settings"]["deps"])
+        places += found
+    return places
+
+
+def depends_on(name: str, module: str) -> bool:
     """Whether a stage depends on a module's file or on a directory that it is in."""
     file = file_of(module).relative_to(ROOT)
-    return any(str(place) in stage["deps"] for place in (file, *file.parents))
+    return any(str(place) in code_of(name) for place in (file, *file.parents))
 
 
 def test_pairs_are_in_step_and_free_of_outputs():
@@ -77,11 +90,11 @@ def test_a_stage_depends_on_its_notebook_and_the_packages_that_decide(name):
     stage = OF_NOTEBOOKS[name]
     notebook = ROOT / stage["cmd"].split()[3]
     assert stage["deps"][0] == str(notebook.relative_to(ROOT))
-    for place in [dep for dep in stage["deps"] if dep.startswith("lib/")]:
+    for place in code_of(name):
         assert (ROOT / place).exists(), place
         assert any(file_of(module).is_relative_to(ROOT / place) for module in reached(notebook)), place
     for module in imported(notebook) - NOT_DECISIVE:
-        assert depends_on(stage, module) or module.startswith("lib.report"), module
+        assert depends_on(name, module) or module.startswith("lib.report"), module
 
 
 @pytest.mark.parametrize("name", OF_NOTEBOOKS)
@@ -107,7 +120,7 @@ def test_neither_a_figure_nor_a_table_nor_the_runner_trains_anything_again():
     decisive = {"lib.evaluation.localisation", "lib.evaluation.external"}
     shown += ["lib.study.execute", "lib.study.params", "lib.study.recording", *GROUND_FLOOR]
     for name in set(OF_NOTEBOOKS) - {"results"}:
-        assert not [module for module in shown if module not in decisive and depends_on(STAGES[name], module)]
+        assert not [module for module in shown if module not in decisive and depends_on(name, module)]
 
 
 def test_rewards_are_scored_again_when_a_variant_changes():

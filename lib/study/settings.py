@@ -1,13 +1,25 @@
-"""The parameters that a method's runs depend on, a file each: DVC trains again what these change, no more.
+"""What a method's runs depend on, a file each: DVC trains again what comes out otherwise, and no more.
 
-`python -m lib.study.settings` writes `results/settings/METHOD.json` for every method of params.yaml.
+`python -m lib.study.settings` writes `results/settings/METHOD.json` for every method of params.yaml: its
+parameters as they are resolved, and the hash of each package of the code that decides.
 """
 
 import sys
+from pathlib import Path
 
 from lib import files, runs
 from lib.schema import Airl, Params
 from lib.study import params
+
+TRAINING = ("lib/data", "lib/grading", "lib/models", "lib/study/training", "lib/text")
+ADVERSARIAL = ("lib/airl", "lib/reward", "lib/study/adversarial")
+JUDGED = ("lib/evaluation/localisation.py",)  # an ablation's reward is tried where it is trained
+
+
+def packages(method: str, settings: Params) -> tuple[str, ...]:
+    """The directories and files of lib that decide how a method's runs come out."""
+    of_airl = ADVERSARIAL if isinstance(settings.section(method), Airl) else ()
+    return (*TRAINING, *of_airl, *(JUDGED if method in settings.ablations else ()))
 
 
 def of_method(method: str, settings: Params) -> dict:
@@ -25,7 +37,12 @@ def of_method(method: str, settings: Params) -> dict:
         decisive["watching"] = settings.watching.model_dump(mode="json")
     if method in settings.ablations:
         decisive["perturbed_experts_seed"] = settings.data.seed
-    return decisive
+    return decisive | {"code_sha256": {place: _code(place) for place in packages(method, settings)}}
+
+
+def _code(place: str) -> str:
+    path = Path(place)
+    return files.sha256(sorted(path.rglob("*.py")) if path.is_dir() else [path])
 
 
 def write(settings: Params) -> None:
