@@ -35,7 +35,16 @@ from IPython.display import HTML, Image, Markdown, display
 from lib import files
 from lib.airl import credit
 from lib.data import splits
-from lib.evaluation import comparisons, external, figure_tables, first_errors, published, records, tables
+from lib.evaluation import (
+    comparisons,
+    external,
+    figure_tables,
+    first_errors,
+    published,
+    records,
+    reward_quality,
+    tables,
+)
 from lib.report import comparison_plots, diagram, findings, pages, plots, style, token_values, viewer
 from lib.study import params
 
@@ -123,7 +132,8 @@ show(plots.learning_curves(logs), "learning_curves")
 # The same reward can rank samples at inference. The reward of a trace is its log-density under the
 # discriminator's expert model (for the paper's variants the mean discounted reward over its answer).
 # Samples of the base policy are the fairest test, since the reward was not their teacher. `random` is the
-# expected accuracy of any sample, `oracle` picks a right one if there is one.
+# expected accuracy of any sample, `oracle` picks a right one if there is one. Where `variant` is `length`,
+# `base_logprob` or `likelihood`, that stands in the reward's place.
 
 # %%
 reranked = tables.rerank(recorded, resamples)
@@ -153,10 +163,15 @@ show(plots.reranked_pass_at_k(kept, "base"), "reranked_pass_at_k")
 # ## What the reward measures
 #
 # A useful reward is higher for right traces than for wrong ones of the same policy, and higher for
-# being right than for looking right.
+# being right than for looking right. Over all samples a reward may win by knowing which problems are hard;
+# `auroc_within` compares only the samples of one problem. Beside the trained rewards stand what costs
+# nothing: minus the number of tokens (`length`), and the base policy's log-probability of its own samples
+# (`base_logprob`). `likelihood` is the log-density after SFT on the demonstrations, with no discriminator
+# update. `lowest_last` is how often the reward of a wrong trace of two steps or more falls most over its last
+# step or its answer.
 
 # %%
-quality = tables.reward_quality(recorded, resamples)
+quality = reward_quality.table(recorded, resamples)
 keep(quality, "reward_quality")
 
 # %%

@@ -19,7 +19,7 @@ COLUMNS = {
     "main": ["backbone", "method", "k", "pass_at_k", *CI],
     "rerank": ["backbone", "policy", "selector", "n", "accuracy", *CI],
     "localisation": ["backbone", "detector", "error_source", "hit_at_1", "chance", "n", *CI],
-    "reward_quality": ["backbone", "variant", "auroc", "ece", "corr_correct", "corr_format", *CI],
+    "reward_quality": ["backbone", "variant", "auroc", "auroc_within", "ece", "lowest_last", *CI],
     "localisation_by_kind": ["backbone", "error_source", "policy", "kind", "detector", "hit_at_1", "n", *CI],
     "ablations": ["ablation", "value", "backbone", "pass_at_1", "auroc", "hit_at_1", *CI],
     "transfer": ["backbone", "trained_on", "tested_on", "accuracy_gain", "auroc", "auroc_ci_low", *CI],

@@ -141,6 +141,19 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     return float(roc_auc_score(positive, scores))
 
 
+def auroc_within(scores_PN: np.ndarray, positive_PN: np.ndarray) -> np.ndarray:
+    """`auroc` among each problem's own samples; NaN for a problem without both.
+
+    Any axes may stand before the samples': (.., N) gives (..,).
+    """
+    scores_PN, positive_PN = np.asarray(scores_PN, dtype=float), np.asarray(positive_PN, dtype=bool)
+    pairs_PNN = positive_PN[..., :, None] & ~positive_PN[..., None, :]
+    here_PN1, there_P1N = scores_PN[..., :, None], scores_PN[..., None, :]
+    won_P = ((0.5 * (here_PN1 > there_P1N) + 0.5 * (here_PN1 >= there_P1N)) * pairs_PNN).sum((-2, -1))
+    all_P = pairs_PNN.sum((-2, -1))
+    return np.divide(won_P, all_P, out=np.full(all_P.shape, np.nan), where=all_P > 0)
+
+
 def expected_calibration_error(probabilities: np.ndarray, correct: np.ndarray) -> float:
     """Mean |accuracy - mean probability| over `BINS` equal bins of [0, 1], weighted by their size."""
     probabilities, correct = np.asarray(probabilities, dtype=float), np.asarray(correct, dtype=float)

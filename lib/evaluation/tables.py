@@ -5,7 +5,7 @@ the number of seeds. A second estimate in a row has its own columns, e.g. `auroc
 undefined one, such as the AUROC of traces that are all right, is left empty.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import expit
 
 from lib import files
-from lib.evaluation import intervals, metrics
+from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import Records, grid
 from lib.reward.falls import first_above
 from lib.text import traces
@@ -44,6 +44,7 @@ def headline(main: pd.DataFrame, quality: pd.DataFrame, located: pd.DataFrame) -
     chosen = {
         "pass@1": (main[main["k"] == 1], "method", "pass_at_k"),
         "reward AUROC": (quality, "variant", "auroc"),
+        "reward AUROC within problems": (quality, "variant", "auroc_within"),
         "best of all samples": (quality, "variant", "reranked"),
         "first wrong step found": (own_errors, "variant", "hit_at_1"),
     }
@@ -103,12 +104,23 @@ def rerank(records: Records, n_resamples: int) -> pd.DataFrame:
     """Best of n by selector: backbone, policy, variant, selector, n, accuracy, ci_low, ci_high, n_seeds.
 
     `variant` names the reward: a policy trained on a reward is judged by that one, any other by
-    `MAIN_VARIANT`'s. n is 1, 2, 4, .. up to the samples of a problem.
+    `MAIN_VARIANT`'s. n is 1, 2, 4, .. up to the samples of a problem. The base policy's samples are chosen
+    by the `baselines` in the reward's place too: their selector is `reward`.
     """
+    on_base_alone = on_base(records)
+    likelihood = on_base_alone[on_base_alone["variant"] == baselines.LIKELIHOOD]
+    others = pd.concat([baselines.scores(on_base_alone), likelihood])
+    table = _chosen(_judged(records), metrics.SELECTORS, n_resamples)
+    table += _chosen(others, ["reward"], n_resamples)
+    return pd.DataFrame(table).sort_values("backbone", kind="stable", ignore_index=True).round(4)
+
+
+def _chosen(scores: pd.DataFrame, selectors: Sequence[str], n_resamples: int) -> list[dict]:
+    """The rows of `rerank` of some scores."""
     table = []
-    for key, arrays in _rerankable(records):
+    for key, arrays in _rerankable(scores):
         n_samples = arrays["correct"].shape[2]
-        for selector in metrics.SELECTORS:
+        for selector in selectors:
             for n in [2**i for i in range(n_samples.bit_length()) if 2**i <= n_samples]:
                 values_SP = [
                     metrics.rerank_accuracy(
@@ -121,13 +133,13 @@ def rerank(records: Records, n_resamples: int) -> pd.DataFrame:
                 interval = intervals.mean_ci(np.array(values_SP), n_resamples, SEED)
                 row = {"selector": selector, "n": n} | estimate("accuracy", interval, first=True)
                 table.append(key | row | {"n_seeds": len(values_SP)})
-    return pd.DataFrame(table).round(4)
+    return table
 
 
 def reranked_pass_at_k(records: Records, ks: Iterable[int], n_resamples: int) -> pd.DataFrame:
     """A right answer among the k ranked first: as `rerank`, but k and pass_at_k for n and accuracy."""
     table = []
-    for key, arrays in _rerankable(records):
+    for key, arrays in _rerankable(_judged(records)):
         correct_SPN = arrays["correct"]
         kept = _within(ks, correct_SPN)
         by_selector = {"random": [metrics.pass_at_k_table(correct, kept) for correct in correct_SPN]}
@@ -144,14 +156,17 @@ def reranked_pass_at_k(records: Records, ks: Iterable[int], n_resamples: int) ->
     return pd.DataFrame(table).round(4)
 
 
-def _rerankable(records: Records) -> Iterable[tuple[dict, dict[str, np.ndarray]]]:
-    """For each policy judged by its own reward, or by the main one, its samples as arrays (S, P, N)."""
+def _judged(records: Records) -> pd.DataFrame:
+    """The scores of each policy by its own reward, or by the main one."""
     judges = records.scores["policy"].where(
         records.scores["policy"] == records.scores["variant"], MAIN_VARIANT
     )
-    for key, rows in groups(
-        records.scores[records.scores["variant"] == judges], "backbone", "policy", "variant"
-    ):
+    return records.scores[records.scores["variant"] == judges]
+
+
+def _rerankable(scores: pd.DataFrame) -> Iterable[tuple[dict, dict[str, np.ndarray]]]:
+    """For each policy and reward, the samples as arrays (S, P, N)."""
+    for key, rows in groups(scores, "backbone", "policy", "variant"):
         arrays = {column: grid(rows, column) for column in ("correct", "logprob", "reward")}
         answers = [traces.parse(text).answer for text in rows["text"]]
         # as objects: a column of strings would hold NaN for None, which a majority then counts
@@ -160,48 +175,6 @@ def _rerankable(records: Records) -> Iterable[tuple[dict, dict[str, np.ndarray]]
 
 
 # --- the reward ---
-
-
-def reward_quality(records: Records, n_resamples: int) -> pd.DataFrame:
-    """The rewards on the base policy's samples: backbone, variant, auroc, ece, corr_correct, corr_format,
-    reranked, random, ..
-
-    AUROC and correlations (Pearson) are of the trace's reward, against a right answer and against a
-    well-formed trace; the calibration error is of sigmoid(logit) at the trace's end as the
-    probability of a right answer. Each is computed per seed, then averaged. `reranked` is the accuracy
-    of the sample with the highest reward, `random` that of any.
-    """
-    table = []
-    for key, rows in groups(on_base(records), "backbone", "variant"):
-        reward, correct = grid(rows, "reward"), grid(rows, "correct")
-
-        def statistic(function: Callable, *arrays_SPN: np.ndarray) -> tuple[float, float, float]:
-            return intervals.statistic_ci(function, *arrays_SPN, n_resamples=n_resamples, seed=SEED)
-
-        table.append(
-            key
-            | estimate("auroc", intervals.auroc_ci(reward, correct, n_resamples, SEED), first=True)
-            | estimate(
-                "ece", statistic(metrics.expected_calibration_error, expit(grid(rows, "logit")), correct)
-            )
-            | estimate("corr_correct", statistic(metrics.correlation, reward, correct))
-            | estimate("corr_format", statistic(metrics.correlation, reward, grid(rows, "well_formed")))
-            | estimate("reranked", reranked(reward, correct, n_resamples))
-            | {"random": correct.mean()}
-            | n_seeds(rows)
-        )
-    return pd.DataFrame(table).round(4)
-
-
-def reranked(
-    rewards_SPN: np.ndarray, correct_SPN: np.ndarray, n_resamples: int
-) -> tuple[float, float, float]:
-    """Accuracy of each problem's sample with the highest reward, with its interval."""
-    chosen_SP = [
-        metrics.reranked_pass_at_k(correct_PN, rewards_PN, [1])[:, 0]
-        for correct_PN, rewards_PN in zip(correct_SPN, rewards_SPN, strict=True)
-    ]
-    return intervals.mean_ci(np.array(chosen_SP), n_resamples, SEED)
 
 
 def calibration(records: Records) -> pd.DataFrame:

@@ -14,6 +14,9 @@ LABELS = {
     "airl_no_perturbation": "AIRL dense, no perturbations",
     "reward_weighted_majority": "reward-weighted majority",
     "logprob": "log-probability",
+    "length": "minus the length",
+    "base_logprob": "log-probability by the base policy",
+    "likelihood": "SFT log-likelihood",
     "perturbed": "rule-perturbed expert",
     "policy": "policy's own errors",
 }

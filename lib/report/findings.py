@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lib.evaluation import external
+from lib.evaluation import baselines, external
+from lib.evaluation.tables import MAIN_VARIANT
 from lib.evaluation.words import compare, interval, label, number
 
 
@@ -51,7 +52,8 @@ def gains(table: pd.DataFrame) -> list[str]:
 def rerank(table: pd.DataFrame, policy: str) -> list[str]:
     """Choosing by the reward against the other selectors, at the largest n."""
     sentences = []
-    for backbone, rows in table[table["policy"] == policy].groupby("backbone", sort=False):
+    table = table[(table["policy"] == policy) & ~baselines.stands_in(table)]
+    for backbone, rows in table.groupby("backbone", sort=False):
         n = rows["n"].max()
         by_selector = {row["selector"]: row for _, row in rows[rows["n"] == n].iterrows()}
         against = ", ".join(
@@ -79,9 +81,10 @@ def localisation(table: pd.DataFrame) -> list[str]:
 
 
 def reward_quality(table: pd.DataFrame) -> list[str]:
-    """AUROC, calibration, and whether the reward follows correctness more than format."""
+    """AUROC, calibration, whether a trained reward follows correctness more than format; and the main reward
+    against what stands in its place, among the samples of one problem."""
     sentences = []
-    for _, row in table.iterrows():
+    for _, row in table[~table["variant"].isin(baselines.RULES)].iterrows():
         correct, form = row["corr_correct"], row["corr_format"]
         if math.isnan(correct) or math.isnan(form):
             verdict = "which cannot be compared"
@@ -93,6 +96,23 @@ def reward_quality(table: pd.DataFrame) -> list[str]:
             f"On {row['backbone']}, {label(row['variant'])}: AUROC {interval(row, 'auroc')}, calibration "
             f"error {number(row['ece'])}; correlation {number(correct)} with a right answer and "
             f"{number(form)} with a well-formed trace, {verdict}."
+        )
+    return sentences + _within_problems(table)
+
+
+def _within_problems(table: pd.DataFrame) -> list[str]:
+    sentences = []
+    for backbone, rows in table.groupby("backbone", sort=False):
+        main, others = rows[rows["variant"] == MAIN_VARIANT], rows[baselines.stands_in(rows)]
+        if main.empty or others.empty:
+            continue
+        against = ", ".join(
+            compare(main.iloc[0], row, "auroc_within", label(row["variant"]), "auroc_within_")
+            for _, row in others.iterrows()
+        )
+        sentences.append(
+            f"On {backbone}, right against wrong samples of the same problem: AUROC of "
+            f"{label(MAIN_VARIANT)} is {against}."
         )
     return sentences
 

@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
-from lib.evaluation import figure_tables
+from lib.evaluation import baselines, figure_tables
 from lib.evaluation.words import label
 from lib.report.style import BLUE, GREY, colour, styled
 
@@ -69,8 +69,14 @@ def pass_at_k(main: pd.DataFrame) -> Figure:
 
 @styled
 def rerank(table: pd.DataFrame, policy: str) -> Figure:
-    """Accuracy of one answer chosen from n samples by each selector, one panel a backbone."""
-    table = table[table["policy"] == policy]
+    """Accuracy of one answer chosen from n samples by each selector, one panel a backbone.
+
+    What stands in the reward's place has a line under its own name; the base policy's log-probability of its
+    own samples is the selector's of that name.
+    """
+    table = table[(table["policy"] == policy) & (table["variant"] != "base_logprob")]
+    instead = baselines.stands_in(table) & (table["selector"] == "reward")
+    table = table.assign(selector=table["variant"].where(instead, table["selector"]))
     labels = ("n (samples to choose from)", "accuracy of the chosen answer")
     return _curves(
         table, "selector", "accuracy", "n", *labels, f"Best of n, samples of policy: {label(policy)}"

@@ -13,7 +13,10 @@ ESTIMATES = {
     "rerank": ("backbone policy variant selector n n_seeds", "accuracy"),
     "localisation": ("backbone error_source detector n n_seeds", "hit_at_1"),
     "localisation_by_kind": ("backbone error_source policy kind detector variant n", "hit_at_1"),
-    "reward_quality": ("backbone variant n_seeds", "auroc ece corr_correct corr_format reranked"),
+    "reward_quality": (
+        "backbone variant n_seeds",
+        "auroc auroc_within ece corr_correct corr_format reranked lowest_last",
+    ),
     "ablations": ("ablation value backbone n_seeds", "pass_at_1 auroc hit_at_1"),
     "transfer": ("backbone trained_on tested_on n_seeds", "accuracy_gain auroc"),
     "long": ("backbone method n_seeds", "pass_at_1"),

@@ -48,6 +48,8 @@ COLOURS = {
     "reward": BLUE,
     "reward_weighted_majority": SKY,
     "oracle": GREEN,
+    "length": BLACK,
+    "likelihood": RED,
     "entropy": ORANGE,
     "chance": GREY,
     "correct": BLUE,

@@ -144,7 +144,7 @@ def _metrics(run: runs.Run) -> Iterator[str]:
         yield f"right against wrong samples of the base policy, AUROC: {interval(row, 'auroc')}"
     chosen = _rows("rerank", run)
     chosen = chosen[(chosen["policy"] == "base") & (chosen["n"] == chosen["n"].max())].set_index("selector")
-    if len(chosen):
+    if "random" in chosen.index:  # a policy's judge; a variant that only stands in its place chooses alone
         of = {selector: interval(row, "accuracy") for selector, row in chosen.iterrows()}
         yield (
             f"right answers among its choices of {chosen['n'].max()} samples of the base policy: "

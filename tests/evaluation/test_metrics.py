@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from lib.evaluation import metrics
 from lib.reward.falls import first_above, first_flag, reward_drops
@@ -75,6 +76,38 @@ def test_auroc_counts_pairs():
     ]
     assert metrics.auroc(scores, positive) == pytest.approx(sum(pairs) / len(pairs))
     assert math.isnan(metrics.auroc([1.0, 2.0], [True, True]))
+
+
+samples = st.tuples(st.integers(-2, 2).map(float) | st.just(-math.inf), st.booleans())
+problems = st.integers(1, 5).flatmap(
+    lambda n: st.lists(st.lists(samples, min_size=n, max_size=n), min_size=1, max_size=4)
+)
+
+
+@given(problems)
+def test_auroc_within_counts_the_pairs_of_each_problem(problems):
+    scores, positive = (np.array([[s[i] for s in of_problem] for of_problem in problems]) for i in (0, 1))
+    found = metrics.auroc_within(scores, positive)
+    for value, of_problem in zip(found, problems, strict=True):
+        right, wrong = ([s for s, p in of_problem if p == kind] for kind in (True, False))
+        pairs = [1.0 if r > w else 0.5 if r == w else 0.0 for r in right for w in wrong]
+        assert value == pytest.approx(np.mean(pairs)) if pairs else math.isnan(value)
+    np.testing.assert_array_equal(metrics.auroc_within(scores[None], positive[None]), found[None])
+
+
+def test_auroc_within_one_problem_is_its_auroc():
+    rng = np.random.default_rng(0)
+    scores, positive = rng.normal(size=(20, 16)).round(1), rng.random((20, 16)) < 0.4
+    expected = [roc_auc_score(p, s) for p, s in zip(positive, scores, strict=True)]
+    assert metrics.auroc_within(scores, positive) == pytest.approx(expected)
+
+
+def test_auroc_within_does_not_see_which_problem_is_hard():
+    """A score that is the problem's alone separates right from wrong over all samples, and not within one."""
+    scores = np.array([[0.0] * 4, [1.0] * 4])
+    positive = np.array([[True, False, False, False], [True, True, True, False]])
+    assert metrics.auroc(scores.ravel(), positive.ravel()) == 0.75
+    assert metrics.auroc_within(scores, positive).tolist() == [0.5, 0.5]
 
 
 # --- reranking ---

@@ -6,9 +6,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
 
-from lib.evaluation import published, records, tables
+from lib.evaluation import baselines, published, records, reward_quality, tables
 from tests import synthetic
 
 RESAMPLES = 50
@@ -62,8 +61,10 @@ def test_main_is_the_share_of_subsets_with_a_right_sample(results, study):
 
 def test_rerank_has_one_row_a_choice_and_sane_limits(study):
     table = tables.rerank(study, RESAMPLES)
-    keys = ["backbone", "policy", "selector", "n"]
-    assert not table.duplicated(keys).any()
+    assert not table.duplicated(["backbone", "policy", "variant", "selector", "n"]).any()
+    assert list(dict.fromkeys(table["backbone"])) == ["llama", "qwen2"]
+    table = table[~baselines.stands_in(table)]
+    assert not table.duplicated(["backbone", "policy", "selector", "n"]).any()
     assert set(table["n"]) == {1, 2, 4}
     assert set(table["selector"]) == {
         "random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle",
@@ -77,12 +78,34 @@ def test_rerank_has_one_row_a_choice_and_sane_limits(study):
     assert_intervals(table, accuracy="")
 
 
+def test_rerank_puts_length_and_log_probability_in_the_rewards_place(study):
+    """The likelihood's rewards here are minus the airl variant's: it chooses what that likes least."""
+    airl = study.scores.query("backbone == 'qwen2' and variant == 'airl' and policy == 'base'")
+    likelihood = airl.assign(variant="likelihood", reward=-airl["reward"])
+    table = tables.rerank(study._replace(scores=pd.concat([study.scores, likelihood])), RESAMPLES)
+    beside = table[baselines.stands_in(table)]
+    assert set(zip(beside["policy"], beside["selector"], strict=True)) == {("base", "reward")}
+    assert set(beside.query("backbone == 'llama'")["variant"]) == {"length", "base_logprob"}
+    rows = beside.query("backbone == 'qwen2' and n == 4").set_index("variant")
+    shortest = []
+    for _, samples in airl.groupby(["seed", "problem"]):
+        least = samples["n_tokens"] == samples["n_tokens"].min()
+        shortest.append(samples[least]["correct"].mean())
+    assert rows.loc["length", "accuracy"] == pytest.approx(np.mean(shortest), abs=1e-4)
+    worst = airl.sort_values("reward").groupby(["seed", "problem"]).first()
+    assert rows.loc["likelihood", "accuracy"] == pytest.approx(worst["correct"].mean(), abs=1e-4)
+    by_selector = table.query("policy == 'base' and selector == 'logprob'").set_index(["backbone", "n"])
+    found = beside.query("variant == 'base_logprob'").set_index(["backbone", "n"])
+    pd.testing.assert_series_equal(found["accuracy"], by_selector["accuracy"])
+
+
 def test_a_missing_answer_has_no_vote(study):
     """One of four samples answers, and rightly: the majority is its answer."""
     first = study.scores["sample"] == 0
     texts = np.where(first, "<think>\n1+1=2\n</think>\n<answer>2</answer>", "<think>\n1+1=2")
     scores = study.scores.assign(text=texts, correct=first)
-    table = tables.rerank(study._replace(scores=scores), RESAMPLES).query("n == 4").set_index("selector")
+    table = tables.rerank(study._replace(scores=scores), RESAMPLES)
+    table = table[~baselines.stands_in(table)].query("n == 4").set_index("selector")
     assert (table.loc["majority", "accuracy"] == 1).all()
     assert (table.loc["random", "accuracy"] == 0.25).all()
 
@@ -95,26 +118,12 @@ def test_reranked_pass_at_k_of_all_samples_is_the_same_by_any_order(study):
     assert (all_kept.nunique(axis=1) == 1).all()
 
 
-def test_reward_quality_is_the_mean_of_the_seeds(study):
-    table = tables.reward_quality(study, RESAMPLES)
-    scores = study.scores.query("backbone == 'qwen2' and variant == 'airl' and policy == 'base'")
-    by_seed = [(roc_auc_score(s["correct"], s["reward"]), s["reward"].corr(s["correct"].astype(float)))
-               for _, s in scores.groupby("seed")]  # fmt: skip
-    row = table.query("backbone == 'qwen2' and variant == 'airl'").iloc[0]
-    assert (row.auroc, row.corr_correct) == pytest.approx(np.mean(by_seed, axis=0), abs=1e-4)
-    best = scores.sort_values("reward").groupby(["seed", "problem"]).last()
-    assert (row.reranked, row.random) == pytest.approx((best.correct.mean(), scores.correct.mean()), abs=1e-4)
-    assert {"backbone", "variant", "auroc", "ece", "corr_correct", "corr_format"} <= set(table.columns)
-    prefixes = {name: f"{name}_" for name in ("ece", "corr_correct", "corr_format", "reranked")}
-    assert_intervals(table, auroc="", **prefixes)
-
-
 def test_calibration_is_of_the_logit_and_not_of_the_reward(study):
     """The reward may be a log-density, whose sigmoid means nothing."""
     other = study._replace(scores=study.scores.assign(reward=study.scores["reward"] - 50))
     pd.testing.assert_frame_equal(tables.calibration(other), tables.calibration(study))
     columns = ["ece", "ece_ci_low", "ece_ci_high"]
-    found, expected = (tables.reward_quality(records, RESAMPLES)[columns] for records in (other, study))
+    found, expected = (reward_quality.table(records, RESAMPLES)[columns] for records in (other, study))
     pd.testing.assert_frame_equal(found, expected)
     scores = study.scores.query("backbone == 'qwen2' and variant == 'airl' and policy == 'base'")
     sure = scores[scores["logit"] > np.log(9)]  # a probability above 0.9
@@ -184,7 +193,7 @@ def test_localisation_by_kind_adds_the_papers_reward_and_the_errors_of_sft(study
 
 def test_the_headline_is_read_from_the_tables(study):
     main = tables.main(study, ["base", "airl", "airl_dense"], [1, 3], RESAMPLES)
-    quality = tables.reward_quality(study, RESAMPLES)
+    quality = reward_quality.table(study, RESAMPLES)
     quality.loc[quality["backbone"] == "llama", "auroc"] = np.nan
     located = tables.localisation(study, RESAMPLES)
     found = json.loads(json.dumps(tables.headline(main, quality, located), allow_nan=False))
@@ -194,17 +203,10 @@ def test_the_headline_is_read_from_the_tables(study):
     assert found["pass@1"]["qwen2"]["airl"] == row["pass_at_k"]
     row = quality.query("backbone == 'qwen2' and variant == 'airl_dense'").iloc[0]
     assert found["reward AUROC"]["qwen2"]["airl_dense"] == row["auroc"]
+    assert found["reward AUROC within problems"]["qwen2"]["airl_dense"] == row["auroc_within"]
     assert found["best of all samples"]["qwen2"]["airl_dense"] == row["reranked"]
     row = located.query("backbone == 'llama' and detector == 'reward' and error_source == 'policy'").iloc[0]
     assert found["first wrong step found"]["llama"] == {"airl": row["hit_at_1"]}
-
-
-def test_one_class_alone_has_no_auroc(tmp_path):
-    synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=4, samples=2, skill=1.0)
-    table = tables.reward_quality(records.load(tmp_path), RESAMPLES)
-    assert table["auroc"].isna().all() and table["corr_correct"].isna().all()
-    tables.write(table, "reward_quality", tmp_path)
-    assert pd.read_csv(tmp_path / "reward_quality.csv")["auroc"].isna().all()
 
 
 def test_calibration_counts_every_trace(study):

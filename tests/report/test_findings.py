@@ -122,6 +122,39 @@ def test_a_reward_is_said_to_follow_what_it_correlates_with_more(correct, form, 
     assert sentence.endswith(verdict)
 
 
+def test_the_main_reward_is_told_against_what_stands_in_its_place_within_problems():
+    columns = "backbone variant auroc ci_low ci_high ece corr_correct corr_format"
+    table = rows(
+        f"{columns} auroc_within auroc_within_ci_low auroc_within_ci_high",
+        ("llama", "airl_dense", 0.8, 0.7, 0.9, 0.1, 0.3, 0.2, 0.7, 0.6, 0.8),
+        ("llama", "length", 0.6, 0.5, 0.7, NAN, 0.3, 0.2, 0.6, 0.5, 0.7),
+        ("qwen2", "length", 0.6, 0.5, 0.7, NAN, 0.3, 0.2, 0.95, 0.93, 0.97),
+        ("qwen2", "airl", 0.8, 0.7, 0.9, 0.1, 0.3, 0.2, 0.9, 0.88, 0.92),
+        ("qwen2", "base_logprob", 0.6, 0.5, 0.7, NAN, 0.3, 0.2, 0.89, 0.86, 0.9),
+    )
+    dense, ours, within = findings.reward_quality(table)
+    assert dense.startswith("On llama, AIRL dense (paper):") and ours.startswith("On qwen2, AIRL (ours):")
+    assert within == (
+        "On qwen2, right against wrong samples of the same problem: AUROC of AIRL (ours) is 0.05 below minus "
+        "the length (0.90 against 0.95; intervals apart), 0.01 above log-probability by the base policy "
+        "(0.90 against 0.89; intervals overlap)."
+    )
+
+
+def test_the_choice_of_a_stand_in_is_not_taken_for_the_rewards():
+    table = rows(
+        "backbone policy variant selector n accuracy ci_low ci_high",
+        *[
+            ("qwen2", "base", "airl", selector, 4, 0.5, 0.4, 0.6)
+            for selector in ("random", "majority", "logprob", "oracle")
+        ],
+        ("qwen2", "base", "airl", "reward", 4, 0.7, 0.65, 0.75),
+        ("qwen2", "base", "length", "reward", 4, 0.1, 0.0, 0.2),
+    )
+    (sentence,) = findings.rerank(table, "base")
+    assert "the reward's choice is 0.20 above random (0.70 against 0.50; intervals apart)" in sentence
+
+
 def test_localisation_is_told_against_chance_and_the_better_of_the_others():
     table = rows(
         "backbone error_source detector hit_at_1 ci_low ci_high",

@@ -58,6 +58,18 @@ def test_an_undefined_correlation_is_written_so():
     assert texts == ["1.00", "n/a", "n/a", "1.00"]
 
 
+def test_what_stands_in_the_rewards_place_has_its_own_line_of_choices():
+    key = {"backbone": "qwen2", "policy": "base", "selector": "reward", "ci_low": 0.0, "ci_high": 1.0}
+    rows = [
+        {**key, "variant": variant, "n": n, "accuracy": accuracy}
+        for variant, accuracy in (("airl", 0.75), ("length", 0.25), ("base_logprob", 0.5))
+        for n in (1, 2)
+    ]
+    (axis,) = plots.rerank(pd.DataFrame(rows), "base").axes
+    drawn = {bars.get_label(): set(bars.lines[0].get_ydata()) for bars in axis.containers}
+    assert drawn == {"reward": {0.75}, "minus the length": {0.25}}
+
+
 def test_learning_curves_cope_with_a_metric_never_logged():
     logs = pd.DataFrame({"backbone": "qwen2", "method": "grpo", "step": [1, 2], "pass_rate": [0.2, 0.4]})
     axes = plots.learning_curves(logs).axes

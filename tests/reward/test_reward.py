@@ -33,7 +33,8 @@ TABLES = {
         f"qwen2,base,airl,{selector},{n},0.{n},0.1,0.9\n"
         for n in (1, 4)
         for selector in ("random", "majority", "reward")
-    ),
+    )
+    + "qwen2,base,ratio,reward,4,0.2,0.1,0.3\n",
     "localisation": "backbone,detector,error_source,variant,hit_at_1,ci_low,ci_high,chance\n"
     "qwen2,reward,policy,airl,0.7,0.6,0.8,0.3\n",
 }  # fmt: skip

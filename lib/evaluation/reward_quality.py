@@ -1,0 +1,90 @@
+"""How well the rewards tell right samples of the base policy from wrong ones, and what they follow."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from lib.evaluation import baselines, intervals, metrics
+from lib.evaluation.records import Records, grid
+from lib.evaluation.tables import SEED, by_problem, estimate, groups, n_seeds, on_base
+from lib.reward.falls import reward_drops
+
+UNDEFINED = (float("nan"),) * 3  # an estimate and its interval
+
+
+def table(records: Records, n_resamples: int) -> pd.DataFrame:
+    """The rewards on the base policy's samples: backbone, variant, auroc, auroc_within, ece, corr_correct,
+    corr_format, reranked, lowest_last, random, ..
+
+    AUROC and correlations (Pearson) are of the trace's reward, against a right answer and against a
+    well-formed trace; the calibration error is of sigmoid(logit) at the trace's end as the
+    probability of a right answer. Each is computed per seed, then averaged. `auroc_within` compares the
+    samples of one problem alone (`metrics.auroc_within`), the mean over the problems of each seed that have
+    right and wrong ones: it knows nothing of which problem is hard. `reranked` is the accuracy of the sample
+    with the highest reward, `random` that of any. `lowest_last`: see the function. Beside the trained rewards
+    stand those of `baselines.scores`.
+    """
+    judged = on_base(records)
+    judged = pd.concat([judged, baselines.scores(judged)]).sort_values("backbone", kind="stable")
+    return pd.DataFrame(
+        [key | _row(rows, n_resamples) for key, rows in groups(judged, "backbone", "variant")]
+    ).round(4)
+
+
+def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
+    reward, correct, logit = grid(rows, "reward"), grid(rows, "correct"), grid(rows, "logit")
+
+    def statistic(function: Callable, *arrays_SPN: np.ndarray) -> tuple[float, float, float]:
+        return intervals.statistic_ci(function, *arrays_SPN, n_resamples=n_resamples, seed=SEED)
+
+    ece = UNDEFINED
+    if not np.isnan(logit).any():
+        ece = statistic(metrics.expected_calibration_error, expit(logit), correct)
+    within_SP = metrics.auroc_within(reward, correct)
+    within = UNDEFINED if np.isnan(within_SP).all() else intervals.mean_ci(within_SP, n_resamples, SEED)
+    return (
+        estimate("auroc", intervals.auroc_ci(reward, correct, n_resamples, SEED), first=True)
+        | estimate("auroc_within", within)
+        | estimate("ece", ece)
+        | estimate("corr_correct", statistic(metrics.correlation, reward, correct))
+        | estimate("corr_format", statistic(metrics.correlation, reward, grid(rows, "well_formed")))
+        | estimate("reranked", reranked(reward, correct, n_resamples))
+        | estimate("lowest_last", lowest_last(rows, n_resamples))
+        | {"random": correct.mean()}
+        | n_seeds(rows)
+    )
+
+
+def reranked(
+    rewards_SPN: np.ndarray, correct_SPN: np.ndarray, n_resamples: int
+) -> tuple[float, float, float]:
+    """Accuracy of each problem's sample with the highest reward, with its interval."""
+    chosen_SP = [
+        metrics.reranked_pass_at_k(correct_PN, rewards_PN, [1])[:, 0]
+        for correct_PN, rewards_PN in zip(correct_SPN, rewards_SPN, strict=True)
+    ]
+    return intervals.mean_ci(np.array(chosen_SP), n_resamples, SEED)
+
+
+def lowest_last(rows: pd.DataFrame, n_resamples: int) -> tuple[float, float, float]:
+    """How often the reward of a wrong trace falls most at its end, with the interval of it.
+
+    A trace's units are its steps and, last, its answer. Of the traces with a wrong answer and two steps or
+    more (in a shorter one every unit is at the end), the share whose largest drop of `unit_reward`
+    (`reward_drops`) is over the last step or the answer; m drops that tie for the largest count 1/m each.
+    Averaged within a problem of a seed, then over those. Undefined for a reward of whole traces alone.
+    """
+    if rows["unit_reward"].isna().any():
+        return UNDEFINED
+    wrong = rows[~rows["correct"] & (rows["unit_reward"].map(len) > 3)]  # the first is before any unit
+    if wrong.empty:
+        return UNDEFINED
+    return by_problem(wrong, wrong["unit_reward"].map(_falls_last), n_resamples)
+
+
+def _falls_last(unit_reward: list[float]) -> float:
+    drops = reward_drops(unit_reward)
+    largest = drops == drops.max()
+    return largest[-2:].sum() / largest.sum()
