@@ -85,7 +85,7 @@ show(diagram.method(), "method")
 # ## The policies
 #
 # pass@k is the chance that at least one of k samples of a problem is right, in the unbiased estimate
-# of Chen et al. (2021). The intervals are bootstrapped over problems and seeds. GRPO sees the true
+# of Chen et al. (2021). Intervals are over problems and seeds. GRPO sees the true
 # answers that the other methods do not: it is the upper bound.
 
 # %%

@@ -108,7 +108,7 @@ plots.reward_distributions(pd.DataFrame(rows).rename(columns={"is_correct": "cor
 # solution may have none: on ProcessBench's terms there is the accuracy on erroneous solutions, $a_e$ (the
 # first wrong step is named), that on correct ones, $a_c$ (none is), and
 # $$F_1 = \frac{2\, a_e\, a_c}{a_e + a_c}.$$
-# Intervals are bootstrapped over problems.
+# Intervals are over problems.
 
 # %%
 checked = external.check(name, rows, settings.evaluation.bootstrap)

@@ -70,7 +70,7 @@ def gains(records: Records, variants: Iterable[str], n_resamples: int) -> pd.Dat
             if not {method, "sft", "base", "grpo"} <= correct.keys():
                 continue
             ours, sft, base, grpo = (correct[name] for name in (method, "sft", "base", "grpo"))
-            above = intervals.mean_ci((ours - sft).mean(2), n_resamples, SEED)
+            above = intervals.difference_ci(ours.mean(2), sft.mean(2), n_resamples, SEED)
             share = intervals.statistic_ci(_share, ours, base, grpo, n_resamples=n_resamples, seed=SEED)
             row = key | {"method": method} | estimate("above_sft", above, first=True)
             table.append(row | estimate("share_of_grpo", share) | {"n_seeds": len(ours)})
@@ -180,7 +180,7 @@ def _gain(rows: pd.DataFrame, n_resamples: int) -> dict:
             for correct_PN, reward_PN in zip(correct_SPN, reward_SPN, strict=True)
         ]
     )
-    gain = intervals.mean_ci(chosen_SP - correct_SPN.mean(2), n_resamples, SEED)
+    gain = intervals.difference_ci(chosen_SP, correct_SPN.mean(2), n_resamples, SEED)
     auroc = intervals.auroc_ci(reward_SPN, correct_SPN, n_resamples, SEED)
     return estimate("accuracy_gain", gain, first=True) | estimate("auroc", auroc) | n_seeds(rows)
 

@@ -70,7 +70,9 @@ def _accuracies(wrong: list[dict], right: list[dict], n_resamples: int) -> Itera
             given = ~np.isnan(truths)  # a problem with fewer solutions has empty places
             return metrics.first_error_accuracy(flags[given], truths[given])[i]
 
-        values = intervals.statistic_ci(statistic, *arrays, n_resamples=n_resamples, seed=SEED)
+        values = intervals.statistic_ci(
+            statistic, *arrays, n_resamples=n_resamples, seed=SEED, bounds=intervals.FRACTION
+        )
         yield name, values, chances[i], counts[i]
 
 

@@ -1,32 +1,77 @@
-"""Percentile bootstrap intervals; seeds and problems are drawn with replacement.
+"""95% intervals over problems and training seeds, corrected for few seeds.
 
-Shapes: `_S` seeds, `_P` problems, `_N` samples of a problem, `_R` resamples.
+Seeds and problems are crossed random effects: all seeds answer the same problems. To resample both with
+replacement (Owen, "The pigeonhole bootstrap", 2007) counts only (S - 1) / S of the seeds' variance, and
+normal quantiles are too narrow for S seeds. Here the variance of an estimate, the mean of the seeds'
+T_1 .. T_S, is found by the method of moments, the sum of
+
+- var(T_1 .. T_S) / S, with S - 1 degrees of freedom: another training, and other samples;
+- the mean covariance of the T of two seeds when problems are resampled, at least 0: other problems.
+
+The interval is the estimate +- t sqrt(variance), with df = (S - 1) variance / (first part) for Student's t:
+the parts' 1 / df, 1 / (S - 1) and 0, weighted by their variance. Satterthwaite's (1946) squared weights leave
+it too narrow for three seeds, whose variance is often underestimated, and its weight with it. With one seed
+the variance is that of T_1 when problems are resampled.
+
+Shapes: `_S` seeds, `_P` problems, `_N` samples of a problem, `_R` resamples of the problems.
 """
 
 import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy import stats
 
+FRACTION = (0.0, 1.0)
+CORRELATION = (-1.0, 1.0)
+UNBOUNDED = (-np.inf, np.inf)
 CONFIDENCE = 0.95
+ROUNDING = 1e-9  # of a fraction above 1
 
 
 def mean_ci(values_SP: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float, float]:
-    """(mean, low, high): percentile interval of the mean, seeds and problems drawn with replacement.
+    """(mean, low, high) of fractions; the interval stays within [0, 1].
 
-    A resample takes the same problems for every seed. NaN marks a cell without a value, which is
-    left out of every mean.
+    With one seed it covers other problems only, and says nothing of another training. NaN marks a cell
+    without a value, which is left out of the mean. Raises ValueError where there are no values or one is no
+    fraction; differences are for `difference_ci`.
     """
     values_SP = np.atleast_2d(np.asarray(values_SP, dtype=float))
+    outside = values_SP[(values_SP < -ROUNDING) | (values_SP > 1 + ROUNDING)]
+    if len(outside):
+        raise ValueError(f"mean_ci: {outside[0]:g} is no fraction; a difference is for difference_ci")
+    return _mean_ci(values_SP, n_resamples, seed, FRACTION)
+
+
+def difference_ci(
+    ours_SP: np.ndarray,
+    theirs_SP: np.ndarray,
+    n_resamples: int,
+    seed: int,
+) -> tuple[float, float, float]:
+    """(mean of ours - theirs, low, high), paired: each cell against that of the same seed and problem.
+
+    What the two share, such as hard problems, cancels. Otherwise as `mean_ci`. Raises ValueError where the
+    cells are not the same.
+    """
+    ours_SP, theirs_SP = (np.atleast_2d(np.asarray(v, dtype=float)) for v in (ours_SP, theirs_SP))
+    if ours_SP.shape != theirs_SP.shape:
+        raise ValueError(f"difference_ci: cells {ours_SP.shape} and {theirs_SP.shape} cannot be paired")
+    return _mean_ci(ours_SP - theirs_SP, n_resamples, seed, CORRELATION)
+
+
+def _mean_ci(
+    values_SP: np.ndarray, n_resamples: int, seed: int, bounds: tuple[float, float]
+) -> tuple[float, float, float]:
+    """The mean is linear in what each cell adds to it, which has no missing values."""
     present_SP = ~np.isnan(values_SP)
     if not present_SP.any():
-        raise ValueError("mean_ci: no values")
-    values_SP = np.where(present_SP, values_SP, 0.0)
-    seeds_RS, problems_RP = _resamples(*values_SP.shape, n_resamples, seed)
-    totals = ((seeds_RS @ values_SP) * problems_RP).sum(1)
-    counts = ((seeds_RS @ present_SP) * problems_RP).sum(1)
-    means = np.divide(totals, counts, out=np.full(n_resamples, np.nan), where=counts > 0)
-    return float(values_SP.sum() / present_SP.sum()), *_interval(means)
+        raise ValueError("mean: no values")
+    n_seeds, n_problems = values_SP.shape
+    mean = values_SP[present_SP].mean()
+    added_SP = np.where(present_SP, values_SP - mean, 0.0) * n_seeds / present_SP.sum()
+    problems_RP = _resamples(n_problems, n_resamples, seed)
+    return _interval(mean + added_SP.sum(1), mean + problems_RP @ added_SP.T, bounds)
 
 
 def statistic_ci(
@@ -34,19 +79,21 @@ def statistic_ci(
     *arrays_SPN: np.ndarray,
     n_resamples: int,
     seed: int,
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> tuple[float, float, float]:
-    """As `mean_ci`, for a `statistic` of all samples of all problems; its mean over seeds.
+    """As `mean_ci`, for a `statistic` of all samples of all problems, within `bounds`; its mean over seeds.
 
-    `statistic` gets the flattened samples, one array for each of `arrays_SPN`.
+    `statistic` gets the flattened samples, one array for each of `arrays_SPN`; arrays of several methods are
+    thereby paired by seed and problem. A resample in which it is undefined, NaN, is left out.
     """
     n_seeds, n_problems = arrays_SPN[0].shape[:2]
-    seeds_RS, problems_RP = _resamples(n_seeds, n_problems, n_resamples, seed)
 
     def by_seed(problems: np.ndarray) -> list[float]:
         return [statistic(*(a[s][problems].ravel() for a in arrays_SPN)) for s in range(n_seeds)]
 
+    problems_RP = _resamples(n_problems, n_resamples, seed)
     values_RS = [by_seed(np.repeat(np.arange(n_problems), counts)) for counts in problems_RP]
-    return _weighted_by_seed(by_seed(np.arange(n_problems)), np.array(values_RS), seeds_RS)
+    return _interval(np.array(by_seed(np.arange(n_problems))), np.array(values_RS), bounds)
 
 
 def auroc_ci(
@@ -61,8 +108,8 @@ def auroc_ci(
     AUROC of a resample that has problem p w_p times is w' pairs w / (w'positives * w'negatives).
     A score of NaN, which is not positive, stands for a sample that the problem lacks.
     """
-    n_seeds, n_problems, _ = scores_SPN.shape
-    seeds_RS, problems_RP = _resamples(n_seeds, n_problems, n_resamples, seed)
+    n_problems = scores_SPN.shape[1]
+    problems_RP = _resamples(n_problems, n_resamples, seed)
     points, values_SR = [], []
     for scores_PN, positive_PN in zip(scores_SPN, positive_SPN.astype(bool), strict=True):
         pairs_PP = np.stack(
@@ -78,7 +125,7 @@ def auroc_ci(
         point, *values = np.divide(won, all_pairs, out=np.full(len(won), np.nan), where=all_pairs > 0)
         points.append(point)
         values_SR.append(values)
-    return _weighted_by_seed(points, np.array(values_SR).T, seeds_RS)
+    return _interval(np.array(points), np.array(values_SR).T, FRACTION)
 
 
 def cell_means(values: Sequence[float], seeds: Sequence, problems: Sequence) -> np.ndarray:
@@ -92,25 +139,31 @@ def cell_means(values: Sequence[float], seeds: Sequence, problems: Sequence) -> 
 
 
 @functools.lru_cache(maxsize=16)
-def _resamples(n_seeds: int, n_problems: int, n_resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each seed (R, S) and each problem (R, P) is in each resample."""
+def _resamples(n_problems: int, n_resamples: int, seed: int) -> np.ndarray:
+    """How often each problem is in each resample, shape (R, P)."""
     rng = np.random.default_rng(seed)
-    return tuple(rng.multinomial(n, np.full(n, 1 / n), size=n_resamples) for n in (n_seeds, n_problems))
+    return rng.multinomial(n_problems, np.full(n_problems, 1 / n_problems), size=n_resamples)
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return float("nan"), float("nan")
-    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
-
-
-def _weighted_by_seed(
-    points_S: Sequence[float], values_RS: np.ndarray, seeds_RS: np.ndarray
+def _interval(
+    points_S: np.ndarray, values_RS: np.ndarray, bounds: tuple[float, float]
 ) -> tuple[float, float, float]:
-    resampled = (values_RS * seeds_RS).sum(1) / seeds_RS.sum(1)
-    return float(np.mean(points_S)), *_interval(resampled)
+    """(estimate, low, high), from each seed's value and its values when problems are resampled."""
+    n_seeds, estimate = len(points_S), float(np.mean(points_S))
+    values_RS = values_RS[~np.isnan(values_RS).any(1)]
+    if np.isnan(estimate) or len(values_RS) < 2:
+        return estimate, float("nan"), float("nan")
+    covariance_SS = np.atleast_2d(np.cov(values_RS, rowvar=False))
+    with_these_seeds = covariance_SS.mean()
+    variance, seeds = with_these_seeds, 0.0
+    if n_seeds > 1:
+        seeds = np.var(points_S, ddof=1) / n_seeds
+        shared = (covariance_SS.sum() - np.trace(covariance_SS)) / (n_seeds * (n_seeds - 1))
+        variance = seeds + max(shared, 0.0) or with_these_seeds  # seeds can agree by chance
+    df = (n_seeds - 1) * variance / seeds if seeds else np.inf
+    half_width = stats.t.ppf((1 + CONFIDENCE) / 2, df) * np.sqrt(variance)
+    low, high = np.clip([estimate - half_width, estimate + half_width], *bounds)
+    return estimate, float(low), float(high)
 
 
 def _won_pairs(

@@ -1,6 +1,6 @@
 """How well the rewards tell right samples of the base policy from wrong ones, and what they follow."""
 
-from collections.abc import Callable
+import functools
 
 import numpy as np
 import pandas as pd
@@ -36,12 +36,13 @@ def table(records: Records, n_resamples: int) -> pd.DataFrame:
 def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
     reward, correct, logit = grid(rows, "reward"), grid(rows, "correct"), grid(rows, "logit")
 
-    def statistic(function: Callable, *arrays_SPN: np.ndarray) -> tuple[float, float, float]:
-        return intervals.statistic_ci(function, *arrays_SPN, n_resamples=n_resamples, seed=SEED)
-
+    statistic = functools.partial(
+        intervals.statistic_ci, n_resamples=n_resamples, seed=SEED, bounds=intervals.CORRELATION
+    )
     ece = UNDEFINED
     if not np.isnan(logit).any():
-        ece = statistic(metrics.expected_calibration_error, expit(logit), correct)
+        of_logit = (expit(logit), correct)
+        ece = statistic(metrics.expected_calibration_error, *of_logit, bounds=intervals.FRACTION)
     within_SP = metrics.auroc_within(reward, correct)
     within = UNDEFINED if np.isnan(within_SP).all() else intervals.mean_ci(within_SP, n_resamples, SEED)
     return (

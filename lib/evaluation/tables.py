@@ -1,7 +1,7 @@
 """The study's tables, computed from the run records alone; no model is loaded.
 
-Every estimate comes with a 95% bootstrap interval over problems and seeds (`ci_low`, `ci_high`) and
-the number of seeds. A second estimate in a row has its own columns, e.g. `auroc_ci_low`. An
+Every estimate comes with a 95% interval over problems and seeds (`ci_low`, `ci_high`; `intervals` says
+how) and the number of seeds. A second estimate in a row has its own columns, e.g. `auroc_ci_low`. An
 undefined one, such as the AUROC of traces that are all right, is left empty.
 """
 
@@ -22,7 +22,7 @@ MAIN_VARIANT = "airl"  # its reward judges the samples of policies that have non
 TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
 PAPER_VARIANT = "airl_dense"
 RERANK_SUBSETS = 32  # random subsets of a problem's samples over which the majorities are averaged
-SEED = 0  # of the bootstrap
+SEED = 0  # of the resamples
 
 
 def groups(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[dict, pd.DataFrame]]:

@@ -10,7 +10,7 @@ from lib.evaluation import baselines, figure_tables
 from lib.evaluation.words import label
 from lib.report.style import BLUE, GREY, colour, styled
 
-INTERVALS = "bars: 95% bootstrap interval over problems and seeds"
+INTERVALS = "bars: 95% interval over problems and seeds"
 
 
 def panels(

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from lib.evaluation import intervals, metrics
@@ -16,10 +17,52 @@ def test_the_interval_of_coin_flips_has_the_binomial_interval():
     assert (mean, low, high) == intervals.mean_ci(flips, 4000, seed=0)
 
 
-def test_resamples_take_seeds_as_well_as_problems():
-    seeds_differ = np.repeat([[0.0], [1.0]], 50, axis=1)  # means 0 (1/4), 1/2 (1/2), 1 (1/4)
-    assert intervals.mean_ci(seeds_differ, 2000, seed=0) == (0.5, 0.0, 1.0)
+def test_seeds_that_differ_alone_have_students_interval():
+    rates = np.array([0.4, 0.45, 0.53])
+    expected = stats.t.interval(0.95, df=2, loc=rates.mean(), scale=stats.sem(rates))
+    mean, *interval = intervals.mean_ci(np.repeat(rates[:, None], 50, axis=1), 100, seed=0)
+    assert mean == pytest.approx(rates.mean()) and interval == pytest.approx(expected)
     assert intervals.mean_ci(np.full((3, 20), 0.7), 100, seed=0) == pytest.approx((0.7, 0.7, 0.7))
+
+
+def test_problems_that_differ_alone_have_the_interval_of_one_seed():
+    """Copies of a seed add nothing."""
+    values = np.random.default_rng(0).random((1, 80))
+    one, copied = (intervals.mean_ci(np.repeat(values, n, axis=0), 500, seed=0) for n in (1, 3))
+    assert one == pytest.approx(copied)
+
+
+def test_seeds_that_agree_by_chance_leave_the_noise_of_problems():
+    """Means .5 of both seeds, which are right on the other's wrong problems: no variance but the cells'."""
+    values = np.array([[1.0, 0.0] * 100, [0.0, 1.0] * 99 + [1.0, 0.0]])
+    _, low, high = intervals.mean_ci(values, 2000, seed=0)
+    assert high - low == pytest.approx(2 * 1.96 * np.std(values.mean(0)) / math.sqrt(200), rel=0.1)
+
+
+def test_an_interval_of_fractions_stays_within_0_and_1():
+    values = np.repeat([[0.98], [1.0]], 20, axis=1)  # Student's with one degree of freedom is +- .13
+    mean, low, high = intervals.mean_ci(values, 50, seed=0)
+    assert (mean, high) == (pytest.approx(0.99), 1.0) and low == pytest.approx(
+        0.99 - 0.01 * 12.7062, abs=1e-4
+    )
+    with pytest.raises(ValueError, match=r"-0\.1 is no fraction; a difference is for difference_ci"):
+        intervals.mean_ci([[0.1, -0.1]], 10, seed=0)
+    statistic = intervals.statistic_ci(
+        np.mean, values[:, :, None], n_resamples=50, seed=0, bounds=intervals.FRACTION
+    )
+    assert statistic == pytest.approx((mean, low, high))
+
+
+def test_what_two_methods_share_cancels_in_their_difference():
+    rng = np.random.default_rng(0)
+    theirs = rng.random((3, 1)) / 2 + rng.random((1, 40)) / 2  # seeds and problems differ much
+    assert intervals.difference_ci(theirs - 0.1, theirs, 100, seed=0) == pytest.approx((-0.1,) * 3)
+    ours = theirs - rng.random(theirs.shape) / 10
+    difference = intervals.difference_ci(ours, theirs, 100, seed=0)
+    opposite = intervals.difference_ci(theirs, ours, 100, seed=0)
+    with pytest.raises(ValueError, match="cannot be paired"):
+        intervals.difference_ci(ours, theirs[:1], 100, seed=0)
+    assert difference == pytest.approx((-opposite[0], -opposite[2], -opposite[1]))
 
 
 def test_bootstrap_leaves_missing_cells_out():
@@ -59,3 +102,52 @@ def test_auroc_of_problems_with_different_numbers_of_samples():
 
     expected = intervals.statistic_ci(plain, scores, positive, there, n_resamples=60, seed=3)
     assert intervals.auroc_ci(scores, positive, n_resamples=60, seed=3) == pytest.approx(expected)
+
+
+# --- coverage, on data simulated with crossed effects of seeds and problems ---
+
+SIMULATIONS = 400
+SEED_SDS = (0.0, 0.01, 0.03)
+
+
+def rates(rng, problem_P: np.ndarray, n_seeds: int, seed_sd: float) -> np.ndarray:
+    """Shares of 4 right samples, (S, P), of a method whose expected rate is .5: symmetric, also when cut."""
+    seed_S1 = seed_sd * rng.standard_normal((n_seeds, 1))
+    interaction_SP = 0.1 * rng.standard_normal((n_seeds, len(problem_P)))
+    return rng.binomial(4, np.clip(0.5 + problem_P + seed_S1 + interaction_SP, 0, 1)) / 4
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "least", "most"), [(1, 0.93, 0.97), (2, 0.92, 0.98), (3, 0.93, 0.97), (5, 0.93, 0.97)]
+)
+def test_intervals_cover_as_often_as_they_say(n_seeds, least, most):
+    """Means, and differences of two methods; one seed covers its own training alone."""
+    rng = np.random.default_rng(n_seeds)
+    seed_sds = SEED_SDS if n_seeds > 1 else (0.0,)
+    covered = {"mean": [], "difference": []}
+    for seed_sd in seed_sds:
+        for _ in range(SIMULATIONS):
+            problem_P = 0.3 * rng.standard_normal(300)
+            ours, theirs = (rates(rng, problem_P, n_seeds, seed_sd) for _ in range(2))
+            _, low, high = intervals.mean_ci(ours, 200, seed=0)
+            covered["mean"].append(low <= 0.5 <= high)
+            _, low, high = intervals.difference_ci(ours, theirs, 200, seed=0)
+            covered["difference"].append(low <= 0 <= high)
+    for of, hits in covered.items():
+        assert least <= np.mean(hits) <= most, (of, np.mean(hits))
+
+
+def test_intervals_of_auroc_cover_as_often_as_they_say():
+    """Scores d_s y + u_p + noise: AUROC Phi(d_s / 2) of a seed, whose d_s is drawn."""
+    rng = np.random.default_rng(0)
+    d, d_sd, n_problems = 1.5, 0.15, 60
+    truth = stats.norm.cdf(d / math.sqrt(4 + d_sd**2))
+    covered = []
+    for _ in range(SIMULATIONS):
+        d_S11 = d + d_sd * rng.standard_normal((3, 1, 1))
+        positive_SPN = rng.random((3, n_problems, 2)) < 0.5
+        scores_SPN = d_S11 * positive_SPN + rng.standard_normal((1, n_problems, 1))
+        scores_SPN += rng.standard_normal(scores_SPN.shape)
+        _, low, high = intervals.auroc_ci(scores_SPN, positive_SPN, 100, seed=0)
+        covered.append(low <= truth <= high)
+    assert 0.93 <= np.mean(covered) <= 0.97
