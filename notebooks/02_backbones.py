@@ -64,7 +64,7 @@ model = scratch.build(shape.architecture, shape.hidden, shape.layers, shape.head
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens")
 
 # %%
-question, solution = next(backbones.texts(settings, random.Random(0)))
+question, solution = next(backbones.corpus(settings, random.Random(0)))
 print(tokenizer.tokenize(question + scratch.SEPARATOR + solution + scratch.END))
 
 # %% [markdown]
@@ -75,7 +75,7 @@ print(tokenizer.tokenize(question + scratch.SEPARATOR + solution + scratch.END))
 # %%
 watch = runs.Stopwatch()
 rng = random.Random(settings.pretraining.seed)
-batches = scratch.corpus(tokenizer, backbones.texts(settings, rng), rng, settings.pretraining.batch_size)
+batches = scratch.corpus(tokenizer, backbones.corpus(settings, rng), rng, settings.pretraining.batch_size)
 losses = scratch.pretrain(
     model, batches, settings.pretraining.steps, settings.pretraining.lr_matrices, settings.pretraining.lr_rest
 )

@@ -196,10 +196,11 @@ def test_a_hostile_trace_stays_text(tmp_path):
 
 
 @pytest.fixture
-def rebuilt(study, tmp_path):
+def rebuilt(study, tmp_path, monkeypatch):
     """Builds the pages anew from changed tables, dataset and traces; returns both, parsed."""
     recorded = records.load(study / "results")
     settings = params.load(study / "params.yaml")
+    monkeypatch.setattr(pages, "trees", dict)  # as outside git, where the study was made
 
     def build(dataset: str, traces: dict, **tables: pd.DataFrame) -> list[Parsed]:
         for name in ("tables", "figures"):

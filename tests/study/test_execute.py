@@ -136,26 +136,28 @@ def test_stdout_is_joined_however_it_was_cut():
     assert whole.cells[0].outputs[0].text == "one\ntwo\n"
 
 
-def test_a_pair_is_written_the_same_each_time_and_found_in_step(notebook):
+def test_a_pair_is_written_the_same_each_time_and_found_in_step(notebook, monkeypatch):
+    monkeypatch.setattr(notebook_pairs, "NOTEBOOKS", notebook.parent)
     notebook_pairs.write_pair(notebook)
     first = notebook.with_suffix(".ipynb").read_bytes()
     notebook_pairs.write_pair(notebook)
     assert notebook.with_suffix(".ipynb").read_bytes() == first
-    assert notebook_pairs.faults(notebook.parent) == []
+    assert notebook_pairs.faults() == []
 
 
-def test_a_pair_out_of_step_is_named(notebook):
-    assert notebook_pairs.faults(notebook.parent) == ["notebook.ipynb: missing; run `make notebooks`"]
+def test_a_pair_out_of_step_is_named(notebook, monkeypatch):
+    monkeypatch.setattr(notebook_pairs, "NOTEBOOKS", notebook.parent)
+    assert notebook_pairs.faults() == ["notebook.ipynb: missing; run `make notebooks`"]
     notebook_pairs.write_pair(notebook)
     notebook.write_text(NOTEBOOK.replace("seed = 0", "seed = 1"))
-    assert notebook_pairs.faults(notebook.parent) == ["notebook: the pair differs; run `make notebooks`"]
+    assert notebook_pairs.faults() == ["notebook: the pair differs; run `make notebooks`"]
     notebook_pairs.write_pair(notebook)
     executed = nbformat.read(notebook.with_suffix(".ipynb"), as_version=4)
     executed.cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text="1")]
     nbformat.write(executed, notebook.with_suffix(".ipynb"))
-    assert notebook_pairs.faults(notebook.parent) == ["notebook.ipynb: has outputs; run `make notebooks`"]
+    assert notebook_pairs.faults() == ["notebook.ipynb: has outputs; run `make notebooks`"]
     notebook.unlink()
-    assert notebook_pairs.faults(notebook.parent) == ["notebook.py: missing; run `make notebooks`"]
+    assert notebook_pairs.faults() == ["notebook.py: missing; run `make notebooks`"]
 
 
 def test_the_check_of_pairs_fails_with_what_is_wrong_and_writes_nothing(notebook, monkeypatch):
