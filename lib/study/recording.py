@@ -65,7 +65,8 @@ def _write(directory: Path, run: runs.Run, log: list[dict], model, tokenizer, se
     set_seed(run.seed)
     rows = sampling.sample(model, tokenizer, splits.split("test"), settings)
     runs.write(directory, run, log=log, samples=rows)
-    if run.method in ("base", "sft", "grpo", *settings.variants):
+    main = run.method in ("base", "sft", "grpo", *settings.variants)
+    if main and run.backbone in settings.policies:  # others are for discriminators alone
         set_seed(run.seed)
         rows = sampling.sample(model, tokenizer, splits.split("test_long"), settings)
         runs.write_rows(directory / runs.LONG, [{key: row[key] for key in LONG_COLUMNS} for row in rows])
