@@ -36,7 +36,7 @@ from collections import Counter
 import matplotlib.pyplot as plt
 
 from lib import runs
-from lib.data import demonstrations, splits
+from lib.data import demonstrations, problems, splits
 from lib.data.worlds import WORLDS
 from lib.grading import answers, equations
 from lib.study import params
@@ -136,7 +136,7 @@ if world:
 if world:
     used = splits["demonstrations"][: settings.sft.demonstrations]
     operations = {
-        operation.sentence: sum(world.mentions(row.question, operation) for row in used)
+        operation.sentence: sum(problems.mentions(row.question, operation) for row in used)
         for family in world.families.values()
         for operation in family.operations
     }

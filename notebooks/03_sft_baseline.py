@@ -56,7 +56,7 @@ print(demonstrations[0].question, demonstrations[0].trace, sep="\n\n")
 # %% [markdown]
 # ## Training
 #
-# `trl.SFTTrainer` with the loss on the completion alone (`training.train_sft`); the adapter is LoRA on every
+# `trl.SFTTrainer` with the loss on the completion alone (`policies.train_sft`); the adapter is LoRA on every
 # linear layer. It runs in processes of its own, on the devices that `training.launch` names, and if it was
 # killed it goes on from its last checkpoint.
 

@@ -18,7 +18,7 @@
 # What could practice reach if every answer could be checked? GRPO samples a group of $G$ completions
 # a question, rewards the right ones, and gives every token of a completion the advantage
 # $$A_i = \frac{r_i - \mathrm{mean}(r)}{\mathrm{std}(r)}.$$
-# `training.train_grpo` is `trl.GRPOTrainer` as it is, with `training.correct` as $r_i$; `credit.group` is the
+# `policies.train_grpo` is `trl.GRPOTrainer` as it is, with `policies.correct` as $r_i$; `credit.group` is the
 # same formula, against which the rules of notebook 4 are tested.
 # It reads the answers of all training questions, which no demonstrations-only method may. It is a
 # ceiling to measure against, not a competitor.

@@ -20,7 +20,8 @@ from transformers.utils import logging
 from trl import GRPOTrainer
 
 from lib import runs
-from lib.airl import credit, discriminator, trainer
+from lib.airl import credit, discriminator
+from lib.airl.trainer import AIRLTrainer
 from lib.data import splits
 from lib.data.texts import world_texts
 from lib.data.worlds import WORLDS
@@ -28,8 +29,8 @@ from lib.models import generation, likelihood, pretrained, scratch
 from lib.reward import scoring
 from lib.study import params
 from lib.study.adversarial.training import train_airl
-from lib.study.training import backbones, policies, sampling
-from lib.text import chat
+from lib.study.training import backbones, policies
+from lib.text import alignment, chat
 
 ROUNDS, STEPS = 2, 6  # each trainer's turns, and the steps of one; the first of a turn is not counted
 
@@ -109,7 +110,7 @@ def make_trainer(kind: str, backbone: Path, problems, settings: params.Params, o
     if kind == "grpo":
         return GRPOTrainer(train_dataset=questions, **common)
     r, form = section.discriminator_r, discriminator.PARAMETERISATIONS[section.parameterisation]
-    return trainer.AIRLTrainer(
+    return AIRLTrainer(
         train_dataset=questions.add_column("trace", [p.trace for p in problems]),
         reward_model=form.new(backbone, r=r, alpha=2 * r),
         settings=section,
@@ -129,10 +130,10 @@ def watch_airl(clock: Clock, trainer) -> None:
 
 def watch_functions(clock: Clock) -> None:
     """The parts of an AIRL step that are functions of modules."""
-    clock.watch(sampling, "units_of_tokens", "bookkeeping: the tokens' units")
-    clock.watch(sampling, "pad_completions", "bookkeeping: padding")
-    clock.watch(discriminator, "unit_masks", "bookkeeping: unit masks")
-    clock.watch(discriminator, "trace_score", "bookkeeping: trace scores")
+    clock.watch(alignment, "units_of_tokens", "bookkeeping: the tokens' units")
+    clock.watch(alignment, "pad_completions", "bookkeeping: padding")
+    clock.watch(alignment, "unit_masks", "bookkeeping: unit masks")
+    clock.watch(credit, "trace_score", "bookkeeping: trace scores")
     clock.watch(credit, "advantages", "credit")
 
 
@@ -181,22 +182,22 @@ def peak_memory(shared: bool, backbone: Path, settings: params.Params, scratch: 
     return runs.peak_memory_mib()
 
 
-def compare_memory(tokenizer, settings: params.Params, scratch: Path) -> dict[bool, float]:
+def compare_memory(tokenizer, settings: params.Params, directory: Path) -> dict[bool, float]:
     """`peak_memory` of both, each in a process of its own, on a backbone of 100 million parameters."""
     torch.manual_seed(0)
-    scratch.build("qwen2", 1024, 8, 8, tokenizer).save_pretrained(scratch / "large")
-    tokenizer.save_pretrained(scratch / "large")
+    scratch.build("qwen2", 1024, 8, 8, tokenizer).save_pretrained(directory / "large")
+    tokenizer.save_pretrained(directory / "large")
     peaks = {}
     for shared in (False, True):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             peaks[shared] = pool.submit(
-                peak_memory, shared, scratch / "large", settings, scratch / str(shared)
+                peak_memory, shared, directory / "large", settings, directory / str(shared)
             ).result()
     return peaks
 
 
 def time_sampling(model, tokenizer, problems, settings) -> tuple[float, float]:
-    """Median seconds of `sampling.generate` and of plain `generate`, 128 prompts in one batch."""
+    """Median seconds of `generation.generate` and of plain `generate`, 128 prompts in one batch."""
     prompts = chat.questions_ids(tokenizer, [p.question for p in problems[:128]])
     options = {
         "temperature": settings.sampling.temperature,
@@ -262,16 +263,16 @@ def main() -> None:
     )
     shape = settings.backbone(settings.policies[0])
     torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as scratch:
-        backbone = Path(scratch) / "backbone"
+    with tempfile.TemporaryDirectory() as directory:
+        backbone = Path(directory) / "backbone"
         scratch.build(**shape.model_dump(), tokenizer=tokenizer).save_pretrained(backbone)
         tokenizer.save_pretrained(backbone)
-        times, padding = time_steps(backbone, problems, settings, Path(scratch))
+        times, padding = time_steps(backbone, problems, settings, Path(directory))
         model = AutoModelForCausalLM.from_pretrained(backbone)
         ours, plain = time_sampling(model, tokenizer, problems, settings)
         largest_batches(model, tokenizer, backbone, problems, settings)
         peak = runs.peak_memory_mib()
-        memory = compare_memory(tokenizer, settings, Path(scratch))
+        memory = compare_memory(tokenizer, settings, Path(directory))
 
     steps = {kind: statistics.median(callback.steps) for kind, callback in times.items()}
     print(f"\n{shape}, {torch.get_num_threads()} thread(s)")

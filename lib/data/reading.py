@@ -4,51 +4,21 @@ A step is judged by what it says, not by how it says it: its equations are evalu
 from a quantity of the derivation to a later one.
 """
 
-import ast
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lib.data.problems import evaluate
 from lib.data.wording import CONNECTIVES, WORDINGS, Style
 from lib.text import traces
 
-_OPERATORS: dict[type, Callable[[int, int], int]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-}
 _PLAIN = {written.strip(): sign for w in WORDINGS.values() for written, sign in zip(w, "+-*/=", strict=True)}
 _WORDED = re.compile("|".join(rf"\b{w}\b" if w.isalpha() else re.escape(w) for w in _PLAIN))
 _MARKER = re.compile(r"\s*\d+[.)]\s")  # "1. " claims nothing
 _CLAIM = re.compile(r"(?P<expression>[-+*/() 0-9]{1,60})=\s*(?P<result>-?\d{1,9})\b|(?P<number>\d+)")
 _UNITS = re.compile(r"\d [a-z]+(?=;|$)", re.MULTILINE)
-
-
-def evaluate(expression: str, round_down: bool = False) -> int:
-    """Value of an arithmetic expression in whole numbers.
-
-    Raises ValueError for anything else; for an inexact division too, unless `round_down`.
-    """
-
-    def value(node: ast.AST) -> int:
-        if isinstance(node, ast.Constant) and type(node.value) is int:
-            return node.value
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return -value(node.operand)
-        if isinstance(node, ast.BinOp):
-            left, right = value(node.left), value(node.right)
-            if type(node.op) in _OPERATORS:
-                return _OPERATORS[type(node.op)](left, right)
-            if isinstance(node.op, ast.Div) and right and (round_down or left % right == 0):
-                return left // right
-        raise ValueError(f"not whole-number arithmetic: {expression!r}")
-
-    try:
-        return value(ast.parse(expression.strip(), mode="eval").body)
-    except SyntaxError as error:
-        raise ValueError(f"not an expression: {expression!r}") from error
 
 
 @dataclass(frozen=True)

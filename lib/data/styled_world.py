@@ -6,66 +6,16 @@ unit is the first wrong one. What a solver gets wrong and how he writes are draw
 """
 
 import random
-import re
-from dataclasses import dataclass
 
-from lib.data import wording
-from lib.data.reading import evaluate
+from lib.data import problems, wording
+from lib.data.problems import LARGEST, Family, Operation, Problem, evaluate
 from lib.data.wording import EXPERT_STYLES, Style
 from lib.text import traces
 
-LARGEST = 100  # no quantity in a problem or an expert trace exceeds it
-NAMES = "Ana Ben Cara Dan Eva Finn Gia Hugo Iris Jon Kira Leo Mia Ned Ola Pia".split()
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One sentence of a problem: what it does to the quantity `v`, and how it is misread.
-
-    `right` and `wrong` are expressions in `v` and the sentence's number `n` that begin with `v`; `misread` is
-    the probability that an unreliable solver writes `wrong`; `weight` how often the sentence occurs.
-    """
-
-    sentence: str
-    right: str
-    wrong: str
-    misread: float
-    weight: float = 1.0
-    numbers: tuple[int, ...] = (0,)
-
-
-@dataclass(frozen=True)
-class Family:
-    """A kind of story: its opening, its question, what the quantity counts, its operations."""
-
-    opening: str
-    question: str
-    things: tuple[str, ...]
-    unit: str
-    operations: tuple[Operation, ...]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A question with its derivation: where the quantity starts, then one operation a step.
-
-    `right` and `wrong` are expressions in which only `{v}`, the quantity so far, is open.
-    """
-
-    family: str
-    question: str
-    unit: str
-    start: int
-    right: tuple[str, ...]
-    wrong: tuple[str, ...]
-    misread: tuple[float, ...]
-
-
-FEW, SOME, MANY, STARTS = (
+FEW, SOME, MANY = (
     tuple(range(2, 5)),
     tuple(range(2, 7)),
     tuple(range(3, 13)),
-    tuple(range(6, 51)),
 )
 
 # Some sentences hardly anyone misreads, and some are misread as often as not: neither the commonest reading
@@ -134,44 +84,9 @@ FAMILIES = {
 }
 
 
-def _fits(expression: str) -> bool:
-    try:
-        return 2 <= evaluate(expression) <= LARGEST
-    except ValueError:
-        return False
-
-
 def generate(rng: random.Random, family: str, n_steps: int) -> Problem:
-    """A problem of `n_steps` different operations, every quantity a whole number in 2..LARGEST."""
-    story = FAMILIES[family]
-    while True:
-        name, thing = rng.choice(NAMES), rng.choice(story.things)
-        start = v = rng.choice(STARTS)
-        chosen: list[tuple[Operation, int]] = []
-        while len(chosen) < n_steps:
-            numbered = [(o, rng.choice(o.numbers)) for o in story.operations]
-            open_ = [
-                (o, n)
-                for o, n in numbered
-                if all(o is not used for used, _ in chosen) and _fits(o.right.format(v=v, n=n))
-            ]
-            if not open_:
-                break
-            operation, n = rng.choices(open_, [o.weight for o, _ in open_])[0]
-            chosen.append((operation, n))
-            v = evaluate(operation.right.format(v=v, n=n))
-        else:
-            sentences = [o.sentence.format(name=name, n=n) for o, n in chosen]
-            opening = story.opening.format(name=name, thing=thing, v=start)
-            return Problem(
-                family=family,
-                question=" ".join([opening, *sentences, story.question]),
-                unit=story.unit.format(thing=thing),
-                start=start,
-                right=tuple(o.right.format(v="{v}", n=n) for o, n in chosen),
-                wrong=tuple(o.wrong.format(v="{v}", n=n) for o, n in chosen),
-                misread=tuple(o.misread for o, _ in chosen),
-            )
+    """A problem of a family; see `problems.generate`."""
+    return problems.generate(FAMILIES, rng, family, n_steps)
 
 
 def expert(problem: Problem) -> tuple[str, str]:
@@ -187,10 +102,7 @@ def unreliable(problem: Problem, rng: random.Random, malformed: float) -> str:
     """
     misread = [rng.random() < p for p in problem.misread]
     trace, _ = solve(problem, misread, wording.draw(rng), rng)
-    if rng.random() < malformed:
-        tag = rng.choice([traces.THINK_OPEN + "\n", "\n" + traces.THINK_CLOSE, traces.ANSWER_OPEN])
-        trace = trace.replace(tag, "", 1)
-    return trace
+    return problems.lose_a_tag(trace, rng, malformed)
 
 
 def solve(problem: Problem, misread: list[bool], style: Style, rng: random.Random) -> tuple[str, str]:
@@ -207,9 +119,3 @@ def solve(problem: Problem, misread: list[bool], style: Style, rng: random.Rando
         v = values[made]
         steps.append((readings[made], v))
     return traces.render(wording.write(problem.start, steps, problem.unit, style, rng), str(v)), str(v)
-
-
-def mentions(question: str, operation: Operation) -> bool:
-    """Whether a question contains an operation's sentence, whatever its name and number."""
-    pattern = re.escape(operation.sentence).replace(r"\{name\}", r"\w+").replace(r"\{n\}", r"\d+")
-    return re.search(pattern, question) is not None

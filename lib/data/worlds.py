@@ -1,30 +1,27 @@
 """The embedded worlds by the name of their dataset, each with what the study asks of one."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lib.data import reading, styled_world, world
+from lib.data.problems import Family
 
 
 class World(NamedTuple):
     """Problems that a program writes, so that it knows how they are solved and where a trace goes wrong.
 
-    `families` by name, each with its `operations`; no quantity exceeds `largest`; the functions are those of
-    `lib.data.world`.
+    `families` by name; the functions are those of `lib.data.world`.
     """
 
-    families: Mapping[str, Any]
-    largest: int
+    families: Mapping[str, Family]
     generate: Callable
     expert: Callable
     unreliable: Callable
-    mentions: Callable
     first_wrong_unit: Callable[[str, str], int | None]
 
 
 def _of(module, first_wrong_unit: Callable) -> World:
-    functions = (module.generate, module.expert, module.unreliable, module.mentions)
-    return World(module.FAMILIES, module.LARGEST, *functions, first_wrong_unit)
+    return World(module.FAMILIES, module.generate, module.expert, module.unreliable, first_wrong_unit)
 
 
 WORLDS = {

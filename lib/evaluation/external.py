@@ -42,7 +42,7 @@ def score(reward_model, tokenizer, labelled: list[dict], airl: Airl, settings: P
     """What a reward says of labelled solutions, in order, beside their labels.
 
     Rows of problem, sample, source, answer, is_correct, first_wrong_unit, `length` in characters, `reward`,
-    and `unit_reward` (see `discriminator.score`).
+    and `unit_reward` (see `scoring.score_texts`).
     """
     questions, texts = ([row[key] for row in labelled] for key in ("question", "text"))
     scored = recorded.score(reward_model, tokenizer, questions, texts, airl, settings)

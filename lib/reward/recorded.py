@@ -29,7 +29,7 @@ def discriminator_backbone(airl: Airl, backbone: str) -> str:
 
 
 def score(reward_model, tokenizer, questions: list[str], texts: list[str], airl: Airl, settings: Params):
-    """`discriminator.score` of traces, in order, with the reward's own boundaries and discount.
+    """`scoring.score_texts` of traces, in order, with the reward's own boundaries and discount.
 
     Texts are scored as they stand: what a policy sampled token by token, what others wrote as it was read
     (`traces.normalised`).

@@ -22,7 +22,7 @@ class Watch(TrainerCallback):
     """Writes `runs.WATCHED` into the trainer's directory; the training's random numbers stay what they were.
 
     A row is one of `samples.jsonl.gz` with its token values, the `step` before which it was sampled, and
-    what `discriminator.score` said of it then.
+    what `scoring.score_texts` said of it then.
     """
 
     def __init__(
