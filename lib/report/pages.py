@@ -20,7 +20,9 @@ TABLES = (
     "main gains published rerank localisation localisation_by_kind reward_quality ablations transfer long "
     "costs stages"
 ).split()
-INPUTS = "lib notebooks params.yaml results/data results/runs results/localisation"
+INPUTS = (
+    "lib notebooks params.yaml results/data results/runs results/scores results/localisation results/transfer"
+)
 
 
 def trees() -> dict[str, str]:
@@ -86,7 +88,7 @@ def _of_runs(rows: pd.DataFrame, settings: Params) -> dict:
     names = (*settings.variants, *settings.ablations)
     stopped = rows[rows["status"] != "completed"].itertuples()
     return {
-        "ablated": next((settings.airl_variant(name) for name in settings.ablations), None),
+        "ablated": settings.airl_variant(next(iter(settings.ablations))),
         "full": settings.airl_variant(MAIN_VARIANT),
         "seeds": list(rows.groupby("method")["seed"].nunique()),
         "relabelled": [name for name in names if settings.airl_variant(name).relabel_correct],

@@ -1,0 +1,108 @@
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.data import reading, styled_world, wording
+from lib.text import perturb, traces
+
+seeds = st.integers(0, 10**9)
+
+
+def draw(seed, n_steps=None):
+    rng = random.Random(seed)
+    family = rng.choice(list(styled_world.FAMILIES))
+    return styled_world.generate(rng, family, n_steps or rng.randint(1, 6)), rng
+
+
+@settings(max_examples=100, deadline=None)
+@given(seeds)
+def test_expert_traces_are_right_within_range_and_in_an_experts_style(seed):
+    problem, _ = draw(seed)
+    trace, answer = styled_world.expert(problem)
+    read = traces.parse(trace)
+    assert read.well_formed and read.answer == answer and len(read.steps) == len(problem.right)
+    assert reading.first_wrong_unit(trace, trace) is None
+    assert reading.style_of(trace, trace) in wording.EXPERT_STYLES
+    previous = problem.start
+    for step in read.steps:
+        expression, result = step.split("=")
+        value = int(result.split()[0])
+        assert eval(expression) == value  # an independent calculator
+        assert 2 <= value <= styled_world.LARGEST and expression.split()[0].startswith(str(previous))
+        previous = value
+    assert int(answer) == previous
+
+
+def test_generation_depends_on_the_seed_alone():
+    assert draw(5)[0] == draw(5)[0]
+    assert styled_world.expert(draw(5)[0]) == styled_world.expert(draw(5)[0])
+    assert len({draw(s, 3)[0].question for s in range(50)}) == 50
+
+
+@settings(max_examples=200, deadline=None)
+@given(seeds)
+def test_unreliable_traces_with_a_wrong_answer_have_a_first_wrong_unit(seed):
+    problem, rng = draw(seed)
+    expert, answer = styled_world.expert(problem)
+    trace = styled_world.unreliable(problem, rng, malformed=0.1)
+    wrong = reading.first_wrong_unit(trace, expert)
+    if traces.parse(trace).answer != answer:
+        assert wrong is not None and 0 <= wrong < len(traces.unit_spans(trace))
+
+
+def test_a_solver_is_wrong_by_his_misconceptions_alone():
+    problem, rng = draw(3, n_steps=3)
+    expert, answer = styled_world.expert(problem)
+    always_right = replace(problem, misread=(0.0,) * 3)
+    always_wrong = replace(problem, misread=(1.0,) * 3)
+    for _ in range(20):
+        assert reading.first_wrong_unit(styled_world.unreliable(always_right, rng, 0.0), expert) is None
+        assert reading.first_wrong_unit(styled_world.unreliable(always_wrong, rng, 0.0), expert) == 0
+    assert not traces.parse(styled_world.unreliable(always_right, rng, malformed=1.0)).well_formed
+
+
+def test_a_misreading_is_another_quantity_that_begins_with_the_one_so_far():
+    for family in styled_world.FAMILIES.values():
+        assert len(family.operations) == 12
+        for o in family.operations:
+            for expression in (o.right, o.wrong):
+                assert expression.startswith("{v}") and max(o.numbers) < styled_world.LARGEST
+            values = [(v, n) for v in range(2, 101) for n in o.numbers]
+            same = [
+                reading.evaluate(o.right.format(v=v, n=n), round_down=True)
+                == reading.evaluate(o.wrong.format(v=v, n=n), round_down=True)
+                for v, n in values
+            ]
+            assert sum(same) < 0.1 * len(same), o.sentence
+
+
+def test_style_says_nothing_about_what_is_right():
+    rng = random.Random(0)
+    right = {}
+    for _ in range(6000):
+        problem = styled_world.generate(rng, rng.choice(list(styled_world.FAMILIES)), 2)
+        expert = styled_world.expert(problem)[0]
+        trace = styled_world.unreliable(problem, rng, malformed=0.0)
+        style, is_right = reading.style_of(trace, expert), reading.first_wrong_unit(trace, expert) is None
+        for axis in ("wording", "lead", "restated", "units"):  # the ones that always show
+            right.setdefault((axis, getattr(style, axis)), []).append(is_right)
+    overall = sum(right["units", False] + right["units", True]) / 6000
+    for choice, outcomes in right.items():
+        error = (overall * (1 - overall) / len(outcomes)) ** 0.5
+        assert sum(outcomes) / len(outcomes) == pytest.approx(overall, abs=4 * error), choice
+
+
+def test_a_near_miss_of_an_expert_is_first_wrong_where_the_rule_changed_it():
+    rng = random.Random(0)
+    for seed in range(100):
+        problem, _ = draw(seed)
+        expert, _ = styled_world.expert(problem)
+        for near_miss in perturb.perturb(problem.question, expert, rng, 6, perturb.SETS["all"]):
+            found = reading.first_wrong_unit(near_miss.text, expert)
+            ends = [end for _, end in traces.unit_spans(near_miss.text)]
+            # "=11" made "=1" differs first in the line break behind it
+            at = (near_miss.start - 1, near_miss.start)
+            assert found in [next(u for u, end in enumerate(ends) if place < end) for place in at], near_miss
