@@ -1,8 +1,9 @@
 """Run records: what a run was, did and wrote, saved whole or not at all.
 
 A record is a directory: `run.json` (see `Run`), `log.csv` (one row a logged step), `samples.jsonl.gz`
-(one row a sampled trace), `watched.jsonl.gz` of some (samples on the way of a training), and whatever was
-trained.
+(one row a sampled trace), `tempered.jsonl.gz` and `long.jsonl.gz` (at other temperatures, of longer
+problems), `watched.jsonl.gz` of some (on the way of a training), what a reward says of samples, and whatever
+was trained.
 """
 
 import csv
@@ -26,15 +27,21 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "n
 FOLDER_STAGES = {
     "data": "data",
     "backbones": "backbone",
-    "scores": "reranking",
     "localisation": "localisation",
-    "transfer": "transfer",
     "external": "external",
 }
 SAMPLES, LONG, WATCHED = "samples.jsonl.gz", "long.jsonl.gz", "watched.jsonl.gz"
-SCORES, LOCALISATION = "scores.jsonl.gz", "localisation.jsonl.gz"  # of an ablation, in its record
+TEMPERED = "tempered.jsonl.gz"  # test samples at other temperatures than that of training
+KNOWN = "known.jsonl.gz"  # validation samples of the policies that rewards judge
+SCORES, LOCALISATION, TRANSFER = (
+    "scores.jsonl.gz",
+    "localisation.jsonl.gz",
+    "transfer.jsonl.gz",
+)  # of a reward
+JUDGED = ("base", "sft")  # the policies whose samples rewards judge
 UNREAD = "unread"  # the part of a record that no stage reads, kept out of git
-METHOD_STAGES = {"base": "backbone", "sft": "sft", "grpo": "grpo"}
+OF_GRPO = ("grpo", "grpo_demonstrations", "ttrl")
+METHOD_STAGES = {"base": "backbone", "sft": "sft", "spin": "spin"} | dict.fromkeys(OF_GRPO, "grpo")
 
 
 class Run(BaseModel):
@@ -165,9 +172,19 @@ def run_dir(backbone: str, method: str, seed: int) -> Path:
     return RESULTS / "runs" / backbone / method / f"seed{seed}"
 
 
+def record_of(backbone: str, method: str, seed: int) -> Path:
+    """The record of a policy as a seed meets it: of the base policy there is one, whatever the seed."""
+    return run_dir(backbone, method, 0 if method == "base" else seed)
+
+
+def is_taken_away(method: str, seed: int) -> bool:
+    """Whether a run's reward is kept where readers find it: the study's own, of the first seed."""
+    return (method, seed) == ("airl", 0)
+
+
 def samples(backbone: str, method: str, seed: int) -> list[dict]:
-    """The recorded test samples of a run."""
-    return read_rows(run_dir(backbone, method, seed) / SAMPLES)
+    """The recorded test samples of a run; of the base policy there is one, whatever the seed."""
+    return read_rows(record_of(backbone, method, seed) / SAMPLES)
 
 
 def write_rows(path: str | Path, rows: Iterable[dict]) -> None:

@@ -23,7 +23,7 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    dataset: Literal["world", "styled_world", "gsm8k", "medreason", "mmlu_pro", "jsonl"]
+    dataset: Literal["world", "gsm8k", "medreason", "mmlu_pro", "jsonl"]
     path: str
     train: Count
     demonstrations: Count
@@ -77,7 +77,9 @@ class Sft(Section):
     lr: Positive
 
 
-class Grpo(Section):
+class Practice(Section):
+    """On-policy training, whatever it is rewarded by."""
+
     steps: Count
     prompts_per_step: Count
     group_size: Annotated[int, Field(ge=2)]
@@ -85,7 +87,22 @@ class Grpo(Section):
     beta: NotNegative
 
 
-class Airl(Grpo):
+class Grpo(Practice):
+    start: Literal["base", "sft"]
+    reward: Literal["answer", "vote"]
+    questions: Literal["train", "demonstrations"]
+
+
+class Spin(Section):
+    rounds: Count
+    samples: Count
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    beta: Positive
+
+
+class Airl(Practice):
     start: Literal["base", "sft", "reward"]
     demonstrations: Count
     wrong_experts: Fraction
@@ -134,6 +151,8 @@ class AblationRuns(Section):
 class Sampling(Section):
     n: Count
     temperature: Positive
+    temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    validation_n: Count
     max_new_tokens: Count
     batch_size: Count
     system_prompt: str
@@ -143,6 +162,7 @@ class Evaluation(Section):
     ks: Annotated[tuple[Count, ...], Field(min_length=1)]
     bootstrap: Count
     token_records: Natural
+    threshold_problems: Count
 
 
 class Watching(Section):
@@ -174,6 +194,8 @@ class Params(Section):
     sft: Sft
     sft_ablations: dict[Name, dict[str, Any]]
     grpo: Grpo
+    grpo_variants: dict[Name, dict[str, Any]]
+    spin: Spin
     airl: Airl
     variants: dict[Name, dict[str, Any]]
     ablations: dict[Name, dict[str, Any]]
@@ -191,13 +213,20 @@ class Params(Section):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What is trained: SFT and its ablations, GRPO, and AIRL's variants and ablations."""
-        return ("sft", *self.sft_ablations, "grpo", *self.variants, *self.ablations)
+        """What is trained: SFT, what practises without a learned reward, AIRL's variants; and ablations."""
+        return ("sft", *self.sft_ablations, *self.without_reward, *self.variants, *self.ablations)
 
-    def section(self, method: str) -> Sft | Grpo | Airl:
+    @property
+    def without_reward(self) -> tuple[str, ...]:
+        """The methods of notebook 5: GRPO's variants, and SPIN."""
+        return (*self.grpo_variants, "spin")
+
+    def section(self, method: str) -> Sft | Grpo | Spin | Airl:
         """The section of a method; raises ValueError for an unknown name."""
-        if method == "grpo":
-            return self.grpo
+        if method in self.grpo_variants:
+            return Grpo.model_validate(merge(self.grpo.model_dump(), self.grpo_variants[method]))
+        if method == "spin":
+            return self.spin
         return (
             self.sft_variant(method) if method in ("sft", *self.sft_ablations) else self.airl_variant(method)
         )

@@ -36,8 +36,7 @@ from collections import Counter
 import matplotlib.pyplot as plt
 
 from lib import runs
-from lib.data import demonstrations, problems, splits
-from lib.data.worlds import WORLDS
+from lib.data import demonstrations, problems, reading, splits, world
 from lib.grading import answers, equations
 from lib.study import params
 from lib.text import traces
@@ -101,29 +100,28 @@ for where, equation in false:
 # step is a unit and the answer is the last.
 
 # %%
-world = WORLDS.get(settings.data.dataset)
 rng = random.Random(settings.data.seed)
-if world:
-    problem = world.generate(rng, next(iter(world.families)), 3)
+if settings.data.dataset == "world":
+    problem = world.generate(rng, next(iter(world.FAMILIES)), 3)
     expert, answer = world.expert(problem)
     unreliable = world.unreliable(problem, rng, settings.pretraining.malformed)
     print(problem.question, expert, unreliable, sep="\n\n")
-    print("\nfirst wrong unit:", world.first_wrong_unit(unreliable, expert))
+    print("\nfirst wrong unit:", reading.first_wrong_unit(unreliable, expert))
 
 # %% [markdown]
 # How often is such a solver right, by the number of steps? Errors compound along the chain.
 
 # %%
 rates = {}
-for n_steps in settings.data.steps if world else ():
+for n_steps in settings.data.steps if settings.data.dataset == "world" else ():
     right = 0
     for _ in range(300):
-        problem = world.generate(rng, rng.choice(list(world.families)), n_steps)
+        problem = world.generate(rng, rng.choice(list(world.FAMILIES)), n_steps)
         text = world.unreliable(problem, rng, settings.pretraining.malformed)
         right += answers.is_correct(traces.parse(text).answer, world.expert(problem)[1])
     rates[n_steps] = right / 300
 
-if world:
+if settings.data.dataset == "world":
     figure, axes = plt.subplots(figsize=(5, 3))
     axes.bar([str(n) for n in rates], list(rates.values()), color="0.5")
     axes.set(xlabel="steps of the problem", ylabel="fraction of traces with the right answer", ylim=(0, 1))
@@ -133,11 +131,11 @@ if world:
 # a few times or not at all: that is what makes learning from few experts hard.
 
 # %%
-if world:
+if settings.data.dataset == "world":
     used = splits["demonstrations"][: settings.sft.demonstrations]
     operations = {
         operation.sentence: sum(problems.mentions(row.question, operation) for row in used)
-        for family in world.families.values()
+        for family in world.FAMILIES.values()
         for operation in family.operations
     }
     counts = sorted(operations.values(), reverse=True)

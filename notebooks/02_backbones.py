@@ -34,7 +34,6 @@ import random
 import torch
 
 from lib import runs
-from lib.data import splits
 from lib.models import scratch
 from lib.report import plots
 from lib.study import params, recording
@@ -85,12 +84,12 @@ figure = plots.training_curves([{"step": i + 1, "loss": loss} for i, loss in enu
 # %% [markdown]
 # ## Is it a fair start?
 #
-# On the validation split at temperature 1. A fair start is right a third to half of the time, its
-# majority vote is beatable, and a right answer is nearly always among 16 samples.
+# On the validation split. A fair start is right a third to half of the time, its majority vote is beatable,
+# and a right answer is nearly always among its samples. `temperature` is the one at which it is right most
+# often with one sample: it takes no training to be better than at temperature 1.
 
 # %%
-model.eval()
-start = sampling.summary(sampling.sample(model, tokenizer, splits.split("validation"), settings), settings)
+start = sampling.validate(model, tokenizer, 0, settings)
 start
 
 # %% [markdown]

@@ -80,7 +80,7 @@ for split in ("demonstrations", "train", "validation", "test", "test_long"):
 
 # %%
 set_seed(settings.seeds[0])
-start = sampling.summary(sampling.sample(model, tokenizer, problems, settings), settings)
+start = sampling.validate(model, tokenizer, 0, settings)
 start
 
 # %% [markdown]

@@ -49,7 +49,7 @@ params_file = "params.yaml"
 # %%
 settings = params.load(params_file)
 sft = settings.sft_variant(method)
-demonstrations = splits.split("demonstrations")[: sft.demonstrations]
+demonstrations = splits.demonstrations_of(seed)[: sft.demonstrations]
 print(f"{len(demonstrations)} demonstrations, for example:\n")
 print(demonstrations[0].question, demonstrations[0].trace, sep="\n\n")
 
@@ -69,10 +69,12 @@ figure = plots.training_curves(trained.log, ["loss"])
 # %% [markdown]
 # ## On validation
 #
-# Imitation lifts the base policy. The gap between pass@1 and pass@n is what practice could still close.
+# Imitation lifts the base policy. The gap between pass@1 and pass@n is what practice could still close. Part
+# of any gain is sharpening, though, which a lower temperature has for nothing: `temperature` is the one of
+# `sampling.temperatures` at which this policy is right most often, and every policy is compared at its own.
 
 # %%
-validation = sampling.validate(trained, seed, settings)
+validation = sampling.validate(trained.model, trained.tokenizer, seed, settings)
 validation
 
 # %% [markdown]

@@ -43,6 +43,7 @@ from lib.data import splits
 from lib.report import plots, viewer
 from lib.reward import recorded
 from lib.study import params, recording
+from lib.study.adversarial import judging
 from lib.study.training import launch, sampling
 from lib.text import alignment, chat, perturb
 
@@ -68,7 +69,7 @@ airl
 # place is called wrong.
 
 # %%
-first = splits.split("demonstrations")[0]
+first = splits.demonstrations_of(seed)[0]
 kinds = perturb.SETS[airl.near_misses]
 for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed), 3, kinds):
     print(f"{near_miss.kind} at character {near_miss.start}:\n{near_miss.text}\n")
@@ -109,8 +110,8 @@ pd.DataFrame(
 # %% [markdown]
 # ## Training
 #
-# `lib/airl.py` overrides one method of `trl.GRPOTrainer`: after the policy has sampled, the
-# discriminator takes a step on $L_D$ (`discriminator.loss`), and its logits become the advantages
+# `lib.airl.trainer` overrides one method of `trl.GRPOTrainer`: after the policy has sampled, the
+# discriminator takes a step on $L_D$ (`objective.loss`), and its logits become the advantages
 # (`credit.advantages`).
 #
 # A log-ratio is a language model against its own backbone, so it can begin as the likeliest model of the
@@ -137,7 +138,7 @@ figure = plots.training_curves(
     trained.log, ["disc_loss", "disc_accuracy_expert", "disc_accuracy_policy", "disc_accuracy_perturbed"]
 )
 # %%
-validation = sampling.validate(trained, seed, settings)
+validation = sampling.validate(trained.model, trained.tokenizer, seed, settings)
 validation
 
 # %% [markdown]
@@ -174,6 +175,13 @@ recording.record_run(
     seconds=watch.seconds,
 )
 launch.forget(trained)
+
+# %% [markdown]
+# What the reward says of the samples of the base policy and of SFT, where it sees errors, and what it says of
+# samples that it did not practise on. Notebooks 6, 7 and 9 read these rows; the weights are not needed again.
+
+# %%
+judging.judge(backbone, variant, seed, trained.reward_model, trained.tokenizer, airl, settings)
 
 # %% [markdown]
 # ## Try it

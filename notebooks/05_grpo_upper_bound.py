@@ -13,15 +13,20 @@
 # ---
 
 # %% [markdown]
-# # 5. GRPO on verifiable answers: the upper bound
+# # 5. Practice without a learned reward: the upper bound, and the rivals
 #
 # What could practice reach if every answer could be checked? GRPO samples a group of $G$ completions
 # a question, rewards the right ones, and gives every token of a completion the advantage
 # $$A_i = \frac{r_i - \mathrm{mean}(r)}{\mathrm{std}(r)}.$$
-# `policies.train_grpo` is `trl.GRPOTrainer` as it is, with `policies.correct` as $r_i$; `credit.group` is the
+# `policies.train_grpo` is `trl.GRPOTrainer` with $r_i$ by `policies.correct`; `credit.group` is the
 # same formula, against which the rules of notebook 4 are tested.
 # It reads the answers of all training questions, which no demonstrations-only method may. It is a
 # ceiling to measure against, not a competitor.
+#
+# The rivals learn no reward either, and have what notebook 4 has, 64 demonstrations and questions without
+# answers: `grpo_demonstrations` practises on the answers of its demonstrations alone; `ttrl` calls right what
+# most of a group answer (Zuo et al. 2025); `spin` prefers, by DPO, the expert's trace to the policy's own
+# (Chen et al. 2024).
 
 # %%
 import os
@@ -37,26 +42,32 @@ from lib.report import plots
 from lib.study import params, recording
 from lib.study.training import launch, sampling
 
+# %% [markdown]
+# `method` is one of `grpo`, `grpo_demonstrations`, `ttrl` and `spin`.
+
 # %% tags=["parameters"]
 backbone = "qwen2"
+method = "grpo"
 seed = 0
 params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-settings.grpo
+section = settings.section(method)
+section
 
 # %%
 watch = runs.Stopwatch()
-trained = launch.train(backbone, "grpo", seed, params_file)
+trained = launch.train(backbone, method, seed, params_file)
 
 # %% [markdown]
-# The pass rate of the policy's own samples on fresh training questions. It should have levelled off.
+# The pass rate of the policy's own samples on fresh training questions, logged and, but for `grpo`, not
+# learned from; of `spin`, which does not sample while it learns, the loss.
 
 # %%
-figure = plots.training_curves(trained.log, ["pass_rate"])
+figure = plots.training_curves(trained.log, ["loss" if method == "spin" else "pass_rate"])
 # %%
-validation = sampling.validate(trained, seed, settings)
+validation = sampling.validate(trained.model, trained.tokenizer, seed, settings)
 validation
 
 # %% [markdown]
@@ -65,10 +76,10 @@ validation
 # %%
 recording.record_run(
     backbone,
-    "grpo",
+    method,
     seed,
     settings=settings,
-    section=settings.grpo,
+    section=section,
     trained=trained,
     validation=validation,
     seconds=watch.seconds,
@@ -94,3 +105,7 @@ launch.forget(trained)
 #   1707.06347](https://arxiv.org/abs/1707.06347).
 # - Williams (1992), *Simple statistical gradient-following algorithms for connectionist reinforcement
 #   learning*, Machine Learning 8.
+# - Zuo et al. (2025), *TTRL: test-time reinforcement learning*, [arXiv
+#   2504.16084](https://arxiv.org/abs/2504.16084).
+# - Chen et al. (2024), *Self-play fine-tuning converts weak language models to strong language models*,
+#   [arXiv 2401.01335](https://arxiv.org/abs/2401.01335).

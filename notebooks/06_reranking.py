@@ -15,13 +15,13 @@
 # %% [markdown]
 # # 6. The reward at inference: choosing among samples
 #
-# A reward that tells good traces from bad can choose among N samples of *any* policy. This notebook
-# scores, once, the recorded test samples of the base policy, the SFT policy and each AIRL policy with
-# each trained reward. The reward of a trace is the paper's: the mean discounted reward over the tokens
+# A reward that tells good traces from bad can choose among N samples of *any* policy. When a reward was
+# trained it was asked about the recorded test samples of the base policy and of the SFT policy (notebook 4);
+# here it chooses among them. The reward of a trace is the paper's: the mean discounted reward over the tokens
 # $A$ of its answer,
 # $$R(\tau) = \frac{1}{|A|} \sum_{t \in A} \sum_{j \ge 0} \gamma^j r_{t,j},$$
 # with $r_{t,j}$ the rewards from $t$ on; or, where rewards accumulate, the reward at the last token,
-# which is of the whole trace (`discriminator.trace_score`).
+# which is of the whole trace (`credit.trace_score`).
 
 # %%
 import os
@@ -33,13 +33,10 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import numpy as np
-from tqdm.auto import tqdm
+import pandas as pd
 
 from lib import runs
-from lib.data import splits
 from lib.evaluation import metrics
-from lib.models import pretrained
-from lib.reward import recorded
 from lib.study import params
 from lib.study.training import sampling
 
@@ -49,65 +46,43 @@ params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-tokenizer = pretrained.load_backbone(runs.backbone_dir(backbone))[1]
-problems = splits.split("test")
+seed, n = settings.seeds[0], settings.sampling.n
+
+
+def scores(variant, policy):
+    """The rewards of a policy's samples, a row a problem."""
+    rows = runs.read_rows(runs.run_dir(backbone, variant, seed) / runs.SCORES)
+    return np.array([row["reward"] for row in rows if row["policy"] == policy]).reshape(-1, n)
+
 
 # %% [markdown]
-# ## Scoring
-
-# %%
-scores = []
-for variant in settings.variants:
-    for seed in tqdm(settings.seeds, desc=variant):
-        reward_model = recorded.load_discriminator(backbone, variant, seed, settings)
-        for policy in ("base", "sft", variant):
-            rows = recorded.score_samples(
-                reward_model,
-                tokenizer,
-                problems,
-                runs.samples(backbone, policy, seed),
-                settings.airl_variant(variant),
-                settings,
-            )
-            scores += [{"variant": variant, "seed": seed, "policy": policy, **row} for row in rows]
-runs.write_rows(runs.RESULTS / "scores" / f"{backbone}.jsonl.gz", scores)
-print(f"{len(scores):,} pairs of a reward and a trace")
-
-# %% [markdown]
-# ## A first look
+# ## Choosing one of N
 #
-# Accuracy of the one chosen sample out of N, on the base policy, first seed and first variant. The
-# results notebook does this for all, with intervals.
+# `majority` elects the commonest answer and needs no reward; `logprob` takes the sample that the policy
+# itself finds likeliest; `oracle` picks a right one if there is one. The first seed; the results notebook
+# does this for all, with intervals.
 
 # %%
-variant, seed, n = next(iter(settings.variants)), settings.seeds[0], settings.sampling.n
-rows = runs.samples(backbone, "base", seed)
-codes_PN, correct_PN = sampling.codes_and_correct(rows, n)
-logprobs_PN = np.array([row["logprob"] for row in rows]).reshape(-1, n)
-rewards_PN = np.array(
-    [
-        row["reward"]
-        for row in scores
-        if (row["variant"], row["seed"], row["policy"]) == (variant, seed, "base")
-    ]
-).reshape(-1, n)
-{
-    selector: round(
-        metrics.rerank_accuracy(
-            selector, n, codes_PN, correct_PN, logprobs_PN, rewards_PN, n_subsets=1, seed=0
-        ).mean(),
-        3,
-    )
-    for selector in metrics.SELECTORS
-}
+table = {}
+for policy in runs.JUDGED:
+    rows = runs.samples(backbone, policy, seed)
+    codes_PN, correct_PN = sampling.codes_and_correct(rows, n)
+    logprobs_PN = np.array([row["logprob"] for row in rows]).reshape(-1, n)
+    given = (codes_PN, correct_PN, logprobs_PN)
+    for selector in ("random", "majority", "logprob", "oracle"):
+        chosen_P = metrics.rerank_accuracy(selector, n, *given, logprobs_PN, n_subsets=1, seed=0)
+        table[policy, selector] = chosen_P.mean()
+    for variant in settings.variants:
+        chosen_P = metrics.rerank_accuracy("reward", n, *given, scores(variant, policy), n_subsets=1, seed=0)
+        table[policy, f"reward of {variant}"] = chosen_P.mean()
+pd.Series(table).unstack(0).round(3).sort_values("base")
 
 # %% [markdown]
 # ## Try it
 #
-# In the last cell choose among fewer: `n` sets how many samples there are, so keep the arrays and pass 4
-# to `rerank_accuracy`. The oracle falls, random stays, and what the reward gains over random shrinks
-# with the choice; `results/tables/rerank.csv` has every size. Or let `variant` be `airl`: notebook 4's
-# two kinds of reward side by side.
+# In the last cell choose among fewer: pass 4 in the place of `n` to `rerank_accuracy`. The oracle falls,
+# random stays, and what a reward gains over random shrinks with the choice; `results/tables/rerank.csv` has
+# every size.
 #
 # ## Next
 #

@@ -15,14 +15,19 @@
 # %% [markdown]
 # # 7. The reward as a pointer: where is the first wrong step?
 #
-# A dense reward should fall where a trace goes wrong: the detector points at the first unit over which it
-# falls by more than a threshold, $r_{k-1} - r_k > \tau$. (The largest fall may be of a second error.) It is
-# asked about two kinds of wrong traces: perturbed experts, and the own wrong samples of the base policy and
-# of the SFT policy. Two detectors that need no reward are asked on the same units: the least likely token
-# (log-probability) and the least certain one (entropy), both under the policy that erred. Each detector's
-# threshold is the one that finds most known errors of the same source on validation problems: perturbed
-# experts for the one, wrong samples of the same policy for the other. No slack: a hit is the exact first
-# wrong unit.
+# A dense reward should fall where a trace goes wrong. A detector scores each unit of a trace, here by how far
+# the reward falls over it, $r_{k-1} - r_k$, and points at the largest score, or at the first above a
+# threshold $\tau$ (the largest fall may be of a second error). It is asked about two kinds of wrong traces:
+# perturbed experts, and the own wrong samples of the base policy and of the SFT policy.
+#
+# Where does a threshold come from? Not from labelled steps, which no one has who learns from demonstrations
+# alone. `perturbed` is the one that finds most errors in experts of validation that a rule struck; `oracle`
+# is chosen on labelled errors of the same policy, and stands beside it as an upper bound. No slack: a hit is
+# the exact first wrong unit.
+#
+# The rewards were asked when they were trained (notebook 4). Two detectors that need none are asked here, on
+# the same units and with thresholds of the same two kinds: the least likely token (log-probability) and the
+# least certain one (entropy), both under the policy that erred.
 
 # %%
 import os
@@ -34,16 +39,13 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
-from tqdm.auto import tqdm
-from transformers import AutoTokenizer, set_seed
+from transformers import AutoTokenizer
 
 from lib import runs
-from lib.data import splits
 from lib.evaluation import localisation, metrics, tables
 from lib.models import pretrained
-from lib.reward import recorded
 from lib.study import params
-from lib.study.training import sampling
+from lib.study.adversarial import judging
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -51,83 +53,64 @@ params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-model = pretrained.load_policy(runs.backbone_dir(backbone))
-tokenizer = AutoTokenizer.from_pretrained(runs.backbone_dir(backbone))
-problems = splits.split("test")
+start = runs.backbone_dir(backbone)
+tokenizer = AutoTokenizer.from_pretrained(start)
 
 # %% [markdown]
 # ## The wrong traces
 #
-# Two perturbed experts a test problem, of which the rule knows where it struck, and the wrong samples of
-# two policies' first seed, of which the checker knows. A misreading is a true equation that is not the
-# problem's; the world also makes mistakes of arithmetic.
+# Two perturbed experts a test problem, of which the rule knows where it struck, and wrong samples of the two
+# policies, of which the checker knows. A misreading is a true equation that is not the problem's; the world
+# also makes mistakes of arithmetic. First seed:
 
 # %%
-first = settings.seeds[0]
-wrong_of = {
-    policy: localisation.wrong_traces(near, runs.samples(backbone, policy, first), settings.data.seed)
-    for policy, near in (("base", problems), ("sft", []))
-}
-wrong_of = {policy: wrong for policy, wrong in wrong_of.items() if wrong}  # of real data no one can tell
-counts = {policy: pd.DataFrame(rows).groupby(["source", "kind"]).size() for policy, rows in wrong_of.items()}
+counts = {}
+for policy in runs.JUDGED:
+    (_, wrong), _ = judging.errors(backbone, policy, settings.seeds[0], settings)
+    if wrong:  # of real data no one can tell where a sample goes wrong
+        counts[policy] = pd.DataFrame(wrong).groupby(["source", "kind"]).size()
 pd.DataFrame(counts).fillna(0).astype(int)
 
 # %% [markdown]
-# ## The detectors
-#
-# The errors known on validation, from which the thresholds come, are of the same two sources.
+# ## The detectors that need no reward
 
 # %%
-validation = splits.split("validation")
-set_seed(settings.data.seed)
-known_of, rows = {}, []
-for policy, wrong in wrong_of.items():
-    if policy == "sft":
-        adapter = runs.run_dir(backbone, policy, first) / "adapter"
-        model = pretrained.load_policy(runs.backbone_dir(backbone), adapter)
-    samples = sampling.sample(model, tokenizer, validation[:50], settings)
-    known_of[policy] = localisation.wrong_traces(
-        validation if policy == "base" else [], samples, settings.data.seed
-    )
-    known = localisation.detect_by_likelihood(model, tokenizer, validation, known_of[policy], settings)
-    detected = localisation.detect_by_likelihood(model, tokenizer, problems, wrong, settings)
-    detected = localisation.calibrated(detected, known)
-    rows += [{**row, "policy": policy, "variant": "", "seed": first} for row in detected]
-
-# %%
-for variant in settings.variants:
-    airl = settings.airl_variant(variant)
-    for seed in tqdm(settings.seeds, desc=variant):
-        reward_model = recorded.load_discriminator(backbone, variant, seed, settings)
-        for policy, wrong in wrong_of.items():
-            known, detected = (
-                localisation.detect_by_reward(reward_model, tokenizer, of_split, traces, airl, settings)
-                for of_split, traces in ((validation, known_of[policy]), (problems, wrong))
-            )
-            detected = localisation.calibrated(detected, known)
-            rows += [{**row, "policy": policy, "variant": variant, "seed": seed} for row in detected]
+rows = []
+for policy in runs.JUDGED:
+    for seed in settings.seeds[:1] if policy == "base" else settings.seeds:
+        adapter = None if policy == "base" else runs.run_dir(backbone, policy, seed) / "adapter"
+        model = pretrained.load_policy(start, adapter)
+        test_errors, known = (
+            localisation.detect_by_likelihood(model, tokenizer, problems, wrong, settings)
+            for problems, wrong in judging.errors(backbone, policy, seed, settings)
+        )
+        for row in localisation.calibrated(test_errors, known):
+            del row["text"]
+            rows.append({**row, "policy": policy, "variant": "", "seed": seed})
 runs.write_rows(runs.RESULTS / "localisation" / f"{backbone}.jsonl.gz", rows)
 
 # %% [markdown]
 # ## Hits
 #
-# The fraction of traces in which the detector points at the first wrong unit, beside the largest score
-# without a threshold, and chance.
+# The fraction of traces in which a detector points at the first wrong unit, by threshold, beside chance.
 
 # %%
+for variant in settings.variants:
+    for seed in settings.seeds:
+        rows += runs.read_rows(runs.run_dir(backbone, variant, seed) / runs.LOCALISATION)
 table = pd.DataFrame(rows)
-table["hit_at_1"] = tables.hits(table)
-table["largest"] = metrics.localisation_hits(table["unit_scores"], table["first_wrong_unit"])
 table["chance"] = metrics.chance(table["unit_scores"])
-table.groupby(["source", "policy", "detector", "variant"])[["hit_at_1", "largest", "chance"]].mean().round(3)
+found = {}
+for key, of_detector in table.groupby(["source", "policy", "detector", "variant"]):
+    of_threshold = {name: tables.hits(of_detector, name).mean() for name in tables.thresholds(of_detector)}
+    found[key] = {**of_threshold, "chance": of_detector["chance"].mean()}
+pd.DataFrame(found).T.round(3)
 
 # %% [markdown]
 # ## Try it
 #
-# Choose the thresholds on fewer known errors: `validation[:10]` in place of `validation[:50]`. The hits
-# on the policy's own errors should become less steady; those on perturbed experts do not change, for
-# their thresholds come from elsewhere. In the last cell add `"kind"` to the `groupby`: which errors does
-# the reward see that the log-probability does not?
+# In the last cell add `"kind"` to the `groupby`: which errors does the reward see that the log-probability
+# does not? And compare the columns: what would labelled errors be worth for the threshold?
 #
 # ## Next
 #

@@ -31,12 +31,10 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 from lib import runs
-from lib.data import splits
-from lib.evaluation import localisation
 from lib.report import plots
-from lib.reward import recorded
 from lib.study import params, recording
-from lib.study.training import launch
+from lib.study.adversarial import judging
+from lib.study.training import launch, sampling
 
 # %% [markdown]
 # `ablation` names an entry of `ablations` in `params.yaml`.
@@ -59,10 +57,10 @@ trained = launch.train(backbone, ablation, seed, params_file)
 # %%
 figure = plots.training_curves(trained.log, ["pass_rate", "reward_auroc"])
 # %% [markdown]
-# ## The policy, and the reward as ranker and pointer
+# ## The record
 #
-# The policy's test samples, and what the reward says of the base policy's and of wrong traces. The
-# tables of notebook 10 are made from these rows.
+# The policy's samples, and what the reward says of those of others. The tables of notebook 10 are made from
+# these rows.
 
 # %%
 recording.record_run(
@@ -72,27 +70,11 @@ recording.record_run(
     settings=settings,
     section=airl,
     trained=trained,
-    validation={},
+    validation=sampling.validate(trained.model, trained.tokenizer, seed, settings),
     seconds=watch.seconds,
 )
 launch.forget(trained)
-
-# %%
-problems, validation = splits.split("test"), splits.split("validation")
-judge = (trained.reward_model, trained.tokenizer)
-where = {"variant": ablation, "seed": seed, "policy": "base"}
-scores = recorded.score_samples(*judge, problems, runs.samples(backbone, "base", seed), airl, settings)
-record = runs.run_dir(backbone, ablation, seed)
-runs.write_rows(record / runs.SCORES, [{**where, **row} for row in scores])
-
-test_errors, known_errors = (
-    localisation.detect_by_reward(
-        *judge, of_split, localisation.wrong_traces(of_split, [], settings.data.seed), airl, settings
-    )
-    for of_split in (problems, validation)
-)
-detected = localisation.calibrated(test_errors, known_errors)
-runs.write_rows(record / runs.LOCALISATION, [{**row, **where} for row in detected])
+judging.judge(backbone, ablation, seed, trained.reward_model, trained.tokenizer, airl, settings)
 
 # %% [markdown]
 # ## Try it

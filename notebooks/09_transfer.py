@@ -31,12 +31,9 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import pandas as pd
-from transformers import AutoTokenizer
 
 from lib import runs
-from lib.data import splits
-from lib.evaluation.tables import MAIN_VARIANT
-from lib.reward import recorded
+from lib.evaluation import metrics
 from lib.study import params
 
 # %% tags=["parameters"]
@@ -45,64 +42,41 @@ params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-airl = settings.airl_variant(MAIN_VARIANT)
-tokenizer = AutoTokenizer.from_pretrained(runs.backbone_dir(backbone))
-problems, long_problems = splits.split("test"), splits.split("test_long")
-
-
-def longer(method: str, seed: int) -> list[dict]:
-    return runs.read_rows(runs.run_dir(backbone, method, seed) / runs.LONG)
-
+seed = settings.seeds[0]
 
 # %% [markdown]
 # ## Every policy on the longer problems
-
-# A policy is asked when it is recorded, so that its weights need not be kept.
-
-# %%
-methods = ("base", "sft", "grpo", *settings.variants)
-right = {
-    method: np.mean([row["correct"] for seed in settings.seeds for row in longer(method, seed)])
-    for method in methods
-}
-pd.Series(right).round(3)
-
-# %% [markdown]
-# ## The reward on samples it did not practise on
-
-# %%
-first = settings.seeds[0]
-long_steps = "-".join(map(str, settings.data.long_steps))
-tasks = {f"{long_steps} steps": (long_problems, longer("base", first))}
-tasks |= {
-    f"samples of {other}": (problems, runs.samples(other, "base", first))
-    for other in settings.policies
-    if other != backbone
-}
-rows = []
-for seed in settings.seeds:
-    reward_model = recorded.load_discriminator(backbone, MAIN_VARIANT, seed, settings)
-    for tested_on, (questions, written) in tasks.items():
-        scored = recorded.score_samples(reward_model, tokenizer, questions, written, airl, settings)
-        for sample, score in zip(written, scored, strict=True):
-            where = {key: sample[key] for key in ("problem", "sample", "correct")}
-            rows.append({"tested_on": tested_on, "seed": seed, **where, "reward": score["reward"]})
-pd.DataFrame(rows).groupby(["tested_on", "correct"])["reward"].mean().round(2)
-
-# %% [markdown]
-# ## The record
 #
-# The tables of notebook 10 are made from these rows.
+# Greedily, so that none is helped by its temperature; first seed.
 
 # %%
-runs.write_rows(runs.RESULTS / "transfer" / f"{backbone}.jsonl.gz", rows)
+right = {}
+for method in ("base", "sft", *settings.without_reward, *settings.variants):
+    rows = runs.read_rows(runs.record_of(backbone, method, seed) / runs.LONG)
+    right[method] = np.mean([row["correct"] for row in rows if row["temperature"] == "greedy"])
+pd.Series(right).round(3).sort_values()
+
+# %% [markdown]
+# ## The rewards on samples they did not practise on
+#
+# AUROC among the samples of one problem: how often a right one has the higher reward of the two. The
+# log-likelihood of SFT (`likelihood`) stands beside the trained rewards.
+
+# %%
+table = {}
+for variant in settings.variants:
+    rows = pd.DataFrame(runs.read_rows(runs.run_dir(backbone, variant, seed) / runs.TRANSFER))
+    for tested_on, of_task in rows.groupby("tested_on"):
+        n = of_task["sample"].max() + 1
+        reward, correct = (of_task[name].to_numpy().reshape(-1, n) for name in ("reward", "correct"))
+        table[variant, tested_on] = np.nanmean(metrics.auroc_within(reward, correct))
+pd.Series(table).unstack().round(3)
 
 # %% [markdown]
 # ## Try it
 #
-# Replace `MAIN_VARIANT` by `"airl_dense"`, the paper's reward, in this notebook's cells, and compare the
-# means of right and wrong samples in the last table: where they lie apart the reward carries over, where
-# they do not it says nothing of such samples.
+# In the last cell take `metrics.reranked_pass_at_k(correct, reward, [1])` in place of the AUROC: does the
+# order of the rewards stay the same when only the chosen sample counts?
 #
 # ## Next
 #

@@ -55,7 +55,7 @@ params_file = "params.yaml"
 settings = params.load(params_file)
 RESULTS = Path("results")
 resamples, ks = settings.evaluation.bootstrap, settings.evaluation.ks
-trained = ["base", "sft", "grpo", *settings.variants]
+trained = ["base", "sft", *settings.without_reward, *settings.variants]
 recorded = records.load(RESULTS)
 
 
@@ -86,7 +86,8 @@ show(diagram.method(), "method")
 #
 # pass@k is the chance that at least one of k samples of a problem is right, in the unbiased estimate
 # of Chen et al. (2021). Intervals are over problems and seeds. GRPO sees the true
-# answers that the other methods do not: it is the upper bound.
+# answers that the other methods do not: it is the upper bound. Each policy is sampled at the temperature that
+# validation prefers for it (`validation`), greedily, and at that of training.
 
 # %%
 main = tables.main(recorded, trained, ks, resamples)
@@ -96,15 +97,12 @@ keep(main, "main")
 # %%
 show(plots.pass_at_k(main), "pass_at_k")
 
-# %%
-say(findings.main(main))
-
 # %% [markdown]
 # The problems differ much more than the methods do, so intervals of two methods may overlap although one is
 # nearly always ahead. Paired, problem by problem:
 
 # %%
-gained = keep(comparisons.gains(recorded, settings.variants, resamples), "gains")
+gained = keep(comparisons.gains(recorded, trained[1:], resamples), "gains")
 say(findings.gains(gained))
 
 # %% [markdown]
@@ -132,8 +130,8 @@ show(plots.learning_curves(logs), "learning_curves")
 # The same reward can rank samples at inference. The reward of a trace is its log-density under the
 # discriminator's expert model (for the paper's variants the mean discounted reward over its answer).
 # Samples of the base policy are the fairest test, since the reward was not their teacher. `random` is the
-# expected accuracy of any sample, `oracle` picks a right one if there is one. Where `variant` is `length`,
-# `base_logprob` or `likelihood`, that stands in the reward's place.
+# expected accuracy of any sample, `oracle` picks a right one if there is one. `length` is minus the number of
+# tokens, `base_logprob` the base policy's log-probability of its own sample, `likelihood` SFT's.
 
 # %%
 reranked = tables.rerank(recorded, resamples)
@@ -148,9 +146,6 @@ say(findings.rerank(reranked, "base"))
 # %%
 show(plots.rerank(reranked, "sft"), "rerank_sft")
 
-# %%
-show(plots.rerank(reranked, tables.MAIN_VARIANT), "rerank_airl")
-
 # %% [markdown]
 # Reranked pass@k keeps the k best by score of all the samples, and asks whether a right one is left.
 
@@ -162,16 +157,19 @@ show(plots.reranked_pass_at_k(kept, "base"), "reranked_pass_at_k")
 # %% [markdown]
 # ## What the reward measures
 #
-# A useful reward is higher for right traces than for wrong ones of the same policy, and higher for
-# being right than for looking right. Over all samples a reward may win by knowing which problems are hard;
+# A useful reward is higher for right traces than for wrong ones of the same policy, and higher for being
+# right than for looking right. Over all samples a reward may win by knowing which problems are hard;
 # `auroc_within` compares only the samples of one problem. Beside the trained rewards stand what costs
 # nothing: minus the number of tokens (`length`), and the base policy's log-probability of its own samples
 # (`base_logprob`). `likelihood` is the log-density after SFT on the demonstrations, with no discriminator
-# update. `lowest_last` is how often the reward of a wrong trace of two steps or more falls most over its last
-# step or its answer.
+# update. Is it style that a reward follows? `auroc_within_style` compares samples of one problem with the
+# same wording of operators, `auroc_across_style` right ones in styles that no expert uses with wrong ones in
+# an expert's. `lowest_last` is how often the reward of a wrong trace of two steps or more falls most over its
+# last step or its answer.
 
 # %%
-quality = reward_quality.table(recorded, resamples)
+experts = [row.trace for row in splits.split("test")]
+quality = reward_quality.table(recorded, experts, resamples)
 keep(quality, "reward_quality")
 
 # %%
@@ -202,7 +200,8 @@ show(plots.calibration(reliability), "calibration")
 #
 # A detector scores each unit of a wrong trace (a step, or the answer) and points at the first whose score is
 # above its threshold (notebook 7): the reward's is its drop over the unit, the others' are the least likely
-# and the least certain token. Chance points anywhere. All are judged on the same units, with no slack.
+# and the least certain token. Chance points anywhere. All are judged on the same units, with no slack. The
+# figure has the threshold `perturbed`, which takes no step labels.
 
 # %%
 located = tables.localisation(recorded, resamples)
@@ -220,6 +219,12 @@ say(findings.localisation(located))
 
 # %%
 files.write_json(RESULTS / "metrics.json", tables.headline(main, quality, located))
+
+# %% [markdown]
+# Each reward's three uses side by side, in one figure:
+
+# %%
+show(plots.uses(main, reranked, located), "uses")
 
 # %% [markdown]
 # By kind of error: the rules that made the near misses, and what a policy got wrong itself. A misreading
@@ -240,7 +245,7 @@ for name in settings.policies:
 # wider intervals.
 
 # %%
-compared = comparisons.changes(settings)
+compared = comparisons.changes(settings) if settings.ablations else []
 changed = keep(comparisons.ablations(recorded, compared, resamples), "ablations")
 
 # %% [markdown]
@@ -249,17 +254,14 @@ changed = keep(comparisons.ablations(recorded, compared, resamples), "ablations"
 # %%
 here = changed[changed["backbone"] == settings.ablation_runs.backbones[0]]
 curves = comparisons.by_demonstrations(here)
-show(comparison_plots.demonstrations(curves), "demonstrations")
+show(comparison_plots.demonstrations(curves), "demonstrations") if curves else None
 
 # %% [markdown]
-# Everything else, one change at a time. `airl_no_perturbation` is the paper's reward without near misses.
+# Everything else, one change at a time.
 
 # %%
 others = comparisons.single_changes(here)
-show(comparison_plots.ablations(others), "ablations")
-
-# %%
-show(plots.perturbations(changed[changed["reference"] == tables.PAPER_VARIANT]), "perturbations")
+show(comparison_plots.ablations(others), "ablations") if len(others) else None
 
 # %%
 say(findings.ablations(changed))
@@ -279,11 +281,10 @@ show(comparison_plots.transfer(moved), "transfer")
 say(findings.transfer(moved))
 
 # %% [markdown]
-# And the policies themselves on problems longer than any that was trained on.
+# And the policies themselves on problems longer than any that was trained on, greedily.
 
 # %%
-longer = keep(comparisons.long(recorded, resamples), "long")
-say(findings.long(longer))
+keep(comparisons.long(recorded, resamples), "long")
 
 # %% [markdown]
 # ## On real text

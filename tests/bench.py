@@ -1,7 +1,7 @@
 """Speed and memory of the default study's steps, against its limits: `python -m tests.bench`.
 
 The backbone is untrained and of the default shape. Every sample is as long as the longest expert trace:
-the end token is suppressed, and an expert in a group never widens AIRL's batch beyond GRPO's. What is
+the end token is never drawn, and an expert in a group never widens AIRL's batch beyond GRPO's. What is
 compared takes turns, so that other load on the machine falls on both sides.
 """
 
@@ -17,15 +17,13 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback
 from transformers.utils import logging
-from trl import GRPOTrainer
 
 from lib import runs
 from lib.airl import credit, discriminator
 from lib.airl.trainer import AIRLTrainer
 from lib.data import splits
 from lib.data.texts import world_texts
-from lib.data.worlds import WORLDS
-from lib.models import generation, likelihood, pretrained, scratch
+from lib.models import generation, grpo, likelihood, pretrained, scratch
 from lib.reward import scoring
 from lib.study import params
 from lib.study.adversarial.training import train_airl
@@ -103,12 +101,11 @@ def make_trainer(kind: str, backbone: Path, problems, settings: params.Params, o
             settings=settings,
             seed=0,
             output_dir=output_dir,
-            generation_kwargs={"suppress_tokens": [tokenizer.eos_token_id]},
         ),
     )
     questions = policies.question_dataset(problems)
     if kind == "grpo":
-        return GRPOTrainer(train_dataset=questions, **common)
+        return grpo.Trainer(train_dataset=questions, **common)
     r, form = section.discriminator_r, discriminator.PARAMETERISATIONS[section.parameterisation]
     return AIRLTrainer(
         train_dataset=questions.add_column("trace", [p.trace for p in problems]),
@@ -116,6 +113,17 @@ def make_trainer(kind: str, backbone: Path, problems, settings: params.Params, o
         settings=section,
         **common,
     )
+
+
+def never_end(end: int) -> None:
+    """From now on no sample draws the end token."""
+    choose = generation.choose
+
+    def others(logits_BV: torch.Tensor, temperature: float) -> torch.Tensor:
+        logits_BV[:, end] = -torch.inf
+        return choose(logits_BV, temperature)
+
+    generation.choose = others
 
 
 def watch_airl(clock: Clock, trainer) -> None:
@@ -227,7 +235,7 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
     largest = max(settings.backbones.values(), key=lambda shape: shape.hidden * shape.layers)
     corpus = settings.pretraining
     rng = random.Random(0)
-    texts = world_texts(WORLDS["world"], rng, settings.data.steps, corpus.malformed)
+    texts = world_texts(rng, settings.data.steps, corpus.malformed)
     batches = scratch.corpus(tokenizer, texts, rng, corpus.batch_size)
     big = scratch.build(**largest.model_dump(), tokenizer=tokenizer)
     scratch.pretrain(big, batches, 3, corpus.lr_matrices, corpus.lr_rest)
@@ -261,6 +269,7 @@ def main() -> None:
             "training": settings.training.model_copy(update={"checkpoint_every": 0}),
         }
     )
+    never_end(tokenizer.eos_token_id)
     shape = settings.backbone(settings.policies[0])
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as directory:

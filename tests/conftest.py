@@ -6,8 +6,7 @@ import torch
 from transformers import AutoTokenizer
 
 from lib.airl import discriminator
-from lib.data import demonstrations, world
-from lib.data.worlds import WORLDS
+from lib.data import demonstrations, reading, world
 from lib.models import scratch
 from lib.study import params
 from lib.text import traces
@@ -54,7 +53,6 @@ def tokenizer(backbone):
 def experts():
     """A dozen demonstrations of the world."""
     splits = demonstrations.make_world_splits(
-        WORLDS["world"],
         train=1,
         demonstrations=12,
         validation=1,
@@ -86,6 +84,6 @@ def sample_rows(experts):
     rows = []
     for problem, expert in enumerate(experts):
         for sample, text in enumerate([expert.trace, traces.render(["1+1=3 beads"], "3")]):
-            wrong = world.first_wrong_unit(text, expert.trace)
+            wrong = reading.first_wrong_unit(text, expert.trace)
             rows.append({"problem": problem, "sample": sample, "text": text, "first_wrong_unit": wrong})
     return rows

@@ -29,7 +29,7 @@ def main() -> None:
     settings = params.load("params.yaml")
     section = settings.airl.model_copy(
         update={
-            "demonstrations": 12, "parameterisation": "log_ratio", "credit": "telescoped",
+            "start": "base", "demonstrations": 12, "parameterisation": "log_ratio", "credit": "telescoped",
             "boundaries": "dense", "steps": 4, "prompts_per_step": 4, "group_size": 4, "warmup_steps": 0,
             "lr": 0.01, "discriminator_lr": 0.01, "discriminator_prompts": 4, "policy_per_prompt": 4,
             "perturbations": 0, "expert_in_group": False,

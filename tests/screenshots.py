@@ -29,7 +29,7 @@ def main() -> None:
             page = browser.new_page(**options)
             page.goto((RESULTS / page_name).as_uri())
             if page_name == "viewer.html":
-                page.select_option("select[name=problem]", "9")
+                page.select_option("select[name=problem]", "0")
                 page.locator(".policy .token").nth(12).hover()
             page.screenshot(path=RESULTS / "screenshots" / f"{name}.png")
         browser.close()

@@ -7,7 +7,7 @@ import random
 import re
 from pathlib import Path
 
-from lib.data import demonstrations, world
+from lib.data import demonstrations, reading, world
 from lib.grading import answers
 from lib.text import traces
 
@@ -17,7 +17,8 @@ RUN = {
     "hardware": "2 CPU cores", "seconds": 12.5, "peak_memory_mib": 800.0,
 }  # fmt: skip
 METHODS = {
-    "base": 0.4, "sft": 0.6, "grpo": 0.75, "airl": 0.7, "airl_dense": 0.5, "airl_no_perturbation": 0.45,
+    "base": 0.4, "sft": 0.6, "likelihood": 0.65, "spin": 0.6, "ttrl": 0.62, "grpo": 0.75, "airl": 0.7,
+    "airl_dense": 0.5, "airl_no_perturbation": 0.45,
 }  # fmt: skip
 LONG = "3 steps"  # what the longer problems are called, as the profile `tiny` has it
 WATCHED_STEPS = (0, 3, 10)
@@ -35,7 +36,7 @@ def read_rows(path: Path) -> list[dict]:
 
 def adversarial(method: str) -> bool:
     """Whether a method learns a reward."""
-    return not method.startswith(("base", "sft", "grpo"))
+    return not method.startswith(("base", "sft", "spin", "ttrl", "grpo"))
 
 
 def trace(rng: random.Random, problem: world.Problem, skill: float) -> str:
@@ -60,7 +61,7 @@ def sample_row(rng: random.Random, problem: int, sample: int, text: str, expert:
         "text": text,
         "correct": answers.is_correct(answer, traces.parse(expert).answer),
         "well_formed": traces.parse(text).well_formed,
-        "first_wrong_unit": world.first_wrong_unit(text, expert),
+        "first_wrong_unit": reading.first_wrong_unit(text, expert),
         "n_tokens": len(ends),
         "logprob": sum(logprobs),
         "unit_logprob": [-rng.random() for _ in range(units)],
@@ -88,9 +89,27 @@ def score_row(rng: random.Random, variant: str, seed: int, policy: str, sample: 
         "logit": rng.gauss(1.0 if sample["correct"] else -1.0, 1.0),
         "unit_reward": unit_reward,
     }
+    if policy == "sft":
+        del row["logit"]
     if "ends" in sample:
         row["rewards"] = [rng.gauss(0.5 if sample["correct"] else -0.5, 0.6) for _ in sample["ends"]]
     return row
+
+
+def answered_row(
+    rng: random.Random,
+    temperature: str,
+    problem: int,
+    sample: int,
+    task: world.Problem,
+    expert: str,
+    skill: float,
+) -> dict:
+    """A sample of which only the text and the answer are kept; below 0 `skill` writes no trace."""
+    text = trace(rng, task, skill)
+    correct = answers.is_correct(traces.parse(text).answer, traces.parse(expert).answer)
+    where = {"temperature": temperature, "problem": problem, "sample": sample}
+    return where | {"text": text, "correct": correct}
 
 
 def log_csv(rng: random.Random, adversarial: bool, steps: int) -> str:
@@ -131,12 +150,13 @@ def localisation_rows(
     wrong, units = sample["first_wrong_unit"], len(sample["unit_logprob"])
     if wrong is None:
         return []
+    thresholds = {"perturbed": 0.5} | ({"oracle": 0.8} if source == "policy" else {})
     shared = {
         "source": source,
         "kind": kind,
         "problem": sample["problem"],
         "sample": sample["sample"],
-        "text": sample["text"],
+        "thresholds": thresholds,
         "policy": policy,
         "variant": variant,
         "seed": seed,
@@ -144,9 +164,9 @@ def localisation_rows(
     }
     if variant:
         drops = [rng.gauss(1.5 if unit == wrong else 0.0, 0.7) for unit in range(units)]
-        return [shared | {"detector": "reward", "unit_scores": drops, "threshold": 0.5}]
+        return [shared | {"detector": "reward", "unit_scores": drops}]
     return [
-        shared | {"detector": detector, "unit_scores": [rng.random() for _ in range(units)], "threshold": 0.5}
+        shared | {"detector": detector, "unit_scores": [rng.random() for _ in range(units)]}
         for detector in ("logprob", "entropy")
     ]
 
@@ -180,27 +200,29 @@ def write(
     for b, backbone in enumerate(backbones):
         rng = random.Random(f"{backbone}")
         for method, level in {**methods, **(ablations if b == 0 else {})}.items():
-            for seed in range(1 if method in ablations else seeds):
+            level = level if skill is None else skill
+            for seed in range(1 if method in ablations or method == "base" else seeds):
                 rows = [
-                    sample_row(
-                        rng,
-                        i,
-                        j,
-                        trace(rng, task, level if skill is None else skill),
-                        experts[i],
-                        tokens=i < token_records,
-                    )
+                    sample_row(rng, i, j, trace(rng, task, level), experts[i], tokens=i < token_records)
                     for i, task in enumerate(tasks)
                     for j in range(samples)
                 ]
                 written[backbone, method, seed] = rows
                 directory = results / "runs" / backbone / method / f"seed{seed}"
                 write_rows(directory / "samples.jsonl.gz", rows)
-                if method not in ablations:
-                    longer = [
-                        {key: row[key] for key in ("problem", "sample", "text", "correct")} for row in rows
+                own_rng = random.Random(f"{backbone} {method} {seed} tempered")
+                skills = {"validation": min(level + 0.1, 1.0), "greedy": min(level + 0.2, 1.0)}
+                sampled, greedy = (
+                    [
+                        answered_row(own_rng, temperature, i, j, task, experts[i], higher)
+                        for i, task in enumerate(tasks)
+                        for j in range(samples if temperature == "validation" else 1)
                     ]
-                    write_rows(directory / "long.jsonl.gz", longer)
+                    for temperature, higher in skills.items()
+                )
+                write_rows(directory / "tempered.jsonl.gz", sampled + greedy)
+                hot = [{**row, "temperature": "1.0"} for row in sampled] if method in ("base", "sft") else []
+                write_rows(directory / "long.jsonl.gz", hot + greedy)
                 if adversarial(method) and method not in ablations and seed == 0 and token_records:
                     first = [row for row in rows if row["problem"] < min(2, token_records)]
                     own_rng = random.Random(f"{backbone} {method} watched")
@@ -215,26 +237,34 @@ def write(
     ]
     for backbone in backbones:
         own = {key[1:]: rows for key, rows in written.items() if key[0] == backbone}
-        judges = [("", 0), *((method, seed) for method, seed in own if adversarial(method))]
-        rng, scores, located, transfer = random.Random(f"{backbone} rewards"), [], [], []
-        for variant, seed in judges:
-            judged = ("base",) if variant in ablations else ("base", "sft", variant)
-            for policy in judged if variant else ():
-                scores += [score_row(rng, variant, seed, policy, row) for row in own[policy, seed]]
-            for row in near_misses:
-                located += localisation_rows(rng, variant, seed, "base", "perturbed", "wrong_result", row)
-            for policy in () if variant in ablations else ("base", "sft"):
-                for row in own[policy, 0]:
-                    located += localisation_rows(rng, variant, seed, policy, "policy", "misreading", row)
-        write_rows(results / "scores" / f"{backbone}.jsonl.gz", scores)
-        write_rows(results / "localisation" / f"{backbone}.jsonl.gz", located)
-        for seed in range(seeds):
-            transfer += transfer_rows(rng, LONG, seed, own["base", 0])
+        rng = random.Random(f"{backbone} rewards")
+
+        def located(rng, own, variant, seed, policies=("base", "sft")):
+            rows = []
+            for row in near_misses if "base" in policies else ():
+                rows += localisation_rows(rng, variant, seed, "base", "perturbed", "wrong_result", row)
+            for policy in policies:
+                for row in own[policy, 0 if policy == "base" else seed]:
+                    rows += localisation_rows(rng, variant, seed, policy, "policy", "misreading", row)
+            return rows
+
+        for variant, seed in own:
+            if not adversarial(variant):
+                continue
+            directory = results / "runs" / backbone / variant / f"seed{seed}"
+            scores = [score_row(rng, variant, seed, "base", row) for row in own["base", 0]]
+            scores += [score_row(rng, variant, seed, "sft", row) for row in own["sft", seed]]
+            transfer = transfer_rows(rng, LONG, seed, own["base", 0])
             for other in backbones:
                 if other != backbone:
-                    there = written[other, "base", 0]
-                    transfer += transfer_rows(rng, f"samples of {other}", seed, there)
-        write_rows(results / "transfer" / f"{backbone}.jsonl.gz", transfer)
+                    transfer += transfer_rows(rng, f"samples of {other}", seed, written[other, "base", 0])
+            write_rows(directory / "scores.jsonl.gz", scores)
+            write_rows(directory / "localisation.jsonl.gz", located(rng, own, variant, seed))
+            write_rows(directory / "transfer.jsonl.gz", [{"variant": variant, **row} for row in transfer])
+        without_reward = located(rng, own, "", 0)
+        for seed in range(1, seeds):
+            without_reward += located(rng, own, "", seed, ("sft",))
+        write_rows(results / "localisation" / f"{backbone}.jsonl.gz", without_reward)
 
 
 def write_split(path: Path, tasks: list[world.Problem]) -> None:

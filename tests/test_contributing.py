@@ -94,7 +94,7 @@ def test_the_example_of_a_perturbation_errs_where_it_says(changed):
     assert "wrong from unit" in run(changed, sys.executable, "-c", code)
     code = """
 import random
-from lib.data import world
+from lib.data import reading, world
 from lib.text import perturb, traces
 made = []
 for seed in range(30):
@@ -105,7 +105,7 @@ for seed in range(30):
         if wrong is not None:  # a second subtraction may leave nothing
             spans = traces.unit_spans(wrong.text)
             unit = next(i for i, (a, b) in enumerate(spans) if a <= wrong.start < b)
-            assert world.first_wrong_unit(wrong.text, trace) == unit, wrong
+            assert reading.first_wrong_unit(wrong.text, trace) == unit, wrong
             made.append(wrong)
 assert len(made) > 15 * len(world.FAMILIES)
 assert "doubled_term" in perturb.SETS["carried"] and "doubled_term" in perturb.SETS["all"]

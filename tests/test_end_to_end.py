@@ -16,9 +16,10 @@ from lib.study import params
 ROOT = Path(__file__).parent.parent
 CI = ["ci_low", "ci_high", "n_seeds"]
 COLUMNS = {
-    "main": ["backbone", "method", "k", "pass_at_k", *CI],
+    "main": ["backbone", "method", "temperature", "k", "pass_at_k", *CI],
+    "gains": ["backbone", "method", "temperature", "above_sft", "share_of_grpo", *CI],
     "rerank": ["backbone", "policy", "selector", "n", "accuracy", *CI],
-    "localisation": ["backbone", "detector", "error_source", "hit_at_1", "chance", "n", *CI],
+    "localisation": ["backbone", "detector", "error_source", "threshold", "hit_at_1", "chance", "n", *CI],
     "reward_quality": ["backbone", "variant", "auroc", "auroc_within", "ece", "lowest_last", *CI],
     "localisation_by_kind": ["backbone", "error_source", "policy", "kind", "detector", "hit_at_1", "n", *CI],
     "ablations": ["ablation", "value", "backbone", "pass_at_1", "auroc", "hit_at_1", *CI],
@@ -59,7 +60,7 @@ def test_every_notebook_was_executed_to_its_end(study, settings):
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in cells if cell.source), path
     policies, seeds, shorter = len(settings.policies), len(settings.seeds), settings.ablation_runs
-    of_seeds = policies * seeds * (2 + len(settings.variants))
+    of_seeds = policies * seeds * (1 + len(settings.without_reward) + len(settings.variants))
     of_ablations = len(settings.sft_ablations) + len(settings.ablations)
     of_ablations *= len(shorter.backbones) * len(shorter.seeds)
     assert len(executed) == 2 + len(settings.backbones) + of_seeds + of_ablations + 3 * policies
@@ -67,7 +68,7 @@ def test_every_notebook_was_executed_to_its_end(study, settings):
 
 def test_every_run_is_recorded(study, settings):
     shorter = settings.ablation_runs
-    methods = ("base", "sft", "grpo", *settings.variants)
+    methods = ("base", "sft", *settings.without_reward, *settings.variants)
     ablations = (*settings.sft_ablations, *settings.ablations)
     wanted = {(b, m, s) for b in settings.policies for m in methods for s in settings.seeds}
     wanted |= {(b, m, s) for b in shorter.backbones for m in ablations for s in shorter.seeds}
@@ -77,10 +78,12 @@ def test_every_run_is_recorded(study, settings):
         assert (run.backbone, run.method, run.seed, run.profile) == (backbone, method, seed, "tiny")
         assert run.status == "completed"
         rows = runs.read_rows(directory / "samples.jsonl.gz")
-        assert len(rows) == settings.data.test * settings.sampling.n
+        samples = settings.sampling.n if method in runs.JUDGED else max(settings.evaluation.ks)
+        assert len(rows) == settings.data.test * samples
         unread = directory / runs.UNREAD
-        assert (directory / "discriminator").exists() == (method in settings.variants)
-        assert (unread / "discriminator").exists() == (method in settings.ablations)
+        adversarial = method in (*settings.variants, *settings.ablations)
+        assert (directory / "discriminator").exists() == runs.is_taken_away(method, seed)
+        assert (unread / "discriminator").exists() == (adversarial and not runs.is_taken_away(method, seed))
         assert (directory / "adapter").exists() == (method == "sft")
         assert (unread / "adapter").exists() == (method not in ("base", "sft"))
     loaded = records.load(study / "results").runs
@@ -88,11 +91,12 @@ def test_every_run_is_recorded(study, settings):
 
 
 def test_every_policy_is_tried_on_the_longer_problems_and_every_reward_away_from_home(study, settings):
-    loaded, n = records.load(study / "results"), settings.sampling.n
-    sizes = loaded.long.groupby(["backbone", "method", "seed"]).size()
-    methods = ("base", "sft", "grpo", *settings.variants)
-    assert set(sizes.index) == {(b, m, s) for b in settings.policies for m in methods for s in settings.seeds}
-    assert (sizes == settings.data.test_long * n).all()
+    loaded = records.load(study / "results")
+    greedy = loaded.long[loaded.long["temperature"] == "greedy"]
+    sizes = greedy.groupby(["backbone", "method", "seed"]).size()
+    methods = ("base", "sft", *settings.without_reward, *settings.variants)
+    assert set(sizes.index) >= {(b, m, s) for b in settings.policies for m in methods for s in settings.seeds}
+    assert (sizes == settings.data.test_long).all()
     table = pd.read_csv(study / "results" / "tables" / "transfer.csv")
     for backbone in settings.policies:
         rows = table[table["backbone"] == backbone]
@@ -113,7 +117,7 @@ def test_main_table_has_every_method_of_every_policy_and_fractions(study, settin
     table = pd.read_csv(study / "results" / "tables" / "main.csv")
     of_policies = table[table["backbone"].isin(settings.policies)]
     keys = set(of_policies[["backbone", "method", "k"]].itertuples(index=False, name=None))
-    methods = ("base", "sft", "grpo", *settings.variants)
+    methods = ("base", "sft", *settings.without_reward, *settings.variants)
     assert keys >= {(b, m, k) for b in settings.policies for m in methods for k in settings.evaluation.ks}
     for column in ("pass_at_k", "ci_low", "ci_high"):
         assert table[column].between(0, 1).all()

@@ -32,6 +32,7 @@ OVERLAY = {
     "sft": {"demonstrations": 8, "epochs": 1, "batch_size": 4},
     "sft_ablations": {"sft_64": {"demonstrations": 4, "epochs": 1}, "sft_1024": None},
     "grpo": SMALL,
+    "spin": {"rounds": 1, "samples": 2, "epochs": 1, "batch_size": 4},
     "airl": {**SMALL, "demonstrations": 8, "discriminator": "same", "discriminator_prompts": 2,
              "warmup_steps": 1},
     "variants": {
@@ -43,7 +44,8 @@ OVERLAY = {
         ("interval", "step", "fixed", "wgan", "wrong_experts_10", "wrong_experts_25", "relabelled")
     },
     "ablation_runs": {"changes": {}, "backbones": ["qwen2"], "seeds": [0]},
-    "sampling": {"n": 4, "max_new_tokens": 32, "batch_size": 16},
+    "sampling": {"n": 4, "validation_n": 2, "temperatures": [0.5, 1.0], "max_new_tokens": 32,
+                 "batch_size": 16},
     "evaluation": {"ks": [1, 2], "bootstrap": 20, "token_records": 2},
 }  # fmt: skip
 
@@ -108,10 +110,11 @@ def directory(published_rows, tmp_path_factory) -> Path:
 @needs_gsm8k
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_method_is_trained_and_recorded(directory, family):
-    for method in ("base", "sft", "grpo", "airl_dense", "airl_no_perturbation", "airl"):
+    for method in ("base", "sft", "grpo", "ttrl", "spin", "airl_dense", "airl_no_perturbation", "airl"):
         record = directory / "results/runs" / family / method / "seed0"
         run, rows = runs.read(record), runs.read_rows(record / "samples.jsonl.gz")
-        assert (run.profile, run.status, len(rows)) == ("stand_ins", "completed", 6 * 4)
+        n = 4 if method in runs.JUDGED else 2
+        assert (run.profile, run.status, len(rows)) == ("stand_ins", "completed", 6 * n)
         assert all(row["first_wrong_unit"] is None for row in rows)  # of real data no one knows
         adapter = record / ("" if method == "sft" else runs.UNREAD) / "adapter/adapter_model.safetensors"
         assert adapter.exists() == (method != "base")

@@ -67,9 +67,12 @@ def code_of(name: str) -> list[str]:
     places = [dep for dep in STAGES[name]["deps"] if dep.startswith("lib")]
     if any(dep.startswith("results/settings/") for dep in STAGES[name]["deps"]):
         loaded = params.load(ROOT / "params.yaml")
-        methods = {"sft_ablation": loaded.sft_ablations, "irl": loaded.variants}
-        method = next(iter((methods | {"ablation": loaded.ablations}).get(name, [name])))
-        found = settings.packages(method, loaded)
+        kinds = {
+            "sft_ablation": "sft",
+            "irl": "airl",
+            "ablation": "airl",
+        }  # of methods that depend on the same code
+        found = settings.packages(kinds.get(name, name), loaded)
         assert set(found) <= set(STAGES["settings"]["deps"])
         places += found
     return places
@@ -123,10 +126,9 @@ def test_neither_a_figure_nor_a_table_nor_the_runner_trains_anything_again():
         assert not [module for module in shown if module not in decisive and depends_on(name, module)]
 
 
-def test_rewards_are_scored_again_when_a_variant_changes():
-    variants = params.load(ROOT / "params.yaml").variants
+def test_what_reads_rewards_runs_again_when_a_run_changes():
     for name in ("reranking", "localisation", "transfer"):
-        assert {f"results/runs/${{item}}/{variant}" for variant in variants} <= set(STAGES[name]["deps"])
+        assert "results/runs/${item}" in STAGES[name]["deps"]
 
 
 def test_parameters_named_by_stages_exist():
@@ -317,3 +319,9 @@ def test_no_tracked_text_names_a_place_on_one_machine():
 def test_committed_results_are_of_the_default_profile():
     for path in (ROOT / "results" / "runs").glob("*/*/seed*/run.json"):
         assert json.loads(path.read_text())["profile"] == "default", path
+
+
+def test_a_checkout_travels():
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    paths = [ROOT / name for name in tracked.stdout.split("\0") if name]
+    assert sum(path.stat().st_size for path in paths if path.exists()) <= 40 * 2**20

@@ -96,9 +96,9 @@ def test_a_damaged_file_is_refused_with_its_line(tmp_path, content, message):
         ("results/runs/qwen2/sft/seed0/samples.jsonl.gz", "sft"),
         ("results/runs/qwen2/base/seed0/samples.jsonl.gz", "backbone"),
         ("results/runs/qwen2/airl_dense/seed0/samples.jsonl.gz", "irl, ablation or sft_ablation"),
-        ("results/scores/qwen2.jsonl.gz", "reranking"),
+        ("results/runs/qwen2/spin/seed0/samples.jsonl.gz", "spin"),
+        ("results/runs/qwen2/airl/seed0/scores.jsonl.gz", "irl, ablation or sft_ablation"),
         ("results/localisation/qwen2.jsonl.gz", "localisation"),
-        ("results/transfer/qwen2.policies.jsonl.gz", "transfer"),
     ],
 )
 def test_a_missing_file_is_refused_with_the_stage_that_makes_it(tmp_path, path, stage):

@@ -20,13 +20,13 @@ from sklearn.metrics import roc_auc_score
 from lib.airl import batches, credit, discriminator, objective
 from lib.airl.batches import Row
 from lib.airl.health import Health
-from lib.models import checkpoints
+from lib.models import buckets, checkpoints, grpo
 from lib.text import alignment, chat
 
 KL_EVERY = 5  # steps between two estimates of the KL to the backbone; each costs two small forwards
 
 
-class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
+class AIRLTrainer(grpo.Trainer):
     """GRPO whose advantages come from a discriminator that is trained alongside.
 
     The dataset has the columns `prompt`, `answer` (logged as pass rate; it reaches the reward only
@@ -117,18 +117,16 @@ class AIRLTrainer(checkpoints.ResumableGRPOTrainer):
 
     @torch.no_grad()
     def _rewards_BT(self, output) -> torch.Tensor:
-        """The discriminator's reward at each token, as many completions at once as the policy trains on."""
+        """The discriminator's reward at each token."""
         ids_BL = torch.cat([output["prompt_ids"], output["completion_ids"]], 1)
         attention_BL = torch.cat([output["prompt_mask"], output["completion_mask"]], 1)
-        width_t, at_once = output["completion_ids"].shape[1], self.args.per_device_train_batch_size
+
+        def values(*inputs) -> tuple[torch.Tensor]:
+            return (discriminator.rewards_BT(self.reward_model, self.settings.reward, *inputs),)
+
         self.reward_model.eval()
         with self.reward_model.in_use():
-            return torch.cat(
-                [
-                    discriminator.rewards_BT(self.reward_model, self.settings.reward, ids, attention, width_t)
-                    for ids, attention in zip(ids_BL.split(at_once), attention_BL.split(at_once), strict=True)
-                ]
-            )
+            return buckets.in_buckets(values, ids_BL, attention_BL, output["completion_ids"].shape[1])[0]
 
     def _stop_if_degenerate(self, rewards, accuracies, finished_B) -> None:
         """Ask the trainer to stop after this step if the run has degenerated; `fault` then says why."""

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lib import files
-from lib.data.worlds import World
+from lib.data import world
 from lib.grading import answers
 from lib.text import traces
 
@@ -92,7 +92,6 @@ def write_jsonl(path: str | Path, rows: Iterable[Demonstration]) -> None:
 
 
 def make_world_splits(
-    world: World,
     *,
     train: int,
     demonstrations: int,
@@ -103,7 +102,7 @@ def make_world_splits(
     long_steps: Sequence[int],
     seed: int,
 ) -> dict[str, list[Demonstration]]:
-    """An embedded world's splits, of the given sizes; no question is in two of them, or twice in one.
+    """The embedded world's splits, of the given sizes; no question is in two of them, or twice in one.
 
     Every split has its own random numbers, and the held-out ones are drawn first, so that a larger
     training set leaves them as they are. Families and numbers of steps take turns; `test_long` has
@@ -116,7 +115,7 @@ def make_world_splits(
         "train": train,
         "test_long": test_long,
     }
-    families = list(world.families)
+    families = list(world.FAMILIES)
     seen: set[str] = set()
     splits = {}
     for split, size in sizes.items():

@@ -1,9 +1,10 @@
 """The splits of the study's data: made by notebook 01, read by everything else."""
 
+import random
+
 from lib import runs
 from lib.data import corpora, demonstrations
 from lib.data.demonstrations import Demonstration
-from lib.data.worlds import WORLDS
 from lib.schema import Params
 from lib.text import perturb
 
@@ -12,8 +13,8 @@ def make_splits(settings: Params) -> dict[str, list[Demonstration]]:
     """The splits that `data` asks for; raises ValueError if the dataset cannot give them."""
     data = settings.data
     sizes = data.model_dump(exclude={"dataset", "path"})
-    if data.dataset in WORLDS:
-        return demonstrations.make_world_splits(WORLDS[data.dataset], **sizes)
+    if data.dataset == "world":
+        return demonstrations.make_world_splits(**sizes)
     splits = corpora.make_splits(data.dataset, data.path, **sizes)
     rows, airl = splits["demonstrations"], settings.airl
     kinds = perturb.SETS[airl.near_misses]
@@ -24,6 +25,12 @@ def make_splits(settings: Params) -> dict[str, list[Demonstration]]:
             "or set airl.perturbations to 0"
         )
     return splits
+
+
+def demonstrations_of(seed: int) -> list[Demonstration]:
+    """The demonstrations in the order of a seed: of however many it learns from, they come first."""
+    pool = split("demonstrations")
+    return random.Random(seed).sample(pool, len(pool))
 
 
 def split(name: str) -> list[Demonstration]:

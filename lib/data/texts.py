@@ -3,23 +3,22 @@
 import random
 from collections.abc import Iterator, Sequence
 
+from lib.data import world
 from lib.data.demonstrations import Demonstration
-from lib.data.worlds import World
 
 
 def world_texts(
-    world: World,
     rng: random.Random,
     steps: Sequence[int],
     malformed: float,
     held_out: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[str, str]]:
-    """Endless questions of a world, each with a solution by an unreliable solver.
+    """Endless questions of the world, each with a solution by an unreliable solver.
 
     Questions in `held_out` never occur.
     """
     while True:
-        problem = world.generate(rng, rng.choice(list(world.families)), rng.choice(steps))
+        problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.choice(steps))
         if problem.question not in held_out:
             yield problem.question, world.unreliable(problem, rng, malformed)
 

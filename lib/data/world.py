@@ -1,22 +1,25 @@
-"""The embedded world: word problems as chains of operations on one quantity.
+"""The embedded world: word problems as chains of operations on one quantity, solved in many styles.
 
-A program writes each problem, so it knows the derivation: it can write the expert's trace, the
-trace of a solver with a misconception, and say of any trace which unit is the first wrong one.
+A program writes each problem, so it knows the derivation: it can write the expert's trace and the trace of a
+solver with misconceptions (`lib.data.wording` words both), and `lib.data.reading` says of any trace which
+unit is the first wrong one. What a solver gets wrong and how he writes are drawn independently.
 """
 
 import random
-import re
 
-from lib.data import problems
+from lib.data import problems, wording
 from lib.data.problems import LARGEST, Family, Operation, Problem, evaluate
+from lib.data.wording import EXPERT_STYLES, Style
 from lib.text import traces
 
-SMALL, MIDDLE, LARGE = (
+FEW, SOME, MANY = (
+    tuple(range(2, 5)),
     tuple(range(2, 7)),
     tuple(range(3, 13)),
-    tuple(range(3, 20)),
 )
 
+# Some sentences hardly anyone misreads, and some are misread as often as not: neither the commonest reading
+# nor the likeliest trace is then a good guess at the right one.
 FAMILIES = {
     "stock": Family(
         "{name} has {v} {thing}.",
@@ -24,18 +27,18 @@ FAMILIES = {
         ("apples", "shells", "stamps", "beads"),
         "{thing}",
         (
-            Operation("{name} finds {n} more.", "{v}+{n}", "{v}+{n}+1", 0.10, 3.0, LARGE),
-            Operation("{name} loses {n}.", "{v}-{n}", "{v}-{n}-1", 0.15, 3.0, LARGE),
-            Operation("The pile doubles.", "{v}*2", "{v}+2", 0.35, 2.0),
-            Operation("The pile triples.", "{v}*3", "{v}+3", 0.50),
-            Operation("Half go to a friend.", "{v}/2", "{v}-2", 0.30, 2.0),
-            Operation("A third are eaten.", "{v}-{v}/3", "{v}/3", 0.55),
+            Operation("{name} finds {n} more.", "{v}+{n}", "{v}-{n}", 0.02, 3.0, MANY),
+            Operation("{name} loses {n}.", "{v}-{n}", "{v}+{n}", 0.02, 3.0, MANY),
+            Operation("The pile doubles.", "{v}*2", "{v}+2", 0.36, 2.0),
+            Operation("The pile triples.", "{v}*3", "{v}+3", 0.45),
+            Operation("Half go to a friend.", "{v}/2", "{v}-2", 0.36, 2.0),
+            Operation("A third are eaten.", "{v}-{v}/3", "{v}/3", 0.50),
             Operation("A quarter are sold.", "{v}-{v}/4", "{v}/4", 0.60, 0.7),
-            Operation("{n} more such piles come.", "{v}*({n}+1)", "{v}*{n}", 0.50, 0.7, SMALL),
-            Operation("{name} and {n} friends share evenly.", "{v}/({n}+1)", "{v}/{n}", 0.45, 0.7, SMALL),
-            Operation("{n} dozen arrive.", "{v}+{n}*12", "{v}+{n}*10", 0.45, 1.0, SMALL),
-            Operation("{n} pairs arrive.", "{v}+{n}*2", "{v}+{n}", 0.40, 1.0, MIDDLE),
-            Operation("A score is added.", "{v}+20", "{v}+10", 0.50, 0.7),
+            Operation("{n} more such piles come.", "{v}*({n}+1)", "{v}*{n}", 0.40, 0.7, FEW),
+            Operation("{name} and {n} friends share evenly.", "{v}/({n}+1)", "{v}/{n}", 0.40, 0.7, FEW),
+            Operation("{n} dozen arrive.", "{v}+{n}*12", "{v}+{n}*10", 0.45, 1.0, FEW),
+            Operation("{n} pairs arrive.", "{v}+{n}*2", "{v}+{n}", 0.36, 1.0, SOME),
+            Operation("A score is added.", "{v}+20", "{v}+10", 0.60, 0.7),
         ),
     ),
     "shop": Family(
@@ -44,20 +47,18 @@ FAMILIES = {
         ("lamp", "coat", "chair", "clock"),
         "dollars",
         (
-            Operation("A fee of {n} is added.", "{v}+{n}", "{v}-{n}", 0.15, 3.0, LARGE),
-            Operation("A coupon takes {n} off.", "{v}-{n}", "{v}+{n}", 0.15, 3.0, LARGE),
-            Operation("{name} buys {n} of them.", "{v}*{n}", "{v}+{n}", 0.30, 2.0, SMALL),
-            Operation("{n} people split the bill.", "{v}/{n}", "{v}-{n}", 0.30, 2.0, SMALL),
-            Operation("There is 10 percent off.", "{v}-{v}/10", "{v}-10", 0.50),
-            Operation("There is 20 percent off.", "{v}-{v}/5", "{v}-20", 0.55, 0.7),
-            Operation("There is 25 percent off.", "{v}-{v}/4", "{v}-25", 0.55, 0.7),
+            Operation("A fee of {n} is added.", "{v}+{n}", "{v}-{n}", 0.02, 3.0, MANY),
+            Operation("A coupon takes {n} off.", "{v}-{n}", "{v}+{n}", 0.02, 3.0, MANY),
+            Operation("{name} buys {n} of them.", "{v}*{n}", "{v}+{n}", 0.36, 2.0, SOME),
+            Operation("{n} people split the bill.", "{v}/{n}", "{v}-{n}", 0.36, 2.0, SOME),
+            Operation("There is 10 percent off.", "{v}-{v}/10", "{v}-10", 0.55),
+            Operation("There is 20 percent off.", "{v}-{v}/5", "{v}-20", 0.60, 0.7),
+            Operation("There is 25 percent off.", "{v}-{v}/4", "{v}-25", 0.45, 0.7),
             Operation("A tax of 10 percent is due.", "{v}+{v}/10", "{v}+10", 0.45),
-            Operation("A tax of 50 percent is due.", "{v}+{v}/2", "{v}+50", 0.50, 0.7),
-            Operation("A second one comes at half price.", "{v}+{v}/2", "{v}*2", 0.50, 0.7),
-            Operation(
-                "A tip of {n} quarters is added.", "{v}+{n}/4", "{v}+{n}", 0.45, 0.7, (8, 12, 16, 20, 24)
-            ),
-            Operation("Half is refunded.", "{v}/2", "{v}-2", 0.30),
+            Operation("A tax of 50 percent is due.", "{v}+{v}/2", "{v}+50", 0.45, 0.7),
+            Operation("A second one comes at half price.", "{v}+{v}/2", "{v}*2", 0.55, 0.7),
+            Operation("A tip of {n} quarters is added.", "{v}+{n}/4", "{v}+{n}", 0.40, 0.7, (8, 12, 16, 20)),
+            Operation("Half is refunded.", "{v}/2", "{v}-2", 0.36),
         ),
     ),
     "trip": Family(
@@ -66,23 +67,21 @@ FAMILIES = {
         ("walk", "ride", "hike", "sail"),
         "minutes",
         (
-            Operation("A detour costs {n} more.", "{v}+{n}", "{v}+{n}+1", 0.15, 3.0, LARGE),
-            Operation("A shortcut saves {n}.", "{v}-{n}", "{v}+{n}", 0.15, 3.0, LARGE),
-            Operation("{name} goes there and back.", "{v}*2", "{v}+2", 0.35, 2.0),
-            Operation("{name} does it {n} times.", "{v}*{n}", "{v}+{n}", 0.30, 2.0, SMALL),
-            Operation("Half an hour of rest is added.", "{v}+30", "{v}+50", 0.50),
-            Operation("A quarter hour of rest is added.", "{v}+15", "{v}+25", 0.50),
+            Operation("A detour costs {n} more.", "{v}+{n}", "{v}-{n}", 0.02, 3.0, MANY),
+            Operation("A shortcut saves {n}.", "{v}-{n}", "{v}+{n}", 0.02, 3.0, MANY),
+            Operation("{name} goes there and back.", "{v}*2", "{v}+2", 0.36, 2.0),
+            Operation("{name} does it {n} times.", "{v}*{n}", "{v}+{n}", 0.36, 2.0, SOME),
+            Operation("Half an hour of rest is added.", "{v}+30", "{v}+50", 0.55),
+            Operation("A quarter hour of rest is added.", "{v}+15", "{v}+25", 0.45),
             Operation("{n} hours of rest are added.", "{v}+{n}*60", "{v}+{n}*10", 0.50, 0.7, (1, 2)),
-            Operation("{name} goes twice as fast.", "{v}/2", "{v}*2", 0.45),
-            Operation("{name} goes three times as fast.", "{v}/3", "{v}*3", 0.50, 0.7),
-            Operation("A third is skipped.", "{v}-{v}/3", "{v}/3", 0.55, 0.7),
-            Operation("{name} stops {n} times for 5 minutes.", "{v}+{n}*5", "{v}+{n}+5", 0.40, 1.0, SMALL),
-            Operation("The wind makes it half as long again.", "{v}+{v}/2", "{v}/2", 0.55, 0.7),
+            Operation("{name} goes twice as fast.", "{v}/2", "{v}*2", 0.50),
+            Operation("{name} goes three times as fast.", "{v}/3", "{v}*3", 0.45, 0.7),
+            Operation("A third is skipped.", "{v}-{v}/3", "{v}/3", 0.60, 0.7),
+            Operation("{name} stops {n} times for 5 minutes.", "{v}+{n}*5", "{v}+{n}", 0.30, 1.0, SOME),
+            Operation("The wind makes it half as long again.", "{v}+{v}/2", "{v}/2", 0.50, 0.7),
         ),
     ),
 }
-
-_STEP = re.compile(r"(?P<expression>[-+*/() 0-9]{1,60})=\s*(?P<result>-?\d{1,9})\b")
 
 
 def generate(rng: random.Random, family: str, n_steps: int) -> Problem:
@@ -91,59 +90,32 @@ def generate(rng: random.Random, family: str, n_steps: int) -> Problem:
 
 
 def expert(problem: Problem) -> tuple[str, str]:
-    """The expert's trace of a problem and its answer."""
-    return _solve(problem, misread=[False] * len(problem.right))
+    """The expert's trace of a problem, in one of the experts' styles, and its answer."""
+    rng = random.Random(problem.question)
+    return solve(problem, [False] * len(problem.right), rng.choice(EXPERT_STYLES), rng)
 
 
 def unreliable(problem: Problem, rng: random.Random, malformed: float) -> str:
-    """A trace by a solver who misreads each operation with its own probability.
+    """A trace, in any style, by a solver who misreads each operation with its own probability.
 
     With probability `malformed` a tag of the trace is lost on top.
     """
-    trace, _ = _solve(problem, misread=[rng.random() < p for p in problem.misread])
+    misread = [rng.random() < p for p in problem.misread]
+    trace, _ = solve(problem, misread, wording.draw(rng), rng)
     return problems.lose_a_tag(trace, rng, malformed)
 
 
-def _solve(problem: Problem, misread: list[bool]) -> tuple[str, str]:
-    """Walk the derivation from the quantity the solver believes in; misread where told to.
+def solve(problem: Problem, misread: list[bool], style: Style, rng: random.Random) -> tuple[str, str]:
+    """A trace in a style, and its answer: the derivation walked from the quantity the solver believes in.
 
-    A misreading that leaves 0..LARGEST is noticed and not made; an inexact division of a
-    quantity that is already wrong is rounded down.
+    Operations are misread where told to. A reading that leaves 0..LARGEST is noticed, and the other one made
+    if that stays inside; an inexact division of a quantity that is already wrong is rounded down.
     """
     v, steps = problem.start, []
     for right, wrong, slip in zip(problem.right, problem.wrong, misread, strict=True):
-        expression = right.format(v=v)
-        if slip and 0 <= evaluate(wrong.format(v=v), round_down=True) <= LARGEST:
-            expression = wrong.format(v=v)
-        v = evaluate(expression, round_down=True)
-        steps.append(f"{expression}={v} {problem.unit}")
-    return traces.render(steps, str(v)), str(v)
-
-
-def first_wrong_unit(text: str, expert_trace: str) -> int | None:
-    """Index of the first wrong unit of any text (see `lib.text.traces`), or None if all are right.
-
-    Step i is right if it states a true equation whose result is the expert's i-th: a step is
-    judged by its value, not by how it is written. The final unit is right if the answer is and no
-    step of the expert's is missing.
-    """
-    expected = [int(_STEP.search(step)["result"]) for step in traces.parse(expert_trace).steps]
-    trace = traces.parse(text)
-    for i, step in enumerate(trace.steps):
-        if i >= len(expected) or _result(step) != expected[i]:
-            return i
-    if len(trace.steps) < len(expected) or not trace.answer or trace.answer != str(expected[-1]):
-        return len(trace.steps)
-    return None
-
-
-def _result(step: str) -> int | None:
-    """The result a step states, if its equation is true."""
-    match = _STEP.search(step)
-    if match is None:
-        return None
-    try:
-        value = evaluate(match["expression"])
-    except ValueError:
-        return None
-    return value if value == int(match["result"]) else None
+        readings = [reading.format(v=v) for reading in ((wrong, right) if slip else (right, wrong))]
+        values = [evaluate(reading, round_down=True) for reading in readings]
+        made = 1 if not 0 <= values[0] <= LARGEST and 0 <= values[1] <= LARGEST else 0
+        v = values[made]
+        steps.append((readings[made], v))
+    return traces.render(wording.write(problem.start, steps, problem.unit, style, rng), str(v)), str(v)

@@ -8,9 +8,24 @@ import pandas as pd
 
 from lib.evaluation import intervals, metrics
 from lib.evaluation.records import Records, grid
-from lib.evaluation.tables import MAIN_VARIANT, SEED, by_problem, estimate, groups, hits, n_seeds, on_base
+from lib.evaluation.tables import (
+    MAIN_VARIANT,
+    SEED,
+    at_temperatures,
+    by_problem,
+    estimate,
+    groups,
+    hits,
+    n_seeds,
+    on_base,
+)
 from lib.schema import Params
 
+RIVALS = ("sft", "likelihood", "ttrl")  # what a method is compared with
+ABLATION_COLUMNS = (
+    "ablation value backbone method reference pass_at_1 ci_low ci_high auroc auroc_ci_low auroc_ci_high "
+    "hit_at_1 hit_at_1_ci_low hit_at_1_ci_high n_seeds"
+).split()
 MOST = 7  # settings in which an ablation differs from what it is compared with
 
 
@@ -55,24 +70,38 @@ def _change(method: str, reference: str, after, before) -> Change:
     return Change(method, reference, {key: before[key] for key in keys}, {key: after[key] for key in keys})
 
 
-def gains(records: Records, variants: Iterable[str], n_resamples: int) -> pd.DataFrame:
-    """What a reward adds at pass@1: backbone, method, above_sft, .., share_of_grpo, .., n_seeds.
+def gains(records: Records, methods: Iterable[str], n_resamples: int) -> pd.DataFrame:
+    """What a method adds at pass@1: backbone, method, temperature, above_sft, .., above_likelihood, ..,
+    above_ttrl, .., share_of_grpo, .., n_seeds.
 
-    Both are paired: of the same problems and seeds. `share_of_grpo` is the gain over the base policy as a
-    part of GRPO's.
+    All are paired, of the same problems and seeds, at the same kind of temperature. `share_of_grpo` is the
+    gain over the base policy, which ran once, as a part of GRPO's. What is above itself, or
+    above a rival that did not run, is left empty.
     """
     table = []
-    for key, rows in groups(records.samples, "backbone"):
+    for key, rows in groups(at_temperatures(records), "temperature", "backbone"):
         correct = {
-            of["method"]: grid(of_method, "correct").astype(float) for of, of_method in groups(rows, "method")
+            of["method"]: grid(of_method, "correct").mean(2) for of, of_method in groups(rows, "method")
         }
-        for method in variants:
+        for method in methods:
             if not {method, "sft", "base", "grpo"} <= correct.keys():
                 continue
-            ours, sft, base, grpo = (correct[name] for name in (method, "sft", "base", "grpo"))
-            above = intervals.difference_ci(ours.mean(2), sft.mean(2), n_resamples, SEED)
-            share = intervals.statistic_ci(_share, ours, base, grpo, n_resamples=n_resamples, seed=SEED)
-            row = key | {"method": method} | estimate("above_sft", above, first=True)
+            ours = correct[method]
+            base, grpo = (np.broadcast_to(correct[name], ours.shape) for name in ("base", "grpo"))
+            share = intervals.statistic_ci(
+                _share,
+                ours[:, :, None],
+                base[:, :, None],
+                grpo[:, :, None],
+                n_resamples=n_resamples,
+                seed=SEED,
+            )
+            row = {"backbone": key["backbone"], "method": method, "temperature": key["temperature"]}
+            for i, rival in enumerate(RIVALS):
+                above = (np.nan,) * 3
+                if rival in correct and rival != method:
+                    above = intervals.difference_ci(ours, correct[rival], n_resamples, SEED)
+                row |= estimate(f"above_{rival}", above, first=i == 0)
             table.append(row | estimate("share_of_grpo", share) | {"n_seeds": len(ours)})
     return pd.DataFrame(table).round(4)
 
@@ -85,22 +114,26 @@ def _share(ours: np.ndarray, base: np.ndarray, grpo: np.ndarray) -> float:
 def ablations(records: Records, changed: Iterable[Change], n_resamples: int) -> pd.DataFrame:
     """What a setting does: ablation, value, backbone, method, pass_at_1, .., auroc, .., hit_at_1, ..
 
-    The reference's row stands first for each ablation. AUROC is on the base policy's samples, hit_at_1
-    on rule-perturbed experts; where a reward was not scored on them it is left empty.
+    The reference's row stands first for each ablation. pass@1 is at the temperature that validation prefers,
+    AUROC within problems on the base policy's samples, hit_at_1 on rule-perturbed experts; where a reward was
+    not scored on them it is left empty.
     """
     settings: dict[tuple, list[Change]] = {}
     for change in changed:
         settings.setdefault((change.reference, *change.after), []).append(change)
+    samples = records.tempered[records.tempered["temperature"] == "validation"]
     table = []
     for (reference, *keys), members in settings.items():
         values = {reference: members[0].before} | {change.method: change.after for change in members}
-        tested = records.samples[records.samples["method"].isin([c.method for c in members])]["backbone"]
-        for key, rows in groups(records.samples, "backbone", "method"):
+        tested = samples[samples["method"].isin([c.method for c in members])]["backbone"]
+        for key, rows in groups(samples, "backbone", "method"):
             if key["method"] in values and key["backbone"] in set(tested):
                 written = " + ".join(_written(values[key["method"]][name]) for name in keys)
                 row = {"ablation": " + ".join(keys), "value": written} | key | {"reference": reference}
                 table.append(row | _outcome(records, key, rows, n_resamples))
                 table[-1]["first"] = key["method"] != reference
+    if not table:
+        return pd.DataFrame(columns=ABLATION_COLUMNS)
     frame = pd.DataFrame(table).sort_values(["reference", "ablation", "backbone", "first"], kind="stable")
     return frame.drop(columns="first").reset_index(drop=True).round(4)
 
@@ -135,9 +168,10 @@ def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: in
     pass_at_1 = intervals.mean_ci(grid(samples, "correct").mean(2), n_resamples, SEED)
     auroc = hit_at_1 = undefined
     if len(scores):
-        auroc = intervals.auroc_ci(grid(scores, "reward"), grid(scores, "correct"), n_resamples, SEED)
+        within_SP = metrics.auroc_within(grid(scores, "reward"), grid(scores, "correct"))
+        auroc = undefined if np.isnan(within_SP).all() else intervals.mean_ci(within_SP, n_resamples, SEED)
     if len(located):
-        hit_at_1 = by_problem(located, hits(located), n_resamples)
+        hit_at_1 = by_problem(located, hits(located, "perturbed"), n_resamples)
     return (
         estimate("pass_at_1", pass_at_1, first=True)
         | estimate("auroc", auroc)
@@ -150,14 +184,17 @@ def transfer(records: Records, families: list[str], settings: Params, n_resample
     """Rewards where they were not trained: backbone, trained_on, tested_on, accuracy_gain, .., auroc, ..
 
     `families` has the family of each test problem. The gain is the accuracy of each problem's sample of
-    the highest reward over that of any sample; all are samples of base policies.
+    the highest reward over that of any sample; all are samples of base policies, at home as many a problem as
+    away.
     """
     base = on_base(records).assign(family=[families[p] for p in on_base(records)["problem"]])
     steps = f"{min(settings.data.steps)}-{max(settings.data.steps)} steps"
     table = []
     for key, rows in groups(base[base["variant"] == MAIN_VARIANT], "backbone"):
         away = records.transfer[records.transfer["backbone"] == key["backbone"]]
-        table.append(key | {"trained_on": steps, "tested_on": steps} | _gain(rows, n_resamples))
+        away = away[away["variant"] == MAIN_VARIANT]
+        at_home = rows[rows["sample"].isin(away["sample"])]
+        table.append(key | {"trained_on": steps, "tested_on": steps} | _gain(at_home, n_resamples))
         for tested, there in groups(away, "tested_on"):
             trained_on = steps
             if tested["tested_on"].startswith("samples of "):
@@ -186,9 +223,12 @@ def _gain(rows: pd.DataFrame, n_resamples: int) -> dict:
 
 
 def long(records: Records, n_resamples: int) -> pd.DataFrame:
-    """pass@1 on problems longer than any that was trained on: backbone, method, pass_at_1, .., n_seeds."""
+    """pass@1 on problems longer than any that was trained on, greedily.
+
+    Columns: backbone, method, pass_at_1, .., n_seeds.
+    """
     table = []
-    for key, rows in groups(records.long, "backbone", "method"):
+    for key, rows in groups(records.long[records.long["temperature"] == "greedy"], "backbone", "method"):
         interval = intervals.mean_ci(grid(rows, "correct").mean(2), n_resamples, SEED)
         table.append(key | estimate("pass_at_1", interval, first=True) | n_seeds(rows))
     return pd.DataFrame(table).round(4)

@@ -75,6 +75,7 @@ def stages(records: Records, settings: Params) -> pd.DataFrame:
     The records of a base policy are samples of one backbone, which was trained once.
     """
     of_method = runs.METHOD_STAGES | dict.fromkeys(settings.variants, "irl")
+    of_method |= dict.fromkeys(settings.grpo_variants, "grpo")
     of_method |= dict.fromkeys(settings.sft_ablations, "sft_ablation")
     of_method |= dict.fromkeys(settings.ablations, "ablation")
     trained = records.runs[

@@ -91,21 +91,31 @@ def detect_by_likelihood(
 
 
 def calibrated(rows: list[dict], known: list[dict]) -> list[dict]:
-    """`rows` with their detector's threshold: the one that finds most of the `known` errors of their source.
+    """`rows`, wrong traces, with the `thresholds` of their detector, each the best on some `known` errors.
 
-    A perturbed trace goes wrong once and is wrong by much; a policy's own errors need a threshold of their
-    own. Raises ValueError if none is known of a detector and source.
+    `perturbed`: those of experts that a rule struck, which take no label. `oracle`, of a policy's own errors
+    alone: labelled ones of its own. Raises ValueError if none is known of a detector and source.
     """
-    shown, thresholds = {}, {}
+    shown: dict[tuple[str, str], list[dict]] = {}
     for row in known:
         shown.setdefault((row["detector"], row["source"]), []).append(row)
-    for key in sorted({(row["detector"], row["source"]) for row in rows}):
-        if key not in shown:
-            raise ValueError(f"localisation: no known errors of source {key[1]!r} for detector {key[0]!r}")
-        thresholds[key] = metrics.best_threshold(
-            [row["unit_scores"] for row in shown[key]], [row["first_wrong_unit"] for row in shown[key]]
-        )
-    return [{**row, "threshold": round(thresholds[row["detector"], row["source"]], 4)} for row in rows]
+    thresholds = {
+        key: metrics.best_threshold([r["unit_scores"] for r in of], [r["first_wrong_unit"] for r in of])
+        for key, of in shown.items()
+    }
+    names = {"perturbed": ("perturbed",), "policy": ("perturbed", "oracle")}
+    result = []
+    for row in rows:
+        of_row = {}
+        for name in names[row["source"]]:
+            key = row["detector"], "policy" if name == "oracle" else "perturbed"
+            if key not in thresholds:
+                raise ValueError(
+                    f"localisation: no known errors of source {key[1]!r} for detector {key[0]!r}"
+                )
+            of_row[name] = round(thresholds[key], 4)
+        result.append({**row, "thresholds": of_row})
+    return result
 
 
 def threshold_on_experts(

@@ -146,8 +146,17 @@ def auroc_within(scores_PN: np.ndarray, positive_PN: np.ndarray) -> np.ndarray:
 
     Any axes may stand before the samples': (.., N) gives (..,).
     """
-    scores_PN, positive_PN = np.asarray(scores_PN, dtype=float), np.asarray(positive_PN, dtype=bool)
-    pairs_PNN = positive_PN[..., :, None] & ~positive_PN[..., None, :]
+    positive_PN = np.asarray(positive_PN, dtype=bool)
+    return auroc_of_pairs(scores_PN, positive_PN[..., :, None] & ~positive_PN[..., None, :])
+
+
+def auroc_of_pairs(scores_PN: np.ndarray, pairs_PNN: np.ndarray) -> np.ndarray:
+    """How often the first of a pair of a problem's samples scores higher than the second, a tie half a time.
+
+    `pairs_PNN[p, i, j]` says whether samples i and j of problem p are one; NaN for a problem without any.
+    Axes as in `auroc_within`.
+    """
+    scores_PN = np.asarray(scores_PN, dtype=float)
     here_PN1, there_P1N = scores_PN[..., :, None], scores_PN[..., None, :]
     won_P = ((0.5 * (here_PN1 > there_P1N) + 0.5 * (here_PN1 >= there_P1N)) * pairs_PNN).sum((-2, -1))
     all_P = pairs_PNN.sum((-2, -1))

@@ -8,9 +8,12 @@ import pandas as pd
 
 from lib import runs
 
-METHOD_ORDER = ["base", "sft", "grpo", "airl", "airl_dense", "airl_no_perturbation"]
+METHOD_ORDER = (
+    "base sft likelihood spin ttrl grpo_demonstrations airl airl_dense airl_no_perturbation airl_step "
+    "airl_interval grpo"
+).split()
 SAMPLE_COLUMNS = "problem sample text correct well_formed first_wrong_unit n_tokens logprob ends".split()
-LONG_COLUMNS = ["problem", "sample", "correct"]
+TEMPERED_COLUMNS = ["temperature", "problem", "sample", "correct"]
 TOKEN_COLUMNS = [*SAMPLE_COLUMNS, "logprobs", "unit_logprob", "unit_entropy"]
 WATCHED_COLUMNS = [*TOKEN_COLUMNS, "step", "reward", "unit_reward", "rewards"]
 KEY = ["backbone", "method", "seed"]
@@ -20,16 +23,18 @@ class Records(NamedTuple):
     """All run records, as frames that share the columns backbone and seed.
 
     `runs`: one run.json a row. `logs`: method, step and the logged metrics. `samples`: method and
-    `SAMPLE_COLUMNS`. `tokens`: of the samples that keep values token by token, `TOKEN_COLUMNS`. `scores`:
-    variant, policy, the rewards, and the columns of the scored sample; `logit` is the discriminator's at the
-    trace's end. `localisation`: one verdict of a detector a row. `transfer`: rewards of samples that the
-    reward did not practise on, with `tested_on`. `long`: samples of the main policies on longer problems.
-    `watched`: samples on validation problems by policies in training, `WATCHED_COLUMNS`.
+    `SAMPLE_COLUMNS`, sampled at the temperature of training. `tempered`: at the one that validation prefers,
+    and greedily (`temperature`). `tokens`: of the samples that keep values token by token, `TOKEN_COLUMNS`.
+    `scores`: variant, policy, the rewards, and the columns of the scored sample; `logit` is the
+    discriminator's at the trace's end. `localisation`: one verdict of a detector a row. `transfer`: rewards
+    of samples that the reward did not practise on, with `tested_on`. `long`: samples on longer problems, by
+    temperature. `watched`: samples on validation problems by policies in training, `WATCHED_COLUMNS`.
     """
 
     runs: pd.DataFrame
     logs: pd.DataFrame
     samples: pd.DataFrame
+    tempered: pd.DataFrame
     tokens: pd.DataFrame
     scores: pd.DataFrame
     localisation: pd.DataFrame
@@ -44,18 +49,18 @@ def load(results: str | Path) -> Records:
     Raises ValueError if there are no runs, or if a score has no sample.
     """
     results = Path(results)
-    records, logs, samples, tokens, long, watched = [], [], [], [], [], []
+    records, logs, samples, tempered, tokens, long, watched = [], [], [], [], [], [], []
     for path in sorted(results.glob("runs/*/*/seed*[0-9]/run.json")):
         run = runs.read(path.parent).model_dump()
         key = {name: run[name] for name in KEY}
         records.append(run)
         rows = runs.read_rows(path.with_name(runs.SAMPLES))
         samples.append(pd.DataFrame(rows, columns=SAMPLE_COLUMNS).assign(**key))
-        of_tokens = [row for row in rows if "ends" in row]
+        of_tokens = [row for row in rows if "ends" in row and run["method"] in runs.JUDGED]
         tokens.append(pd.DataFrame(of_tokens, columns=TOKEN_COLUMNS).assign(**key))
-        if path.with_name(runs.LONG).exists():
-            rows = runs.read_rows(path.with_name(runs.LONG))
-            long.append(pd.DataFrame(rows, columns=LONG_COLUMNS).assign(**key))
+        for file, frames in ((runs.TEMPERED, tempered), (runs.LONG, long)):
+            rows = runs.read_rows(path.with_name(file))
+            frames.append(pd.DataFrame(rows, columns=TEMPERED_COLUMNS).assign(**key))
         if path.with_name(runs.WATCHED).exists():
             rows = runs.read_rows(path.with_name(runs.WATCHED))
             watched.append(pd.DataFrame(rows, columns=WATCHED_COLUMNS).assign(**key))
@@ -63,31 +68,31 @@ def load(results: str | Path) -> Records:
             logs.append(pd.read_csv(path.with_name("log.csv")).assign(**key))
     if not records:
         raise ValueError(f"{results}/runs: no run records; make them with `dvc repro`")
-    if not long:
-        raise ValueError(f"{results}/runs: no {runs.LONG}; make them with `dvc repro`")
     all_samples = _ordered(pd.concat(samples), "method").astype({"first_wrong_unit": float})  # NaN: none
-    scores = _ordered(_read_all(results, "scores"), "variant")
+    scores = _ordered(_read_all(results, runs.SCORES), "variant")
     nothing = pd.DataFrame(columns=[*WATCHED_COLUMNS, *KEY])
     return Records(
         runs=_ordered(pd.DataFrame(records), "method"),
         logs=_ordered(pd.concat(logs), "method"),
         samples=all_samples,
+        tempered=_ordered(pd.concat(tempered), "method"),
         tokens=_ordered(pd.concat(tokens), "method").astype({"first_wrong_unit": float}),
         scores=_with_samples(scores, all_samples),
-        localisation=_ordered(_read_all(results, "localisation"), "variant"),
-        transfer=_read_all(results, "transfer"),
+        localisation=_ordered(_read_all(results, runs.LOCALISATION), "variant"),
+        transfer=_ordered(_read_all(results, runs.TRANSFER), "variant"),
         long=_ordered(pd.concat(long), "method"),
         watched=_ordered(pd.concat(watched or [nothing]), "method").astype({"first_wrong_unit": float}),
     )
 
 
-def _read_all(results: Path, kind: str) -> pd.DataFrame:
-    """The rows of `<kind>/<backbone>.jsonl.gz`, and of `<kind>.jsonl.gz` of every run that has its own."""
-    paths = {path: path.name.split(".")[0] for path in sorted((results / kind).glob("*.jsonl.gz"))}
-    own = sorted(results.glob(f"runs/*/*/seed*[0-9]/{kind}.jsonl.gz"))
-    paths |= {path: path.parts[-4] for path in own}
+def _read_all(results: Path, file: str) -> pd.DataFrame:
+    """The rows of a file of every run that has it, and of `results/localisation/<backbone>.jsonl.gz`."""
+    paths = {path: path.parts[-4] for path in sorted(results.glob(f"runs/*/*/seed*[0-9]/{file}"))}
     if not paths:
-        raise ValueError(f"{results / kind}: no *.jsonl.gz; make them with `dvc repro`")
+        raise ValueError(f"{results}/runs: no {file}; make them with `dvc repro`")
+    if file == runs.LOCALISATION:
+        shared = sorted((results / "localisation").glob("*.jsonl.gz"))
+        paths |= {path: path.name.split(".")[0] for path in shared}
     return pd.concat([pd.DataFrame(runs.read_rows(p)).assign(backbone=name) for p, name in paths.items()])
 
 

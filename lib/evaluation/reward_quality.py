@@ -1,22 +1,27 @@
 """How well the rewards tell right samples of the base policy from wrong ones, and what they follow."""
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from lib.data import reading
+from lib.data.wording import EXPERT_STYLES, Style
 from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import Records, grid
 from lib.evaluation.tables import SEED, by_problem, estimate, groups, n_seeds, on_base
 from lib.reward.falls import reward_drops
+from lib.text import traces
 
 UNDEFINED = (float("nan"),) * 3  # an estimate and its interval
 
 
-def table(records: Records, n_resamples: int) -> pd.DataFrame:
-    """The rewards on the base policy's samples: backbone, variant, auroc, auroc_within, ece, corr_correct,
-    corr_format, reranked, lowest_last, random, ..
+def table(records: Records, experts: Sequence[str], n_resamples: int) -> pd.DataFrame:
+    """The rewards on the base policy's samples: backbone, variant, auroc, auroc_within, auroc_within_style,
+    auroc_across_style, ece, corr_correct, corr_format, corr_style, corr_style_right, reranked, lowest_last,
+    random, ..
 
     AUROC and correlations (Pearson) are of the trace's reward, against a right answer and against a
     well-formed trace; the calibration error is of sigmoid(logit) at the trace's end as the
@@ -25,8 +30,14 @@ def table(records: Records, n_resamples: int) -> pd.DataFrame:
     right and wrong ones: it knows nothing of which problem is hard. `reranked` is the accuracy of the sample
     with the highest reward, `random` that of any. `lowest_last`: see the function. Beside the trained rewards
     stand those of `baselines.scores`.
+
+    Of style (`experts` are the experts' traces by problem): `auroc_within_style` compares samples of one
+    problem with the same wording of operators; `auroc_across_style` right ones in a style that no expert
+    uses with wrong ones in an expert's, of one problem, of which a reward of style has less than half;
+    `corr_style` is the correlation with an expert's style, `corr_style_right` that among right samples.
+    Undefined where no sample is in an expert's style.
     """
-    judged = on_base(records)
+    judged = _with_style(on_base(records), experts)
     judged = pd.concat([judged, baselines.scores(judged)]).sort_values("backbone", kind="stable")
     return pd.DataFrame(
         [key | _row(rows, n_resamples) for key, rows in groups(judged, "backbone", "variant")]
@@ -43,19 +54,56 @@ def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
     if not np.isnan(logit).any():
         of_logit = (expit(logit), correct)
         ece = statistic(metrics.expected_calibration_error, *of_logit, bounds=intervals.FRACTION)
-    within_SP = metrics.auroc_within(reward, correct)
-    within = UNDEFINED if np.isnan(within_SP).all() else intervals.mean_ci(within_SP, n_resamples, SEED)
+
+    def paired(pairs_SPNN: np.ndarray) -> tuple[float, float, float]:
+        values_SP = metrics.auroc_of_pairs(reward, pairs_SPNN)
+        return UNDEFINED if np.isnan(values_SP).all() else intervals.mean_ci(values_SP, n_resamples, SEED)
+
+    wording, experts = grid(rows, "wording"), grid(rows, "expert_style")
+    here, there = correct[..., :, None], ~correct[..., None, :]
+    same = wording[..., :, None] == wording[..., None, :]
+    across = ~experts[..., :, None] & experts[..., None, :]
+    right = [np.where(correct, values, np.nan) for values in (reward, experts)]
     return (
         estimate("auroc", intervals.auroc_ci(reward, correct, n_resamples, SEED), first=True)
-        | estimate("auroc_within", within)
+        | estimate("auroc_within", paired(here & there))
+        | estimate("auroc_within_style", paired(here & there & same))
+        | estimate("auroc_across_style", paired(here & there & across))
         | estimate("ece", ece)
         | estimate("corr_correct", statistic(metrics.correlation, reward, correct))
         | estimate("corr_format", statistic(metrics.correlation, reward, grid(rows, "well_formed")))
+        | estimate("corr_style", statistic(metrics.correlation, reward, experts))
+        | estimate("corr_style_right", statistic(_given, *right))
         | estimate("reranked", reranked(reward, correct, n_resamples))
         | estimate("lowest_last", lowest_last(rows, n_resamples))
         | {"random": correct.mean()}
         | n_seeds(rows)
     )
+
+
+def _with_style(rows: pd.DataFrame, experts: Sequence[str]) -> pd.DataFrame:
+    """The rows with the `wording` of their text, and whether it is in an `expert_style`."""
+    texts = rows.drop_duplicates(["problem", "text"])
+    styles = [
+        _style(text, experts[problem]) for problem, text in zip(texts["problem"], texts["text"], strict=True)
+    ]
+    found = texts[["problem", "text"]].assign(
+        wording=[style.wording if style else "" for style in styles],
+        expert_style=[style in EXPERT_STYLES for style in styles],
+    )
+    return rows.merge(found, on=["problem", "text"], how="left")
+
+
+def _style(text: str, expert: str) -> Style | None:
+    """The style of a text; None if it holds no equation, or if the expert's trace is none of the world's."""
+    said = [c for step in traces.parse(expert).steps for c in reading.claims(step) if c.expression]
+    return reading.style_of(text, expert) if said and said[0].numbers else None
+
+
+def _given(x: np.ndarray, y: np.ndarray) -> float:
+    """The correlation where both are given."""
+    given = ~np.isnan(x)
+    return metrics.correlation(x[given], y[given]) if given.any() else float("nan")
 
 
 def reranked(

@@ -14,12 +14,13 @@ from scipy.special import expit
 
 from lib import files
 from lib.evaluation import baselines, intervals, metrics
-from lib.evaluation.records import Records, grid
+from lib.evaluation.records import METHOD_ORDER, Records, grid
 from lib.reward.falls import first_above
 from lib.text import traces
 
 MAIN_VARIANT = "airl"  # its reward judges the samples of policies that have none of their own
 TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
+TEMPERATURES = ("validation", "greedy", "1.0")  # the first is the headline's
 PAPER_VARIANT = "airl_dense"
 RERANK_SUBSETS = 32  # random subsets of a problem's samples over which the majorities are averaged
 SEED = 0  # of the resamples
@@ -40,10 +41,12 @@ def estimate(name: str, interval: tuple[float, float, float], first: bool = Fals
 def headline(main: pd.DataFrame, quality: pd.DataFrame, located: pd.DataFrame) -> dict:
     """One number of each use of a reward, from the tables of `main`, `reward_quality` and `localisation`:
     by what it measures, backbone, and method of `main`. An undefined one is left out."""
-    own_errors = located[(located["detector"] == "reward") & (located["error_source"] == "policy")]
+    one = main[main["k"] == 1]
+    of_reward = located["detector"].isin(["reward", "likelihood"]) & (located["threshold"] == "perturbed")
+    own_errors = located[of_reward & (located["error_source"] == "policy") & (located["policy"] == "base")]
     chosen = {
-        "pass@1": (main[main["k"] == 1], "method", "pass_at_k"),
-        "reward AUROC": (quality, "variant", "auroc"),
+        "pass@1": (one[one["temperature"] == "validation"], "method", "pass_at_k"),
+        "pass@1, greedily": (one[one["temperature"] == "greedy"], "method", "pass_at_k"),
         "reward AUROC within problems": (quality, "variant", "auroc_within"),
         "best of all samples": (quality, "variant", "reranked"),
         "first wrong step found": (own_errors, "variant", "hit_at_1"),
@@ -66,18 +69,28 @@ def write(table: pd.DataFrame, name: str, directory: str | Path) -> None:
 # --- policies ---
 
 
+def at_temperatures(records: Records) -> pd.DataFrame:
+    """The graded test samples of every policy at all temperatures: `1.0`, that of training, beside
+    `validation`, the one that validation prefers for the policy, and `greedy`."""
+    trained = records.samples.assign(temperature="1.0")
+    return pd.concat([records.tempered, trained[records.tempered.columns]], ignore_index=True)
+
+
 def main(records: Records, methods: Iterable[str], ks: Iterable[int], n_resamples: int) -> pd.DataFrame:
-    """pass@k of the listed methods: backbone, method, k, pass_at_k, ci_low, ci_high, n_seeds."""
+    """pass@k of the listed methods: backbone, method, temperature, k, pass_at_k, ci_low, ci_high, n_seeds."""
+    samples = at_temperatures(records)
+    samples = samples[samples["method"].isin(list(methods))]
+    order = {name: i for i, name in enumerate(TEMPERATURES)}
+    samples = samples.sort_values("temperature", key=lambda column: column.map(order), kind="stable")
     table = []
-    for key, rows in groups(
-        records.samples[records.samples["method"].isin(list(methods))], "backbone", "method"
-    ):
+    for key, rows in groups(samples, "temperature", "backbone", "method"):
         correct_SPN = grid(rows, "correct")
         for k in _within(ks, correct_SPN):
             values_SP = metrics.pass_at_k(correct_SPN.shape[2], correct_SPN.sum(2), k)
             interval = intervals.mean_ci(values_SP, n_resamples, SEED)
             table.append(key | {"k": k} | estimate("pass_at_k", interval, first=True) | n_seeds(rows))
-    return pd.DataFrame(table).round(4)
+    columns = ["backbone", "method", "temperature", "k", "pass_at_k", "ci_low", "ci_high", "n_seeds"]
+    return pd.DataFrame(table)[columns].round(4)
 
 
 def costs(records: Records) -> pd.DataFrame:
@@ -103,16 +116,19 @@ def n_seeds(rows: pd.DataFrame) -> dict:
 def rerank(records: Records, n_resamples: int) -> pd.DataFrame:
     """Best of n by selector: backbone, policy, variant, selector, n, accuracy, ci_low, ci_high, n_seeds.
 
-    `variant` names the reward: a policy trained on a reward is judged by that one, any other by
-    `MAIN_VARIANT`'s. n is 1, 2, 4, .. up to the samples of a problem. The base policy's samples are chosen
-    by the `baselines` in the reward's place too: their selector is `reward`.
+    `variant` names the reward: every selector stands beside `MAIN_VARIANT`'s, and selector `reward` alone
+    beside the others', the `baselines` among them. n is 1, 2, 4, .. up to the samples of a problem.
     """
-    on_base_alone = on_base(records)
-    likelihood = on_base_alone[on_base_alone["variant"] == baselines.LIKELIHOOD]
-    others = pd.concat([baselines.scores(on_base_alone), likelihood])
-    table = _chosen(_judged(records), metrics.SELECTORS, n_resamples)
-    table += _chosen(others, ["reward"], n_resamples)
-    return pd.DataFrame(table).sort_values("backbone", kind="stable", ignore_index=True).round(4)
+    scores = records.scores[~records.scores["variant"].isin(_ablations(records))]
+    main = scores["variant"] == MAIN_VARIANT
+    others = pd.concat([baselines.scores(on_base(records)), scores[~main]])
+    table = _chosen(scores[main], metrics.SELECTORS, n_resamples) + _chosen(others, ["reward"], n_resamples)
+    return pd.DataFrame(table).sort_values(["backbone", "policy"], kind="stable", ignore_index=True).round(4)
+
+
+def _ablations(records: Records) -> set[str]:
+    """Rewards that were trained for one backbone or fewer seeds alone: no rows of the main tables."""
+    return set(records.scores["variant"]) - set(METHOD_ORDER)
 
 
 def _chosen(scores: pd.DataFrame, selectors: Sequence[str], n_resamples: int) -> list[dict]:
@@ -139,7 +155,7 @@ def _chosen(scores: pd.DataFrame, selectors: Sequence[str], n_resamples: int) ->
 def reranked_pass_at_k(records: Records, ks: Iterable[int], n_resamples: int) -> pd.DataFrame:
     """A right answer among the k ranked first: as `rerank`, but k and pass_at_k for n and accuracy."""
     table = []
-    for key, arrays in _rerankable(_judged(records)):
+    for key, arrays in _rerankable(records.scores[records.scores["variant"] == MAIN_VARIANT]):
         correct_SPN = arrays["correct"]
         kept = _within(ks, correct_SPN)
         by_selector = {"random": [metrics.pass_at_k_table(correct, kept) for correct in correct_SPN]}
@@ -154,14 +170,6 @@ def reranked_pass_at_k(records: Records, ks: Iterable[int], n_resamples: int) ->
                 row = {"selector": selector, "k": k} | estimate("pass_at_k", interval, first=True)
                 table.append(key | row | {"n_seeds": len(values_SPK)})
     return pd.DataFrame(table).round(4)
-
-
-def _judged(records: Records) -> pd.DataFrame:
-    """The scores of each policy by its own reward, or by the main one."""
-    judges = records.scores["policy"].where(
-        records.scores["policy"] == records.scores["variant"], MAIN_VARIANT
-    )
-    return records.scores[records.scores["variant"] == judges]
 
 
 def _rerankable(scores: pd.DataFrame) -> Iterable[tuple[dict, dict[str, np.ndarray]]]:
@@ -206,64 +214,61 @@ def on_base(records: Records) -> pd.DataFrame:
 
 
 def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
-    """First wrong unit found: backbone, detector, error_source, variant, hit_at_1, .., chance, n.
+    """First wrong unit found: backbone, detector, error_source, policy, variant, threshold, hit_at_1, .., n.
 
-    `hit_at_1` is of the first unit above the detector's threshold, `largest_hit_at_1` of its largest score.
-    n counts the wrong traces a seed's detector judges: near misses of experts, and the base policy's own.
-    `variant` names the reward that detector `reward` reads; detector `chance` points at any unit of the
-    same traces.
+    Detector `reward` reads the reward of `variant`, `likelihood` is SFT's, `chance` points at any unit.
+    `threshold` is `none` (the largest score), `perturbed` (the first score above one that was chosen on
+    experts that a rule struck) or `oracle` (one chosen on labelled errors of the same policy: an upper
+    bound). n counts the wrong traces that a seed's detector judges, of `error_source`: near misses of
+    experts, or the policy's own.
     """
     rows = records.localisation
-    rows = rows[(rows["detector"] != "reward") | (rows["variant"] == MAIN_VARIANT)]
-    rows = rows[rows["policy"] != "sft"]
-    rows = rows.rename(columns={"source": "error_source"}).sort_values(
-        ["backbone", "error_source"], kind="stable"
-    )
+    rows = rows[~rows["variant"].isin(_ablations(records))]
+    rows = rows.assign(detector=rows["detector"].where(rows["variant"] != baselines.LIKELIHOOD, "likelihood"))
+    rows = rows.rename(columns={"source": "error_source"})
+    rows = rows.sort_values(["backbone", "error_source", "policy"], kind="stable")
     table = []
-    for key, group in groups(rows, "backbone", "error_source"):
-        judged = [(name, group[group["detector"] == name]) for name in ("reward", "logprob", "entropy")]
-        for detector, found in [*judged, ("chance", judged[0][1])]:
-            by_chance = metrics.chance(found["unit_scores"])
-            found_hits = largest_hits = by_chance
-            if detector != "chance":
-                found_hits = hits(found)
-                largest_hits = metrics.localisation_hits(
-                    found["unit_scores"], found["first_wrong_unit"].astype(int)
-                )
-            interval = by_problem(found, found_hits, n_resamples)
-            row = {"backbone": key["backbone"], "detector": detector, "error_source": key["error_source"]}
-            row |= {"variant": MAIN_VARIANT if detector == "reward" else ""}
-            row |= estimate("hit_at_1", interval, first=True) | n_seeds(found)
-            row |= estimate("largest_hit_at_1", by_problem(found, largest_hits, n_resamples))
-            table.append(
-                row
-                | {
-                    "chance": by_problem(found, by_chance, n_resamples)[0],
-                    "n": found.groupby("seed").size().max(),
-                }
-            )
+    for key, found in groups(rows, "backbone", "error_source", "policy", "detector", "variant"):
+        by_chance = by_problem(found, metrics.chance(found["unit_scores"]), n_resamples)
+        common = {"chance": round(by_chance[0], 4), "n": found.groupby("seed").size().max()} | n_seeds(found)
+        judged = {threshold: hits(found, threshold) for threshold in thresholds(found)}
+        for threshold, values in judged.items():
+            interval = by_problem(found, values, n_resamples)
+            table.append(key | {"threshold": threshold} | estimate("hit_at_1", interval, first=True) | common)
+        if key["variant"] == MAIN_VARIANT:
+            any_unit = estimate("hit_at_1", by_chance, first=True)
+            table.append(key | {"detector": "chance", "variant": "", "threshold": "none"} | any_unit | common)
     return pd.DataFrame(table).round(4)
 
 
+def thresholds(rows: pd.DataFrame) -> tuple[str, ...]:
+    """The thresholds that a detector has for some errors."""
+    return ("none", *rows["thresholds"].iloc[0])
+
+
 def localisation_by_kind(records: Records, n_resamples: int) -> pd.DataFrame:
-    """As `localisation`, by kind of error, with the paper's reward and the SFT policy's errors beside it:
-    backbone, error_source, policy, kind, detector, variant, hit_at_1, .., n."""
-    rows = records.localisation[records.localisation["variant"].isin(["", MAIN_VARIANT, PAPER_VARIANT])]
+    """As `localisation` with the threshold `perturbed`, by kind of error.
+
+    Columns: backbone, error_source, policy, kind, detector, variant, hit_at_1, .., n.
+    """
+    kept = ["", MAIN_VARIANT, PAPER_VARIANT, baselines.LIKELIHOOD]
+    rows = records.localisation[records.localisation["variant"].isin(kept)]
     columns = ["backbone", "source", "policy", "kind", "detector", "variant"]
     table = []
     for key, found in groups(rows.sort_values(columns[:4], kind="stable"), *columns):
         key["error_source"] = key.pop("source")
-        interval = by_problem(found, hits(found), n_resamples)
+        interval = by_problem(found, hits(found, "perturbed"), n_resamples)
         count = {"n": found.groupby("seed").size().max()}
         table.append(key | estimate("hit_at_1", interval, first=True) | n_seeds(found) | count)
     return pd.DataFrame(table).round(4)
 
 
-def hits(rows: pd.DataFrame) -> np.ndarray:
-    pointed = [
-        first_above(scores, threshold)
-        for scores, threshold in zip(rows["unit_scores"], rows["threshold"], strict=True)
-    ]
+def hits(rows: pd.DataFrame, threshold: str) -> np.ndarray:
+    """Whether each wrong trace's detector points at its first wrong unit, by one of its `thresholds`."""
+    pointed = rows["unit_scores"]
+    if threshold != "none":
+        levels = (of_row[threshold] for of_row in rows["thresholds"])
+        pointed = [first_above(scores, level) for scores, level in zip(pointed, levels, strict=True)]
     return metrics.localisation_hits(pointed, rows["first_wrong_unit"].astype(int))
 
 

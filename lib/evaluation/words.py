@@ -12,6 +12,11 @@ LABELS = {
     "reference": "AIRL (ours, shorter runs)",
     "airl_dense": "AIRL dense (paper)",
     "airl_no_perturbation": "AIRL dense, no perturbations",
+    "airl_step": "AIRL by steps (paper)",
+    "airl_interval": "AIRL by intervals (paper)",
+    "ttrl": "TTRL (vote)",
+    "spin": "SPIN",
+    "grpo_demonstrations": "GRPO (demonstrations' answers)",
     "reward_weighted_majority": "reward-weighted majority",
     "logprob": "log-probability",
     "length": "minus the length",
@@ -30,6 +35,18 @@ def label(name: str) -> str:
 def number(value: float) -> str:
     """A number as readers see it; an undefined one is n/a."""
     return "n/a" if math.isnan(value) else f"{value:.2f}"
+
+
+def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> str:
+    """A paired difference in words: `better than SFT, by 0.05 [0.01, 0.09]`.
+
+    "better" or "worse" only where its interval leaves 0 out; an undefined one is not comparable.
+    """
+    if math.isnan(row[name]):
+        return f"not comparable with {than}"
+    low, high = row[f"{prefix}ci_low"], row[f"{prefix}ci_high"]
+    stands = "better than" if low > 0 else "worse than" if high < 0 else "not surely different from"
+    return f"{stands} {than}, by {interval(row, name, prefix)}"
 
 
 def interval(row: pd.Series, name: str, prefix: str = "") -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from trl import GRPOTrainer
 
 from lib import files
 
@@ -25,25 +24,6 @@ def keep_only(directory: str | Path, made_with: dict) -> None:
     if _read(directory / MADE_WITH) != made_with:
         shutil.rmtree(directory, ignore_errors=True)
         files.write_json(directory / MADE_WITH, made_with)
-
-
-class ResumableGRPOTrainer(GRPOTrainer):
-    """GRPO that shuffles a resumed training's questions as the killed one would have.
-
-    TRL's sampler shuffles anew each epoch and starts over when it is made.
-    """
-
-    resumed_from: Path | None = None
-
-    def train(self, resume_from_checkpoint=None, **kwargs):
-        self.resumed_from = resume_from_checkpoint and Path(resume_from_checkpoint)
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-
-    def _get_train_sampler(self, dataset=None):
-        sampler = super()._get_train_sampler(dataset)
-        for _ in range(int(_read(self.resumed_from / STATE)["epoch"]) if self.resumed_from else 0):
-            next(iter(sampler))  # draws the order of an epoch
-        return sampler
 
 
 def save_discriminator(directory: str | Path, model, optimizer, scheduler) -> None:
@@ -78,6 +58,11 @@ def load_process(directory: str | Path, index: int, rng, health) -> None:
     version, numbers, gauss = state["random"]
     rng.setstate((version, tuple(numbers), gauss))
     vars(health).update(state["health"])
+
+
+def epochs(checkpoint: str | Path) -> int:
+    """How many epochs a checkpoint's training had been through."""
+    return int(_read(Path(checkpoint) / STATE)["epoch"])
 
 
 def _read(path: Path) -> dict | None:

@@ -1,7 +1,21 @@
-"""Samples completions from a language model."""
+"""Samples completions from a language model.
+
+What `transformers.generate` costs beyond the model is left out: a prompt is read once for all its samples,
+keys and values are written in place, an adapter is merged, and a completion that has ended leaves the batch.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from peft.tuners.lora import LoraLayer
 from tqdm.auto import tqdm
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from lib.models import pretrained
+
+DROP_AT = 0.75  # of a batch still being written: to drop rows copies the others' keys and values
 
 
 @torch.no_grad()
@@ -10,30 +24,21 @@ def generate(
 ) -> list[list[int]]:
     """One completion a prompt, as lists of token ids that end with an end token if one was reached.
 
-    Prompts of similar length share a batch; the order of the result is that of `prompts`.
+    Temperature 0 is greedy. Prompts of similar length share a batch; the order of the result is that of
+    `prompts`. The random numbers are torch's: a seed gives the same samples again.
     """
+    training = model.training
     model.eval()
-    ends = end_ids(model, tokenizer)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    ends = torch.tensor(end_ids(model, tokenizer), device=model.device)
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))
     completions: list[list[int]] = [[] for _ in prompts]
-    for start in tqdm(range(0, len(order), batch_size), desc="sampling", leave=False):
-        rows = order[start : start + batch_size]
-        batch = tokenizer.pad(
-            {"input_ids": [prompts[i] for i in rows]}, padding_side="left", return_tensors="pt"
-        )
-        output = model.generate(
-            **batch.to(model.device),
-            do_sample=True,
-            temperature=temperature,
-            top_k=0,
-            top_p=1.0,
-            max_new_tokens=max_new_tokens,
-            eos_token_id=ends,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        for i, ids in zip(rows, output[:, batch.input_ids.shape[1] :].tolist(), strict=True):
-            length = next((t for t, token in enumerate(ids, 1) if token in ends), len(ids))
-            completions[i] = ids[:length]
+    with _merged(model):
+        for start in tqdm(range(0, len(order), batch_size), desc="sampling", leave=False):
+            rows = order[start : start + batch_size]
+            written = _sample(model, tokenizer, [prompts[i] for i in rows], ends, temperature, max_new_tokens)
+            for i, ids in zip(rows, written, strict=True):
+                completions[i] = ids
+    model.train(training)
     return completions
 
 
@@ -42,3 +47,109 @@ def end_ids(model, tokenizer) -> list[int]:
     own = model.generation_config.eos_token_id
     others = [] if own is None else [own] if isinstance(own, int) else own
     return list(dict.fromkeys([tokenizer.eos_token_id, *others]))
+
+
+def choose(logits_BV: torch.Tensor, temperature: float) -> torch.Tensor:
+    """A token a row, shape (B,), with probability softmax(logits / temperature); at 0 the likeliest.
+
+    By the inverse of the cumulative sum: `torch.multinomial` draws a number for each token there is.
+    """
+    if temperature == 0:
+        return logits_BV.argmax(1)
+    mass_BV = torch.softmax(logits_BV.float() / temperature, 1).cumsum(1)
+    drawn_B1 = torch.rand(len(mass_BV), 1, device=mass_BV.device) * mass_BV[:, -1:]
+    return torch.searchsorted(mass_BV, drawn_B1, right=True)[:, 0].clamp(max=mass_BV.shape[1] - 1)
+
+
+def _sample(model, tokenizer, prompts, ends, temperature, max_new_tokens) -> list[list[int]]:
+    """One completion a prompt, all in one batch; equal prompts stand next to each other."""
+    distinct = list(dict.fromkeys(map(tuple, prompts)))
+    place = {prompt: i for i, prompt in enumerate(distinct)}
+    of_row_B = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=model.device)
+    batch = tokenizer.pad(
+        {"input_ids": [list(p) for p in distinct]}, padding_side="left", return_tensors="pt"
+    )
+    read, cache = batch.to(model.device), DynamicCache()
+    positions_DL = (read.attention_mask.cumsum(1) - 1).clamp(min=0)
+    logits_DV = model(
+        **read, position_ids=positions_DL, past_key_values=cache, use_cache=True, logits_to_keep=1
+    ).logits[:, -1]
+    for i, layer in enumerate(cache.layers):
+        cache.layers[i] = _InPlace(layer, of_row_B, max_new_tokens)
+    mask_BL, logits_BV = read.attention_mask[of_row_B], logits_DV[of_row_B]
+    positions_B = mask_BL.sum(1)
+    written_BT = torch.full((len(prompts), max_new_tokens), int(ends[0]), device=model.device)
+    rows_B = torch.arange(len(prompts), device=model.device)  # those in the batch
+    lengths_B = torch.full_like(rows_B, max_new_tokens)
+    writing_B = torch.ones_like(rows_B, dtype=torch.bool)
+    for t in range(max_new_tokens):
+        tokens_B = choose(logits_BV, temperature)
+        written_BT[rows_B, t] = tokens_B
+        ended_B = writing_B & torch.isin(tokens_B, ends)
+        lengths_B[rows_B[ended_B]] = t + 1
+        writing_B &= ~ended_B
+        left = int(writing_B.sum())
+        if t + 1 == max_new_tokens or not left:
+            break
+        if left <= DROP_AT * len(rows_B):
+            on_B = writing_B.nonzero()[:, 0]
+            tokens_B, rows_B, mask_BL, positions_B, writing_B = (
+                x[on_B] for x in (tokens_B, rows_B, mask_BL, positions_B, writing_B)
+            )
+            for layer in cache.layers:
+                layer.keep(on_B)
+        mask_BL = torch.nn.functional.pad(mask_BL, (0, 1), value=1)
+        logits_BV = model(
+            input_ids=tokens_B[:, None],
+            attention_mask=mask_BL,
+            position_ids=positions_B[:, None],
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[:, -1]
+        positions_B = positions_B + 1
+    return [ids[:n] for ids, n in zip(written_BT.tolist(), lengths_B.tolist(), strict=True)]
+
+
+class _InPlace(DynamicLayer):
+    """Keys and values of a layer with room for what is to come, so that a token copies nothing before it."""
+
+    def __init__(self, read: DynamicLayer, of_row_B: torch.Tensor, room: int):
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = read.dtype, read.device, True
+        self._length = read.keys.shape[2]
+        pad = torch.nn.functional.pad
+        self._buffers = [pad(x[of_row_B], (0, 0, 0, room)) for x in (read.keys, read.values)]
+        self._show()
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        new = self._length + key_states.shape[2]
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[:, :, self._length : new] = states
+        self._length = new
+        self._show()
+        return self.keys, self.values
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Drop the rows that are not among these."""
+        self._buffers = [buffer[rows] for buffer in self._buffers]
+        self._show()
+
+    def _show(self) -> None:
+        self.keys, self.values = (buffer[:, :, : self._length] for buffer in self._buffers)
+
+
+@contextmanager
+def _merged(model) -> Iterator[None]:
+    """The model with its active adapters in its weights; afterwards these are what they were, bit for bit."""
+    quantised = getattr(pretrained.without_adapter(model), "is_quantized", False)
+    layers = [] if quantised else [m for m in model.modules() if isinstance(m, LoraLayer)]
+    weights = [layer.get_base_layer().weight for layer in layers]
+    before = [weight.data for weight in weights]
+    try:
+        for layer in layers:
+            layer.merge(safe_merge=True)  # into a copy
+        yield
+    finally:
+        for layer, weight, data in zip(layers, weights, before, strict=True):
+            weight.data = data
+            layer.merged_adapters.clear()

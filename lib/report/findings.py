@@ -7,52 +7,120 @@ import pandas as pd
 
 from lib.evaluation import baselines, external
 from lib.evaluation.tables import MAIN_VARIANT
-from lib.evaluation.words import compare, interval, label, number
+from lib.evaluation.words import compare, interval, label, number, verdict
 
 
 def by_section(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
     """The sentences of each section of the report, from the tables of that name."""
     return {
-        "policies": main(tables["main"]) + gains(tables["gains"]),
+        "headline": headline(tables),
+        "sceptic": sceptic(tables),
+        "policies": gains(tables["gains"]),
         "rerank": rerank(tables["rerank"], "base"),
         "localisation": localisation(tables["localisation"]),
         "reward_quality": reward_quality(tables["reward_quality"]),
         "ablations": ablations(tables["ablations"]),
-        "transfer": transfer(tables["transfer"]) + long(tables["long"]),
+        "transfer": transfer(tables["transfer"]),
         "external": external.sentences(tables["external"]) if "external" in tables else [],
     }
 
 
-def main(table: pd.DataFrame) -> list[str]:
-    """Each reward-trained policy against SFT and base, and GRPO against SFT, at pass@1."""
+def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """What a reader should remember: the policy, the adversarial part, the vote, the choice, the pointer."""
+    gained, chosen = tables["gains"], tables["rerank"]
+    own = gained[gained["method"] == MAIN_VARIANT]
+    best = _by_backbone(own[own["temperature"] == "validation"])
+    greedy = _by_backbone(own[own["temperature"] == "greedy"])
+    n = chosen["n"].max()
+    choice = chosen[(chosen["policy"] == "base") & (chosen["n"] == n)]
+
+    def accuracy(selector: str, variant: str) -> dict[str, pd.Series]:
+        return _by_backbone(choice[(choice["selector"] == selector) & (choice["variant"] == variant)])
+
+    ours, vote = accuracy("reward", MAIN_VARIANT), accuracy("majority", MAIN_VARIANT)
+    plain = accuracy("reward", baselines.LIKELIHOOD)
+    located = tables["localisation"]
+    of_base = located[(located["error_source"] == "policy") & (located["policy"] == "base")]
+    practical = of_base[(of_base["threshold"] == "perturbed") & (of_base["variant"] == MAIN_VARIANT)]
+    pointer, chance = _by_backbone(practical), _by_backbone(of_base[of_base["detector"] == "chance"])
+    return [
+        f"Trained on the reward, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature that "
+        f"suits it, and {_each(greedy, 'above_sft', 'SFT')} greedily.",
+        f"It is {_each(best, 'above_likelihood', 'practice on the plain SFT log-likelihood')}: that is "
+        "what the adversarial part is worth to the policy.",
+        f"It is {_each(best, 'above_ttrl', 'practice on the vote of its own samples')}.",
+        f"Among {n} samples of the base policy its choice is right in "
+        + _list(f"{interval(row, 'accuracy')} on {name}" for name, row in ours.items())
+        + "; the SFT log-likelihood's in "
+        + _list(f"{interval(row, 'accuracy')}" for row in plain.values())
+        + ", the vote in "
+        + _list(f"{interval(row, 'accuracy')}" for row in vote.values())
+        + ".",
+        "With a threshold that took no step labels it finds the first wrong step in "
+        + _list(f"{interval(row, 'hit_at_1')} on {name}" for name, row in pointer.items())
+        + " of the base policy's errors; chance finds "
+        + _list(number(row["hit_at_1"]) for row in chance.values())
+        + ".",
+    ]
+
+
+def _by_backbone(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    return {row["backbone"]: row for _, row in rows.iterrows()}
+
+
+def _each(rows: dict[str, pd.Series], name: str, than: str) -> str:
+    """The verdict on each backbone."""
+    prefix = "" if name == "above_sft" else f"{name}_"
+    return _list(f"{verdict(row, name, than, prefix)} on {backbone}" for backbone, row in rows.items())
+
+
+def _list(parts: Iterable[str]) -> str:
+    return " and ".join(parts)
+
+
+def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """What a sceptic asks, each with its number: sharpening, length, thresholds."""
+    one, quality = tables["main"], tables["reward_quality"]
+    one = one[(one["k"] == 1) & (one["method"] == "sft")]
     sentences = []
-    for backbone, rows in table[table["k"] == 1].groupby("backbone", sort=False):
-        by_method = {row["method"]: row for _, row in rows.iterrows()}
-        for method in [m for m in by_method if m not in ("base", "sft", "grpo")]:
-            against = " and ".join(
-                compare(by_method[method], by_method[other], "pass_at_k", label(other))
-                for other in ("sft", "base")
-            )
-            sentences.append(f"On {backbone}, pass@1 of {label(method)} is {against}.")
-        upper = compare(by_method["grpo"], by_method["sft"], "pass_at_k", label("sft"))
-        sentences.append(f"On {backbone}, pass@1 of GRPO, the upper bound, is {upper}.")
+    for backbone, rows in one.groupby("backbone", sort=False):
+        by = {row["temperature"]: row for _, row in rows.iterrows()}
+        sentences.append(
+            f"Sharpening: on {backbone}, SFT is right in {interval(by['1.0'], 'pass_at_k')} at temperature 1 "
+            f"and in {interval(by['validation'], 'pass_at_k')} at the one that validation prefers, untrained."
+        )
+    for backbone, rows in quality.groupby("backbone", sort=False):
+        values = _list(
+            f"{label(row['variant'])} {interval(row, 'auroc_within', 'auroc_within_')}"
+            for _, row in rows[
+                rows["variant"].isin([MAIN_VARIANT, *baselines.RULES, baselines.LIKELIHOOD])
+            ].iterrows()
+        )
+        sentences.append(f"Length and likelihood: on {backbone}, AUROC within problems is {values}.")
+    located = tables["localisation"]
+    own = located[(located["variant"] == MAIN_VARIANT) & (located["error_source"] == "policy")]
+    for (backbone, policy), rows in own.groupby(["backbone", "policy"], sort=False):
+        values = _list(f"{row['threshold']} {interval(row, 'hit_at_1')}" for _, row in rows.iterrows())
+        sentences.append(
+            f"Thresholds: on {backbone}, errors of {label(policy)}, hit@1 by threshold is {values}."
+        )
     return sentences
 
 
 def gains(table: pd.DataFrame) -> list[str]:
-    """Each reward-trained policy beside SFT and GRPO on the same problems and seeds."""
+    """Each method beside SFT on the same problems and seeds, and its part of GRPO's gain."""
+    table = table[(table["temperature"] == "validation") & ~table["method"].isin(["sft", "base"])]
     return [
-        f"On {row['backbone']}, problem by problem, {label(row['method'])} is "
-        f"{interval(row, 'above_sft')} above SFT at pass@1, and has "
+        f"On {row['backbone']}, {label(row['method'])} is {verdict(row, 'above_sft', 'SFT')}, and has "
         f"{interval(row, 'share_of_grpo', 'share_of_grpo_')} of GRPO's gain over the base policy."
         for _, row in table.iterrows()
     ]
 
 
 def rerank(table: pd.DataFrame, policy: str) -> list[str]:
-    """Choosing by the reward against the other selectors, at the largest n."""
+    """Choosing by the main reward against the other selectors, at the largest n."""
     sentences = []
-    table = table[(table["policy"] == policy) & ~baselines.stands_in(table)]
+    table = table[(table["policy"] == policy) & (table["variant"] == MAIN_VARIANT)]
     for backbone, rows in table.groupby("backbone", sort=False):
         n = rows["n"].max()
         by_selector = {row["selector"]: row for _, row in rows[rows["n"] == n].iterrows()}
@@ -67,16 +135,21 @@ def rerank(table: pd.DataFrame, policy: str) -> list[str]:
 
 
 def localisation(table: pd.DataFrame) -> list[str]:
-    """The reward against chance and the best other detector, for each source of error."""
+    """The main reward against chance and the other detectors, by source of error, without step labels."""
     sentences = []
-    for (backbone, source), rows in table.groupby(["backbone", "error_source"], sort=False):
+    table = table[table["variant"].isin(["", MAIN_VARIANT, baselines.LIKELIHOOD])]
+    practical = table[(table["threshold"] == "perturbed") | (table["detector"] == "chance")]
+    for (backbone, source, policy), rows in practical.groupby(
+        ["backbone", "error_source", "policy"], sort=False
+    ):
         by_detector = {row["detector"]: row for _, row in rows.iterrows()}
-        best = max(("logprob", "entropy"), key=lambda name: by_detector[name]["hit_at_1"])
         against = " and ".join(
             compare(by_detector["reward"], by_detector[other], "hit_at_1", label(other))
-            for other in ("chance", best)
+            for other in ("chance", "likelihood", "logprob", "entropy")
+            if other in by_detector
         )
-        sentences.append(f"On {backbone}, {label(source)}: hit@1 of the reward is {against}.")
+        errors = f"errors of {label(policy)}" if source == "policy" else label(source)
+        sentences.append(f"On {backbone}, {errors}: hit@1 of the reward is {against}.")
     return sentences
 
 
@@ -148,17 +221,6 @@ def transfer(table: pd.DataFrame) -> list[str]:
                 f"{holds}: accuracy {interval(row, 'accuracy_gain')} above any sample, AUROC "
                 f"{interval(row, 'auroc', 'auroc_')}."
             )
-    return sentences
-
-
-def long(table: pd.DataFrame) -> list[str]:
-    """Each trained policy against SFT on longer problems."""
-    sentences = []
-    for backbone, rows in table.groupby("backbone", sort=False):
-        by_method = {row["method"]: row for _, row in rows.iterrows()}
-        for method in [m for m in by_method if m != "sft"]:
-            stands = compare(by_method[method], by_method["sft"], "pass_at_1", label("sft"))
-            sentences.append(f"On {backbone}, longer problems: pass@1 of {label(method)} is {stands}.")
     return sentences
 
 

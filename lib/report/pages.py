@@ -20,9 +20,7 @@ TABLES = (
     "main gains published rerank localisation localisation_by_kind reward_quality ablations transfer long "
     "costs stages"
 ).split()
-INPUTS = (
-    "lib notebooks params.yaml results/data results/runs results/scores results/localisation results/transfer"
-)
+INPUTS = "lib notebooks params.yaml results/data results/runs results/localisation"
 
 
 def trees() -> dict[str, str]:
@@ -88,7 +86,7 @@ def _of_runs(rows: pd.DataFrame, settings: Params) -> dict:
     names = (*settings.variants, *settings.ablations)
     stopped = rows[rows["status"] != "completed"].itertuples()
     return {
-        "ablated": settings.airl_variant(next(iter(settings.ablations))),
+        "ablated": next((settings.airl_variant(name) for name in settings.ablations), None),
         "full": settings.airl_variant(MAIN_VARIANT),
         "seeds": list(rows.groupby("method")["seed"].nunique()),
         "relabelled": [name for name in names if settings.airl_variant(name).relabel_correct],

@@ -7,8 +7,9 @@ import seaborn
 from matplotlib.figure import Figure
 
 from lib.evaluation import baselines, figure_tables
+from lib.evaluation.tables import MAIN_VARIANT
 from lib.evaluation.words import label
-from lib.report.style import BLUE, GREY, colour, styled
+from lib.report.style import BLUE, GREY, ORANGE, colour, styled
 
 INTERVALS = "bars: 95% interval over problems and seeds"
 
@@ -62,21 +63,56 @@ def _curves(table: pd.DataFrame, hue: str, y: str, x: str, x_label: str, y_label
 
 @styled
 def pass_at_k(main: pd.DataFrame) -> Figure:
-    """Pass@k of every method, one panel a backbone, from the table `main`."""
+    """Pass@k of every method at the temperature that suits it, from the table `main`; a panel a backbone."""
     labels = ("k (samples a problem)", "pass@k (share of problems)")
-    return _curves(main, "method", "pass_at_k", "k", *labels, "Pass@k on the test problems")
+    title = "Pass@k on the test problems, each at its validation temperature"
+    return _curves(main[main["temperature"] == "validation"], "method", "pass_at_k", "k", *labels, title)
+
+
+@styled
+def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Figure:
+    """The three uses of each reward: its policy, its choice among samples, the first wrong step.
+
+    Beside them stand what needs no reward, and the upper bounds.
+    """
+    choice = rerank[(rerank["policy"] == "base") & (rerank["n"] == rerank["n"].max())]
+    plain = choice["selector"].isin(["majority", "oracle"])
+    choice = choice[plain | (choice["selector"] == "reward")]
+    choice = choice.assign(method=choice["variant"].where(choice["selector"] == "reward", choice["selector"]))
+    found = located[(located["error_source"] == "policy") & (located["policy"] == "base")]
+    found = found[(found["threshold"] == "perturbed") | (found["detector"] == "chance")]
+    found = found.assign(method=found["variant"].where(found["variant"] != "", found["detector"]))
+    shown = {
+        "policy: pass@1 at its best temperature": (
+            main[(main["k"] == 1) & (main["temperature"] == "validation")],
+            "pass_at_k",
+        ),
+        "choice: best of 16 base samples": (choice, "accuracy"),
+        "pointer: first wrong step found": (found, "hit_at_1"),
+    }
+    figure, axes = panels(list(shown), width=3.6, height=3.6, sharey=False)
+    for axis, (table, value) in zip(axes[0], shown.values(), strict=True):
+        methods = names(table, "method")[::-1]
+        backbones = names(table, "backbone")
+        for i, (backbone, rows) in enumerate(table.groupby("backbone", sort=False)):
+            shift = 0.24 * ((len(backbones) - 1) / 2 - i)
+            places = [methods.index(method) + shift for method in rows["method"]]
+            axis.errorbar(rows[value], places, xerr=errors(rows, value), fmt="os"[i % 2], capsize=2,
+                          color=(BLUE, ORANGE)[i % 2], markersize=4, label=backbone)  # fmt: skip
+        axis.set_yticks(range(len(methods)), [label(method) for method in methods])
+        axis.set(xlabel="share (0 to 1)", xlim=(0, 1))
+    return finish(figure, f"One reward, three uses ({INTERVALS})")
 
 
 @styled
 def rerank(table: pd.DataFrame, policy: str) -> Figure:
     """Accuracy of one answer chosen from n samples by each selector, one panel a backbone.
 
-    What stands in the reward's place has a line under its own name; the base policy's log-probability of its
-    own samples is the selector's of that name.
+    The main reward's line is the selector's, another's and what stands in a reward's place has its own name.
     """
     table = table[(table["policy"] == policy) & (table["variant"] != "base_logprob")]
-    instead = baselines.stands_in(table) & (table["selector"] == "reward")
-    table = table.assign(selector=table["variant"].where(instead, table["selector"]))
+    other = (table["selector"] == "reward") & (table["variant"] != MAIN_VARIANT)
+    table = table.assign(selector=table["variant"].where(other, table["selector"]))
     labels = ("n (samples to choose from)", "accuracy of the chosen answer")
     return _curves(
         table, "selector", "accuracy", "n", *labels, f"Best of n, samples of policy: {label(policy)}"
@@ -126,31 +162,6 @@ def correlations(matrices: dict[str, pd.DataFrame]) -> Figure:
 
 
 @styled
-def perturbations(ablations: pd.DataFrame) -> Figure:
-    """The reward trained with and without perturbed experts; `ablations` has that ablation's rows alone."""
-    measures = [
-        ("pass_at_1", "ci", "pass@1 of the policy"),
-        ("auroc", "auroc_ci", "reward AUROC"),
-        ("hit_at_1", "hit_at_1_ci", "localisation hit@1"),
-    ]
-    figure, axes = panels([title for _, _, title in measures], width=2.8, height=3.1, sharey=False)
-    backbones = names(ablations, "backbone")
-    for axis, (measure, interval, _) in zip(axes[0], measures, strict=True):
-        settings = list(ablations.groupby("value", sort=False))
-        for i, (setting, rows) in enumerate(settings):
-            lengths = errors(rows, measure, f"{interval}_low", f"{interval}_high")
-            x = [backbones.index(b) + 0.38 * (i - (len(settings) - 1) / 2) for b in rows["backbone"]]
-            name = f"{setting} perturbations an expert" if str(setting) != "0" else "none"
-            method = rows["method"].iloc[0]
-            axis.bar(x, rows[measure], 0.36, yerr=lengths, color=colour(method), capsize=2, label=name)
-        axis.set_xticks(range(len(backbones)), backbones)
-        axis.set_ylim(0, 1)
-        axis.grid(axis="x", visible=False)
-    axes[0, 0].set_ylabel("share (0 to 1)")
-    return finish(figure, f"With and without perturbed experts ({INTERVALS})")
-
-
-@styled
 def learning_curves(logs: pd.DataFrame) -> Figure:
     """Pass rate, reward AUROC and discriminator loss against the step: seed mean, and range over seeds."""
     table = figure_tables.learning_curves(logs)
@@ -186,18 +197,25 @@ def training_curves(log: list[dict], measures: list[str]) -> Figure:
 
 @styled
 def localisation(table: pd.DataFrame) -> Figure:
-    """Hit@1 of each detector by backbone and source of error, beside chance on the same units."""
+    """Hit@1 of each detector by backbone and source of error, beside chance on the same units.
+
+    Detectors with the threshold of perturbed experts; of the rewards the main one and the SFT likelihood.
+    """
+    kept = table["variant"].isin(["", MAIN_VARIANT, baselines.LIKELIHOOD])
+    table = table[kept & ((table["threshold"] == "perturbed") | (table["detector"] == "chance"))]
+    table = table.assign(error_source=table["error_source"].where(
+        table["error_source"] == "perturbed", "errors of " + table["policy"].map(label)))  # fmt: skip
     sources, detectors = names(table, "error_source"), names(table, "detector")
     backbones = names(table, "backbone")
     figure, axes = panels([label(s) for s in sources])
     for axis, source in zip(axes[0], sources, strict=True):
         for i, detector in enumerate(detectors):
             rows = table[(table["error_source"] == source) & (table["detector"] == detector)]
-            x = [backbones.index(b) + 0.2 * (i - (len(detectors) - 1) / 2) for b in rows["backbone"]]
+            x = [backbones.index(b) + 0.16 * (i - (len(detectors) - 1) / 2) for b in rows["backbone"]]
             axis.bar(
                 x,
                 rows["hit_at_1"],
-                0.19,
+                0.15,
                 yerr=errors(rows, "hit_at_1"),
                 color=colour(detector),
                 capsize=2,

@@ -6,16 +6,19 @@ from typing import NamedTuple
 import pandas as pd
 
 from lib.evaluation import words
+from lib.evaluation.tables import TEMPERATURES
 from lib.evaluation.words import label
 
 # table: its keys, and its estimates, which stand with their intervals
 ESTIMATES = {
     "rerank": ("backbone policy variant selector n n_seeds", "accuracy"),
-    "localisation": ("backbone error_source detector n n_seeds", "hit_at_1"),
+    "gains": ("backbone method temperature n_seeds", "above_sft above_likelihood above_ttrl share_of_grpo"),
+    "localisation": ("backbone error_source policy detector variant threshold n n_seeds", "hit_at_1"),
     "localisation_by_kind": ("backbone error_source policy kind detector variant n", "hit_at_1"),
     "reward_quality": (
         "backbone variant n_seeds",
-        "auroc auroc_within ece corr_correct corr_format reranked lowest_last",
+        "auroc auroc_within auroc_within_style auroc_across_style ece corr_correct corr_format corr_style "
+        "corr_style_right reranked lowest_last",
     ),
     "ablations": ("ablation value backbone n_seeds", "pass_at_1 auroc hit_at_1"),
     "transfer": ("backbone trained_on tested_on n_seeds", "accuracy_gain auroc"),
@@ -52,13 +55,20 @@ def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
 
 
 def main(table: pd.DataFrame) -> Shown:
-    """pass@k, a column a k; every cell is text."""
-    ks = sorted(table["k"].unique())
-    rows = []
+    """pass@1 at the temperature that suits each method, greedily, at that of training; pass@k at the first.
+
+    Every cell is text.
+    """
+    ks, rows = sorted(table["k"].unique())[1:], []
     for (backbone, method), group in table.groupby(["backbone", "method"], sort=False):
-        by_k = {row["k"]: words.interval(row, "pass_at_k") for _, row in group.iterrows()}
-        rows.append([backbone, label(method), str(group["n_seeds"].iloc[0]), *(by_k.get(k, "") for k in ks)])
-    return Shown(["backbone", "method", "seeds", *(f"pass@{k}" for k in ks)], rows)
+        cells = {
+            (row["temperature"], row["k"]): words.interval(row, "pass_at_k") for _, row in group.iterrows()
+        }
+        kept = [(name, 1) for name in TEMPERATURES] + [("validation", k) for k in ks]
+        seeds = str(group["n_seeds"].iloc[0])
+        rows.append([backbone, label(method), seeds, *(cells.get(cell, "") for cell in kept)])
+    titles = ["pass@1", "greedy", "at temperature 1", *(f"pass@{k}" for k in ks)]
+    return Shown(["backbone", "method", "seeds", *titles], rows)
 
 
 def _estimates(table: pd.DataFrame, keys: str, estimates: str) -> Shown:

@@ -40,6 +40,11 @@ COLOURS = {
     "grpo": GREEN,
     "airl_dense": BLUE,
     "airl_no_perturbation": SKY,
+    "airl_step": "#332288",  # Tol's indigo and wine, where that palette ends
+    "airl_interval": "#882255",
+    "ttrl": PINK,
+    "spin": BLACK,
+    "grpo_demonstrations": "#999933",
     "airl": RED,
     "reference": RED,  # the same in the ablations' shorter runs
     "random": GREY,

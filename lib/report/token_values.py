@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lib import runs
 from lib.airl import credit
 from lib.data.demonstrations import Demonstration
 from lib.evaluation.records import KEY, Records
@@ -51,7 +52,7 @@ def collect(
     table: dict[str, int] = {}
     thresholds = _thresholds(records)
     rewards = _rewards(records)
-    policies = ["base", "sft", "grpo", *settings.variants]
+    policies = runs.JUDGED
     rows = records.tokens
     rows = rows[rows["backbone"].isin(settings.policies) & rows["method"].isin(policies)]
     shown, size = [], 0
@@ -124,13 +125,14 @@ def _rewards(records: Records) -> dict:
 
 
 def _thresholds(records: Records) -> dict:
-    """The threshold of each detector of a policy's own errors, by backbone, policy, detector, variant, seed.
+    """The threshold of each detector, of perturbed experts, by backbone, policy, detector, variant and seed.
 
-    Those that need no reward were set for the policy's first seed, and serve its others.
+    Those that need no reward, where one was set for the policy's first seed alone, serve its others.
     """
     rows = records.localisation
     rows = rows[rows["source"] == "policy"]
     keys = ["backbone", "policy", "detector", "variant", "seed"]
+    rows = rows.assign(threshold=[of_row["perturbed"] for of_row in rows["thresholds"]])
     return rows.groupby(keys)["threshold"].first().to_dict()
 
 

@@ -28,7 +28,16 @@ def discriminator_backbone(airl: Airl, backbone: str) -> str:
     return backbone if airl.discriminator == "same" else airl.discriminator
 
 
-def score(reward_model, tokenizer, questions: list[str], texts: list[str], airl: Airl, settings: Params):
+def score(
+    reward_model,
+    tokenizer,
+    questions: list[str],
+    texts: list[str],
+    airl: Airl,
+    settings: Params,
+    *,
+    logit: bool = False,
+) -> list[dict]:
     """`scoring.score_texts` of traces, in order, with the reward's own boundaries and discount.
 
     Texts are scored as they stand: what a policy sampled token by token, what others wrote as it was read
@@ -44,18 +53,27 @@ def score(reward_model, tokenizer, questions: list[str], texts: list[str], airl:
         interval=airl.interval,
         gamma=airl.score_gamma,
         batch_size=settings.sampling.batch_size,
+        logit=logit,
     )
 
 
 def score_samples(
-    reward_model, tokenizer, problems: Sequence, rows: list[dict], airl: Airl, settings: Params
+    reward_model,
+    tokenizer,
+    problems: Sequence,
+    rows: list[dict],
+    airl: Airl,
+    settings: Params,
+    *,
+    logit: bool = False,
 ) -> list[dict]:
     """Rewards of sample rows, in order; `problems` have a `question`.
 
     Token rewards are kept for the first `token_records` problems.
     """
     questions = [problems[row["problem"]].question for row in rows]
-    scored = score(reward_model, tokenizer, questions, [row["text"] for row in rows], airl, settings)
+    texts = [row["text"] for row in rows]
+    scored = score(reward_model, tokenizer, questions, texts, airl, settings, logit=logit)
     result = []
     for row, rewards in zip(rows, scored, strict=True):
         if row["problem"] >= settings.evaluation.token_records:

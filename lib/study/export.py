@@ -13,7 +13,6 @@ from string import Template
 import pandas as pd
 
 from lib import files, runs
-from lib.data.worlds import WORLDS
 from lib.evaluation.words import interval, label
 from lib.models import pretrained
 from lib.reward import recorded
@@ -82,7 +81,7 @@ def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
     manifest = Manifest(
         **{key: getattr(airl, key) for key in ("parameterisation", "reward", "boundaries", "interval")},
         gamma=airl.score_gamma,
-        threshold=_threshold(run),
+        threshold=_threshold(run_dir),
         system_prompt=settings.sampling.system_prompt,
         backbone_sha256=backbone_sha256(backbone),
     )
@@ -98,7 +97,9 @@ def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
 def card(run: runs.Run, airl: Airl, backbone: Path, settings: Params) -> str:
     """The model card of a run's reward, which is on the directory `backbone`."""
     head = airl.parameterisation == "head"
-    kind = "word problems that a program writes" if settings.data.dataset in WORLDS else settings.data.dataset
+    kind = (
+        "word problems that a program writes" if settings.data.dataset == "world" else settings.data.dataset
+    )
     practice = f"{airl.unlabelled_questions} further questions without trace or answer"
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         task="token-classification" if head else "text-generation",
@@ -127,15 +128,11 @@ def usage(airl: Airl, backbone: Path, system_prompt: str) -> str:
     )
 
 
-def _threshold(run: runs.Run) -> float | None:
-    """What `lib.evaluation.localisation` chose for the errors of the base policy."""
-    records = runs.RESULTS / "localisation"
-    for path in sorted(records.glob(f"{run.backbone}.*jsonl.gz")):
-        for row in runs.read_rows(path):
-            of = (row["detector"], row["variant"], row["seed"], row["source"], row["policy"])
-            if of == ("reward", run.method, run.seed, "policy", "base"):
-                return row["threshold"]
-    return None
+def _threshold(run_dir: Path) -> float | None:
+    """The one chosen on experts that a rule struck, which takes no label; None if none is recorded."""
+    found = run_dir / runs.LOCALISATION
+    rows = runs.read_rows(found) if found.exists() else []
+    return next((row["thresholds"]["perturbed"] for row in rows if row["policy"] == "base"), None)
 
 
 def _metrics(run: runs.Run) -> Iterator[str]:
@@ -150,7 +147,9 @@ def _metrics(run: runs.Run) -> Iterator[str]:
             f"right answers among its choices of {chosen['n'].max()} samples of the base policy: "
             f"{of['reward']}; at random {of['random']}, by majority {of['majority']}"
         )
-    for _, row in _rows("localisation", run).iterrows():
+    located = _rows("localisation", run)
+    located = located[(located["policy"] == "base") & (located["threshold"] == "perturbed")]
+    for _, row in located.iterrows():
         errors = "rule-made near misses" if row["error_source"] == "perturbed" else "the base policy's errors"
         yield (
             f"first wrong step found in {errors}: {interval(row, 'hit_at_1')}, by chance {row['chance']:.2f}"

@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from lib.schema import Airl, Lora, Params, Section, Sft, merge
+from lib.schema import Airl, Grpo, Lora, Params, Section, Sft, merge
 
-TRAINED_WITHOUT_REWARD = ("base", "sft", "grpo")
+TRAINED_WITHOUT_REWARD = ("base", "sft", "spin")
 REMOVED = {  # what took the place of a key that there was
     "airl.replay": "the discriminator sees the step's own samples alone; remove the key",
     "airl.frozen_discriminator": "true is now airl.discriminator_steps: 0",
@@ -131,22 +131,36 @@ def _contradictions(params: Params) -> Iterator[str]:
         known_variants = ", ".join(params.variants)
         yield f"ablation_runs.variant: {params.ablation_runs.variant!r} is none of {known_variants}"
         return
+    yield from _grpo_faults(params)
     for section, overlays in (("variants", params.variants), ("ablations", params.ablations)):
         for name in overlays:
             other = params.variants if section == "ablations" else TRAINED_WITHOUT_REWARD
-            if name in other:
+            if name in (*other, *params.grpo_variants):
                 yield f"{section}.{name}: the name is taken; choose another"
             yield from _overlay_faults(params, section, name, backbones)
     yield from _sft_faults(params)
     if params.training.shared_backbone and params.lora.full_weights:
         yield "training.shared_backbone: needs policies with an adapter; set lora.full_weights to false"
+    if params.sampling.temperature not in params.sampling.temperatures:
+        yield "sampling.temperatures: sampling.temperature, at which policies are trained, must be one"
     k, n = max(params.evaluation.ks), params.sampling.n
     if k > n:
         yield f"evaluation.ks: pass@{k} needs as many samples; sampling.n is {n}"
 
 
+def _grpo_faults(params: Params) -> Iterator[str]:
+    for name in params.grpo_variants:
+        if name in TRAINED_WITHOUT_REWARD:
+            yield f"grpo_variants.{name}: the name is taken; choose another"
+            continue
+        try:
+            params.section(name)
+        except ValidationError as error:
+            yield from (f"grpo_variants.{name}.{line}" for line in _describe(error, Grpo))
+
+
 def _sft_faults(params: Params) -> Iterator[str]:
-    taken = (*TRAINED_WITHOUT_REWARD, *params.variants, *params.ablations)
+    taken = (*TRAINED_WITHOUT_REWARD, *params.grpo_variants, *params.variants, *params.ablations)
     for name in params.sft_ablations:
         if name in taken:
             yield f"sft_ablations.{name}: the name is taken; choose another"

@@ -10,31 +10,30 @@ from lib.data import splits
 from lib.schema import Params
 from lib.study.training import sampling
 
-LONG_COLUMNS = ("problem", "sample", "text", "correct")
+UNJUDGED_LACK = ("logprob", "unit_logprob", "unit_entropy")  # what detectors of errors read
 
 
 def record_base(
-    backbone: str, model, tokenizer, settings: Params, section, start: dict, losses, seconds: float
+    backbone: str, model, tokenizer, settings: Params, section, validation: dict, losses, seconds: float
 ) -> None:
-    """Record a backbone as the policy that was never trained further: test samples for every seed.
+    """Record a backbone as the policy that was never trained further; there is one, whatever the seed.
 
-    `section` is what it came of, `start` its summary on validation, `losses` those of its training.
+    `section` is what it came of, `validation` its summary there, `losses` those of its training.
     """
     log = [{"step": i + 1, "loss": round(loss, 5)} for i, loss in enumerate(losses) if i % 10 == 0]
-    for seed in settings.seeds:
-        run = _run(backbone, "base", seed, settings, section, start, seconds, "completed")
-        with files.new_directory(runs.run_dir(backbone, "base", seed)) as directory:
-            _write(directory, run, log, model, tokenizer, settings)
+    run = _run(backbone, "base", 0, settings, section, validation, seconds, "completed")
+    with files.new_directory(runs.run_dir(backbone, "base", 0)) as directory:
+        _write(directory, run, log, model, tokenizer, settings)
 
 
 def record_run(backbone, method, seed, *, settings, section, trained, validation, seconds) -> None:
     """Record a trained policy: its samples, its log, its weights, for AIRL its reward and what was watched.
 
-    Weights that a later stage reads are the policy's of SFT, from which others start, and the rewards of the
-    variants, which judge samples. The others are kept in `runs.UNREAD`, which neither git nor DVC looks at.
+    Weights that a later stage reads are those of SFT, from which others start, and the first seed's reward of
+    the study's own, to be taken away. The others are kept in `runs.UNREAD`, which neither git nor DVC sees.
     """
     run = _run(backbone, method, seed, settings, section, validation, seconds, trained.status)
-    read = {"adapter": method == "sft", "discriminator": method in settings.variants}
+    read = {"adapter": method == "sft", "discriminator": runs.is_taken_away(method, seed)}
     with files.new_directory(runs.run_dir(backbone, method, seed)) as directory:
         for part, is_read in read.items():
             if (trained.directory / part).exists():
@@ -61,12 +60,34 @@ def _run(backbone, method, seed, settings, section, validation, seconds, status)
 
 
 def _write(directory: Path, run: runs.Run, log: list[dict], model, tokenizer, settings: Params) -> None:
-    """Write the record with samples of the test split; for the main methods, of longer problems too."""
+    """Write the record with samples of the test splits; of the policies that rewards judge, more of them.
+
+    Token by token only of the seeds that are watched.
+    """
     set_seed(run.seed)
-    rows = sampling.sample(model, tokenizer, splits.split("test"), settings)
+    judged, policy = run.method in runs.JUDGED, (model, tokenizer)
+    tokens = settings.evaluation.token_records if judged and run.seed in settings.watching.seeds else 0
+    n, test, long = settings.sampling.n, splits.split("test"), splits.split("test_long")
+    fewer = n if judged else max(settings.evaluation.ks)
+    rows = sampling.sample(*policy, test, settings, n=fewer, token_records=tokens)
+    if not judged:
+        rows = [{key: value for key, value in row.items() if key not in UNJUDGED_LACK} for row in rows]
     runs.write(directory, run, log=log, samples=rows)
-    main = run.method in ("base", "sft", "grpo", *settings.variants)
-    if main and run.backbone in settings.policies:  # others are for discriminators alone
-        set_seed(run.seed)
-        rows = sampling.sample(model, tokenizer, splits.split("test_long"), settings)
-        runs.write_rows(directory / runs.LONG, [{key: row[key] for key in LONG_COLUMNS} for row in rows])
+    best, fewer = run.metrics["validation_temperature"], max(settings.evaluation.ks)
+    tempered = (("validation", fewer, best), ("greedy", 1, 0.0))
+    runs.write_rows(directory / runs.TEMPERED, _answered(policy, test, tempered, settings))
+    tempered = (("1.0", n, settings.sampling.temperature),) * judged + (("greedy", 1, 0.0),)
+    runs.write_rows(directory / runs.LONG, _answered(policy, long, tempered, settings))
+    if judged:
+        known = splits.split("validation")[: settings.evaluation.threshold_problems]
+        rows = sampling.sample(*policy, known, settings, n=n, token_records=0)
+        runs.write_rows(directory / runs.KNOWN, rows)
+
+
+def _answered(policy, problems, asked, settings: Params) -> list[dict]:
+    """Rows of `sampling.answered` by temperature: its name, how many samples a problem, and what it is."""
+    return [
+        {"temperature": name, **row}
+        for name, n, temperature in asked
+        for row in sampling.answered(*policy, problems, n, temperature, settings)
+    ]

@@ -12,31 +12,30 @@ from lib.schema import Airl, Params
 from lib.study import params
 
 TRAINING = ("lib/data", "lib/grading", "lib/models", "lib/study/training", "lib/text")
-ADVERSARIAL = ("lib/airl", "lib/reward", "lib/study/adversarial")
-JUDGED = ("lib/evaluation/localisation.py",)  # an ablation's reward is tried where it is trained
+ADVERSARIAL = ("lib/airl", "lib/evaluation/localisation.py", "lib/reward", "lib/study/adversarial")
 
 
 def packages(method: str, settings: Params) -> tuple[str, ...]:
     """The directories and files of lib that decide how a method's runs come out."""
-    of_airl = ADVERSARIAL if isinstance(settings.section(method), Airl) else ()
-    return (*TRAINING, *of_airl, *(JUDGED if method in settings.ablations else ()))
+    return (*TRAINING, *(ADVERSARIAL if isinstance(settings.section(method), Airl) else ()))
 
 
 def of_method(method: str, settings: Params) -> dict:
     """What decides how a method's runs come out. Raises ValueError for an unknown method."""
     section = settings.section(method)
+    recorded = {"ks", "token_records", "threshold_problems"}
     decisive = {
         "method": section.model_dump(mode="json"),
         "lora": settings.lora.model_dump(),
-        "sampling": settings.sampling.model_dump(),
-        "token_records": settings.evaluation.token_records,
+        "sampling": settings.sampling.model_dump(mode="json"),
+        "evaluation": settings.evaluation.model_dump(mode="json", include=recorded),
+        "data_seed": settings.data.seed,
     }
     if isinstance(section, Airl):
         decisive["sft"] = settings.sft.model_dump()  # with which a reward is fitted to the demonstrations
+        decisive["long_steps"] = settings.data.long_steps  # by which its transfer is called
     if method in settings.variants:
         decisive["watching"] = settings.watching.model_dump(mode="json")
-    if method in settings.ablations:
-        decisive["perturbed_experts_seed"] = settings.data.seed
     return decisive | {"code_sha256": {place: _code(place) for place in packages(method, settings)}}
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from lib.airl import batches
 from lib.airl.batches import Row
 from lib.airl.objective import EXPERT, PERTURBED, POLICY
-from lib.data import demonstrations, world
-from lib.data.worlds import WORLDS
+from lib.data import demonstrations, reading, world
 from lib.grading import equations
 from lib.models import scratch
 from lib.study.adversarial import choice
@@ -21,7 +20,7 @@ from lib.text import chat, perturb, traces
 @pytest.fixture(scope="module")
 def splits():
     sizes = {"train": 30, "demonstrations": 24, "validation": 1, "test": 1, "test_long": 1}
-    return demonstrations.make_world_splits(WORLDS["world"], **sizes, steps=[1, 2, 3], long_steps=[4], seed=0)
+    return demonstrations.make_world_splits(**sizes, steps=[1, 2, 3], long_steps=[4], seed=0)
 
 
 def choose(splits, seed=0, **changes):
@@ -146,7 +145,7 @@ def test_wrong_experts_go_wrong_and_are_consistent_from_there_on(splits):
         assert len(changed) == count and unlabelled == splits["train"][:4]
         for was, now in changed:
             assert now == was.model_copy(update={"trace": now.trace})
-            assert world.first_wrong_unit(now.trace, was.trace) is not None
+            assert reading.first_wrong_unit(now.trace, was.trace) is not None
             stated = equations.find(now.trace)
             assert sum(equations.value(e.expression) != equations.value(e.result) for e in stated) <= 1
     assert splits["demonstrations"] == before

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 from transformers import set_seed
-from trl import GRPOTrainer
 
 from lib.airl import health
 from lib.airl.discriminator import Discriminator, HeadDiscriminator, LogRatioDiscriminator
 from lib.airl.objective import EXPERT, PERTURBED, POLICY
 from lib.airl.trainer import AIRLTrainer
-from lib.data import world
+from lib.data import reading
 from lib.grading import equations
-from lib.models import pretrained, scratch
+from lib.models import generation, pretrained, scratch
+from lib.models.grpo import Trainer
 from lib.study import params
 from lib.study.training import policies
 from lib.text import alignment, chat, traces
@@ -95,7 +95,7 @@ def make(backbone, experts, settings, tmp_path):
         )  # fmt: skip
         set_seed(8)
         if grpo:
-            return GRPOTrainer(reward_funcs=grpo, **common)
+            return Trainer(reward_funcs=grpo, **common)
         return AIRLTrainer(reward_model=reward_model, settings=airl, reward_funcs=policies.correct, **common)
 
     return _make
@@ -117,9 +117,13 @@ def trainable(module) -> set[str]:
 # Advantages against GRPO's
 
 
-def never_end(trainer) -> None:
+@pytest.fixture
+def never_end(monkeypatch, tokenizer):
     """Where some completions end, the others are capped by them, as GRPO's are not."""
-    trainer.generation_config.suppress_tokens = [trainer.processing_class.eos_token_id]
+    choose, end = generation.choose, torch.tensor([tokenizer.eos_token_id])
+    monkeypatch.setattr(
+        generation, "choose", lambda logits_BV, t: choose(logits_BV.index_fill(1, end, -torch.inf), t)
+    )
 
 
 def assert_same(airl_outputs, grpo_outputs):
@@ -151,14 +155,12 @@ def test_under_a_constant_discriminator_all_advantages_are_grpos_zero(make, boun
 
 
 @pytest.mark.parametrize("credit", ["discounted", "stepwise"])
-def test_sparse_boundaries_are_grpo_on_a_scalar_reward(make, credit):
+def test_sparse_boundaries_are_grpo_on_a_scalar_reward(make, never_end, credit):
     options = {"boundaries": "sparse", "gamma": 0.5, "credit": credit, "discriminator_steps": 0}
     airl = make(reward_model=Stub(scalar_everywhere), **options)
-    never_end(airl)
     outputs = remember(airl)
     airl.train()
     grpo = make(grpo=lambda completion_ids, **_: [scalar(ids) for ids in completion_ids])
-    never_end(grpo)
     expected = remember(grpo)
     grpo.train()
     assert len(outputs) == 2 and outputs[0]["advantages"].abs().max() > 0.5
@@ -314,11 +316,10 @@ def test_the_discriminators_learning_rate_follows_its_schedule(make, experts):
 @pytest.mark.parametrize("value, steps, fault", [
     (float("nan"), 1, "a reward is not finite"), (1.0, 2, "no completion ended for 2 steps"),
 ])  # fmt: skip
-def test_a_degenerate_run_stops_and_says_why(make, monkeypatch, value, steps, fault):
+def test_a_degenerate_run_stops_and_says_why(make, never_end, monkeypatch, value, steps, fault):
     monkeypatch.setattr(health, "TRUNCATED_STEPS", 2)
     stub = Stub(lambda ids_BT, _: ids_BT * value)
     airl = make(reward_model=stub, steps=4, discriminator_steps=0)
-    never_end(airl)
     outputs = remember(airl)
     airl.train()
     assert airl.state.global_step == len(outputs) == steps
@@ -433,7 +434,7 @@ def test_every_row_of_the_batch_has_its_own_question(make, tokenizer, experts):
         assert set(texts[1:3]) < set(map(tokenizer.decode, completions[G * group : G * group + G]))
         for text in texts[3:]:  # a near miss of this question's expert, wrong for this question
             assert text.endswith(scratch.END) and text != texts[0]
-            assert world.first_wrong_unit(text.removesuffix(scratch.END), e.trace) is not None
+            assert reading.first_wrong_unit(text.removesuffix(scratch.END), e.trace) is not None
 
 
 def test_the_expert_in_the_group_is_no_policy_sample(make, experts):

@@ -4,7 +4,6 @@ import json
 import pytest
 
 from lib.data import demonstrations, world
-from lib.data.worlds import WORLDS
 from lib.text import traces
 
 SIZES = {"train": 60, "demonstrations": 12, "validation": 24, "test": 36, "test_long": 6}
@@ -13,7 +12,7 @@ STEPS = {"steps": [1, 2], "long_steps": [3, 4]}
 
 @pytest.fixture(scope="module")
 def splits():
-    return demonstrations.make_world_splits(WORLDS["world"], **SIZES, **STEPS, seed=0)
+    return demonstrations.make_world_splits(**SIZES, **STEPS, seed=0)
 
 
 def test_splits_have_their_sizes_and_never_overlap(splits):
@@ -32,13 +31,13 @@ def test_families_and_steps_take_turns(splits):
 
 
 def test_splits_depend_on_the_seed_alone(splits):
-    assert demonstrations.make_world_splits(WORLDS["world"], **SIZES, **STEPS, seed=0) == splits
-    other = demonstrations.make_world_splits(WORLDS["world"], **SIZES, **STEPS, seed=1)
+    assert demonstrations.make_world_splits(**SIZES, **STEPS, seed=0) == splits
+    other = demonstrations.make_world_splits(**SIZES, **STEPS, seed=1)
     assert not {r.question for r in other["test"]} & {r.question for r in splits["test"]}
 
 
 def test_a_larger_training_set_leaves_the_other_splits_as_they_are(splits):
-    larger = demonstrations.make_world_splits(WORLDS["world"], **{**SIZES, "train": 90}, **STEPS, seed=0)
+    larger = demonstrations.make_world_splits(**{**SIZES, "train": 90}, **STEPS, seed=0)
     assert larger["train"][:60] == splits["train"]
     assert all(larger[name] == splits[name] for name in ("demonstrations", "validation", "test"))
 

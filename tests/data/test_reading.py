@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data import reading, styled_world, wording
+from lib.data import reading, wording, world
 from lib.data.wording import Style
 from lib.text import traces
 
@@ -15,8 +15,8 @@ styles = st.sampled_from(wording.STYLES)
 
 def draw(seed):
     rng = random.Random(seed)
-    problem = styled_world.generate(rng, rng.choice(list(styled_world.FAMILIES)), rng.randint(1, 6))
-    return problem, styled_world.expert(problem)[0], rng
+    problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, 6))
+    return problem, world.expert(problem)[0], rng
 
 
 def exact(expression):
@@ -28,7 +28,7 @@ def exact(expression):
 @given(seeds, styles)
 def test_the_right_derivation_is_right_in_every_style(seed, style):
     problem, expert, rng = draw(seed)
-    text, _ = styled_world.solve(problem, [False] * len(problem.right), style, rng)
+    text, _ = world.solve(problem, [False] * len(problem.right), style, rng)
     assert reading.first_wrong_unit(text, expert) is None
 
 
@@ -37,9 +37,9 @@ def test_the_right_derivation_is_right_in_every_style(seed, style):
 def test_a_style_is_read_as_one_that_would_write_the_same(seed, style, all_right):
     problem, expert, rng = draw(seed)
     misread = [not all_right and rng.random() < 0.5 for _ in problem.right]
-    text, _ = styled_world.solve(problem, misread, style, random.Random(seed))
+    text, _ = world.solve(problem, misread, style, random.Random(seed))
     read = reading.style_of(text, expert)
-    assert styled_world.solve(problem, misread, read, random.Random(seed))[0] == text
+    assert world.solve(problem, misread, read, random.Random(seed))[0] == text
 
 
 def with_error(problem, k, kind, rng):

@@ -1,5 +1,6 @@
 """Comparisons against values counted by hand from the records and from params.yaml."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -55,27 +56,76 @@ def settings_with(**overlays) -> params.Params:
 # Gains, paired
 
 
-def test_gains_are_of_the_same_problems_and_seeds(study):
-    table = comparisons.gains(study, ["airl", "airl_dense", "never_run"], RESAMPLES)
-    assert set(table["method"]) == {"airl", "airl_dense"}
+def rows_at(study, temperature: str, backbone: str) -> pd.DataFrame:
+    """A backbone's graded samples: those of training's temperature are kept apart."""
+    rows = study.samples if temperature == "1.0" else study.tempered.query("temperature == @temperature")
+    return rows[rows["backbone"] == backbone]
+
+
+def test_gains_are_of_the_same_problems_and_seeds_at_each_temperature(study):
+    """The base policy ran once: every seed's gain is over that run."""
+    methods = ["sft", "likelihood", "ttrl", "airl", "airl_dense"]
+    table = comparisons.gains(study, [*methods, "never_run"], RESAMPLES)
+    assert sorted(table[["backbone", "temperature", "method"]].itertuples(index=False, name=None)) == sorted(
+        itertools.product(["llama", "qwen2"], ["validation", "greedy", "1.0"], methods)
+    )
     for row in table.itertuples():
-        rows = study.samples[study.samples["backbone"] == row.backbone]
-        rate = rows.groupby("method")["correct"].mean()
-        assert row.above_sft == pytest.approx(rate[row.method] - rate["sft"], abs=1e-4)
-        assert row.ci_low <= row.above_sft <= row.ci_high
+        rows = rows_at(study, row.temperature, row.backbone)
         by_seed = rows.groupby(["seed", "method"])["correct"].mean().unstack()
-        share = (by_seed[row.method] - by_seed["base"]) / (by_seed["grpo"] - by_seed["base"])
+        for rival in ("sft", "likelihood", "ttrl"):
+            prefix = "" if rival == "sft" else f"above_{rival}_"
+            names = (f"{prefix}ci_low", f"above_{rival}", f"{prefix}ci_high")
+            low, above, high = (getattr(row, name) for name in names)
+            if rival == row.method:
+                assert np.isnan([low, above, high]).all()
+            else:
+                expected = by_seed[row.method].sub(by_seed[rival]).mean()
+                assert above == pytest.approx(expected, abs=1e-4) and low <= above <= high
+        base = by_seed.loc[0, "base"]
+        share = (by_seed[row.method] - base) / (by_seed["grpo"] - base)
         assert row.share_of_grpo == pytest.approx(share.mean(), abs=1e-4)
+        assert row.n_seeds == 2
+
+
+def with_runs(study, name: str, of: str, right=lambda correct: correct) -> records.Records:
+    """The study with a method more, whose answers are right where `right` says, from another's."""
+    frames = {}
+    for part in ("samples", "tempered"):
+        rows = getattr(study, part)
+        copied = rows[rows["method"] == of]
+        frames[part] = pd.concat([rows, copied.assign(method=name, correct=right(copied["correct"]))])
+    return study._replace(**frames)
 
 
 def test_a_method_paired_with_itself_gains_nothing(study):
-    alone = study._replace(
-        samples=pd.concat(
-            [study.samples, study.samples[study.samples["method"] == "sft"].assign(method="copy")]
-        )
+    table = comparisons.gains(with_runs(study, "copy", of="sft"), ["copy"], RESAMPLES)
+    assert len(table) == 2 * 3 and (table[["above_sft", "ci_low", "ci_high"]] == 0).all(axis=None)
+    ours = table.set_index(["backbone", "temperature"])["above_ttrl"]
+    sft = comparisons.gains(study, ["sft"], RESAMPLES).set_index(["backbone", "temperature"])["above_ttrl"]
+    pd.testing.assert_series_equal(ours, sft)
+
+
+def test_what_both_find_hard_is_no_part_of_the_interval(study):
+    """One is right everywhere, the other nowhere: of such a pair every problem says the same."""
+    beside = with_runs(study, "always", of="airl", right=lambda correct: correct | True)
+    never = with_runs(beside, "never", of="airl", right=lambda correct: correct & False)
+    rival = never.samples["method"].replace({"sft": "old", "never": "sft"})
+    tempered = never.tempered["method"].replace({"sft": "old", "never": "sft"})
+    study = never._replace(
+        samples=never.samples.assign(method=rival), tempered=never.tempered.assign(method=tempered)
     )
-    table = comparisons.gains(alone, ["copy"], RESAMPLES)
-    assert len(table) and (table[["above_sft", "ci_low", "ci_high"]] == 0).all(axis=None)
+    table = comparisons.gains(study, ["always"], RESAMPLES)
+    assert len(table) and (table[["above_sft", "ci_low", "ci_high"]] == 1).all(axis=None)
+
+
+def test_a_rival_that_did_not_run_leaves_its_columns_empty(study):
+    without = study._replace(
+        samples=study.samples.query("method != 'ttrl'"), tempered=study.tempered.query("method != 'ttrl'")
+    )
+    table = comparisons.gains(without, ["airl"], RESAMPLES)
+    empty = ["above_ttrl", "above_ttrl_ci_low", "above_ttrl_ci_high"]
+    assert len(table) and table[empty].isna().all(axis=None)
+    assert table[["above_sft", "above_likelihood", "share_of_grpo"]].notna().all(axis=None)
 
 
 # What is compared with what
@@ -91,9 +141,9 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
         ablations={
             "reference": {},
             "sparse": {"boundaries": "sparse"},
-            "small_from_sft": {"start": "sft", "discriminator": "llama"},
-            "from_sft": {"start": "sft"},
-            "paper_like": {"gamma": 0.9, "lr": 0.001, "steps": 200, "perturbations": 1},
+            "small_from_base": {"start": "base", "discriminator": "llama"},
+            "from_base": {"start": "base"},
+            "paper_like": {"gamma": 0.9, "lr": 0.0003, "steps": 120, "perturbations": 1},
             "far": {
                 "gamma": 0.1,
                 "lr": 0.1,
@@ -114,11 +164,11 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
             "sft_16", "sft", {"demonstrations": 64, "epochs": 40}, {"demonstrations": 16, "epochs": 80}
         ),
         "airl_no_perturbation": CHANGES[0],
-        "airl": Change("airl", "airl_dense", {"gamma": 0.9, "lr": 0.001}, {"gamma": 0.5, "lr": 0.5}),
+        "airl": Change("airl", "airl_dense", {"gamma": 0.9, "lr": 0.0003}, {"gamma": 0.5, "lr": 0.5}),
         "sparse": Change("sparse", "reference", {"boundaries": "dense"}, {"boundaries": "sparse"}),
-        "from_sft": Change("from_sft", "reference", {"start": "base"}, {"start": "sft"}),
-        "small_from_sft": Change(
-            "small_from_sft", "from_sft", {"discriminator": "same"}, {"discriminator": "llama"}
+        "from_base": Change("from_base", "reference", {"start": "sft"}, {"start": "base"}),
+        "small_from_base": Change(
+            "small_from_base", "from_base", {"discriminator": "same"}, {"discriminator": "llama"}
         ),
         "paper_like": Change("paper_like", "airl_dense", {"perturbations": 2}, {"perturbations": 1}),
     }  # the reference is compared with nothing, and `far` is too far from everything
@@ -161,15 +211,27 @@ def test_ablations_start_with_their_reference(table):
 def test_ablations_are_of_the_policy_and_of_the_reward(table, study):
     assert {"ablation", "value", "backbone", "pass_at_1", "auroc", "hit_at_1"} <= set(table.columns)
     row = table.query("backbone == 'qwen2' and method == 'airl_dense'").iloc[0]
-    samples = study.samples.query("backbone == 'qwen2' and method == 'airl_dense'")
-    assert row.pass_at_1 == pytest.approx(samples["correct"].mean(), abs=1e-4)
+    at_validation = rows_at(study, "validation", "qwen2").query("method == 'airl_dense'")
+    assert row.pass_at_1 == pytest.approx(at_validation["correct"].mean(), abs=1e-4)
+    assert (
+        at_validation["correct"].mean()
+        != study.samples.query("backbone == 'qwen2' and method == 'airl_dense'")["correct"].mean()
+    )
     scores = study.scores.query("backbone == 'qwen2' and variant == 'airl_dense' and policy == 'base'")
-    by_seed = [roc_auc_score(s["correct"], s["reward"]) for _, s in scores.groupby("seed")]
-    assert row.auroc == pytest.approx(np.mean(by_seed), abs=1e-4)
+    within = [
+        roc_auc_score(of_problem["correct"], of_problem["reward"])
+        for _, of_problem in scores.groupby(["seed", "problem"])
+        if of_problem["correct"].nunique() == 2
+    ]
+    assert row.auroc == pytest.approx(np.mean(within), abs=1e-4)
     located = study.localisation.query(
         "backbone == 'qwen2' and variant == 'airl_dense' and source == 'perturbed'"
     )
-    hits = [np.argmax(r.unit_scores) == r.first_wrong_unit for r in located.itertuples()]
+    hits = []
+    for r in located.itertuples():
+        above = [unit for unit, score in enumerate(r.unit_scores) if score > r.thresholds["perturbed"]]
+        pointed = above[0] if above else np.argmax(r.unit_scores)
+        hits.append(pointed == r.first_wrong_unit)
     assert row.hit_at_1 == pytest.approx(np.mean(hits), abs=1e-4)
     for name, prefix in (("pass_at_1", ""), ("auroc", "auroc_"), ("hit_at_1", "hit_at_1_")):
         defined = table[table[name].notna()]
@@ -193,8 +255,25 @@ def test_an_ablation_without_its_runs_is_left_out(study):
     assert "lr" not in set(comparisons.ablations(study, changes, RESAMPLES)["ablation"])
 
 
+def test_a_study_without_ablations_has_an_empty_table_of_the_same_columns(table, study):
+    none = comparisons.ablations(study, [], RESAMPLES)
+    assert len(none) == 0 and list(none.columns) == list(table.columns)
+    assert comparisons.by_demonstrations(none) == {} and len(comparisons.single_changes(none)) == 0
+
+
 def test_the_rows_are_divided_among_the_figures():
-    settings = params.load(ROOT / "params.yaml")
+    settings = settings_with(
+        variants={"airl_dense": {}, "airl_no_perturbation": {"perturbations": 0}, "airl": {"gamma": 0.5}},
+        ablations={
+            "reference": {},
+            "near_misses_none": {"perturbations": 0},
+            "demonstrations_16": {"demonstrations": 16},
+            "wgan": {"loss": "wgan"},
+            "from_base": {"start": "base"},
+        },
+        sft_ablations={"sft_16": {"demonstrations": 16}, "sft_256": {"demonstrations": 256}},
+        ablation_runs={"variant": "airl", "changes": {"steps": 60}, "backbones": ["qwen2"], "seeds": [0]},
+    )
     changes = comparisons.changes(settings)
     rows = [
         {"ablation": " + ".join(change.after), "value": "", "reference": change.reference}
@@ -204,12 +283,15 @@ def test_the_rows_are_divided_among_the_figures():
     ]
     table = pd.DataFrame(rows)
     curves = comparisons.by_demonstrations(table)
-    assert {"sft_16", "sft_32", "sft_128", "sft_256"} <= set(curves["sft"]["method"])
+    assert {name: list(rows["method"]) for name, rows in curves.items()} == {
+        "sft": ["sft", "sft_16", "sft", "sft_256"],
+        "reference": ["reference", "demonstrations_16"],
+    }
     single = comparisons.single_changes(table)
-    assert {"near_misses_none", "wgan", "airl_no_perturbation", "from_sft"} <= set(single["method"])
-    assert "sft_16" not in set(single["method"])
+    assert {"near_misses_none", "wgan", "airl_no_perturbation", "from_base"} <= set(single["method"])
+    assert not {"sft_16", "demonstrations_16"} & set(single["method"])
     shown = {*single["method"], *(m for rows in curves.values() for m in rows["method"])}
-    assert shown >= {change.method for change in changes}
+    assert shown >= {change.method for change in changes} >= {"demonstrations_16", "wgan"}
 
 
 # Transfer
@@ -247,9 +329,18 @@ def test_transfer_is_to_longer_problems_and_to_the_other_backbone(moved, study):
     for backbone in ("llama", "qwen2"):
         at_home = study.scores.query("backbone == @backbone and variant == 'airl' and policy == 'base'")
         assert_row(moved, at_home, backbone=backbone, trained_on=home, tested_on=home)
-        away = study.transfer[study.transfer["backbone"] == backbone]
+        away = study.transfer.query("backbone == @backbone and variant == 'airl'")
         for tested_on, rows in away.groupby("tested_on"):
             assert_row(moved, rows, backbone=backbone, tested_on=tested_on)
+
+
+def test_at_home_as_many_samples_are_chosen_from_as_away(study, families, settings):
+    fewer = study._replace(transfer=study.transfer[study.transfer["sample"] < 2])
+    moved = comparisons.transfer(fewer, families, settings, RESAMPLES)
+    at_home = study.scores.query("variant == 'airl' and policy == 'base' and sample < 2")
+    for backbone, rows in at_home.groupby("backbone"):
+        home = "1-2 steps"
+        assert_row(moved, rows, backbone=backbone, trained_on=home, tested_on=home)
 
 
 def test_transfer_is_between_families_too(moved, study, families):
@@ -272,13 +363,19 @@ def test_longer_problems_are_told_as_notebook_9_names_them(study, families, sett
     assert set(found[found["tested_on"] == "5-6-7 steps"]["trained_on"]) == {"1-2 steps"}
 
 
-def test_long_is_the_share_of_right_samples(study):
+def test_long_is_the_share_of_problems_that_are_solved_greedily(study):
+    """The base and SFT policies were sampled at 1.0 too, which the table leaves out."""
     table = comparisons.long(study, RESAMPLES)
-    assert set(zip(table["backbone"], table["method"], strict=True)) == {
-        (backbone, method) for backbone in ("llama", "qwen2") for method in synthetic.METHODS
-    }
-    assert list(dict.fromkeys(table["method"])) == list(synthetic.METHODS)
+    ran = {(backbone, method) for backbone in ("llama", "qwen2") for method in synthetic.METHODS}
+    ran |= {("qwen2", name) for name in ("reference", "sparse", "two", "family_stock", "sft_16")}
+    assert set(zip(table["backbone"], table["method"], strict=True)) == ran
+    assert "1.0" in set(study.long["temperature"])
     for row in table.itertuples():
         rows = study.long[(study.long["backbone"] == row.backbone) & (study.long["method"] == row.method)]
-        assert row.pass_at_1 == pytest.approx(rows["correct"].mean(), abs=1e-4)
-        assert row.ci_low <= row.pass_at_1 <= row.ci_high and row.n_seeds == 2
+        greedy = rows[rows["temperature"] == "greedy"]
+        assert row.pass_at_1 == pytest.approx(greedy["correct"].mean(), abs=1e-4)
+        assert row.ci_low <= row.pass_at_1 <= row.ci_high and row.n_seeds == rows["seed"].nunique()
+    assert table.query("method == 'base'")["n_seeds"].eq(1).all()
+    assert list(dict.fromkeys(table["method"]))[: len(synthetic.METHODS)] == sorted(
+        synthetic.METHODS, key=records.METHOD_ORDER.index
+    )

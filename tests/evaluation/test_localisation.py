@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from lib.data import world
+from lib.data import reading, world
 from lib.evaluation import localisation
 from lib.models import likelihood, pretrained
 from lib.reward import scoring
@@ -18,7 +18,7 @@ def test_wrong_traces_point_at_the_unit_the_worlds_checker_finds(experts, sample
     perturbed = [w for w in wrong if w["source"] == "perturbed"]
     assert [(w["problem"], w["sample"]) for w in perturbed] == [(i, j) for i in range(12) for j in range(2)]
     for w in wrong:
-        found = world.first_wrong_unit(w["text"], experts[w["problem"]].trace)
+        found = reading.first_wrong_unit(w["text"], experts[w["problem"]].trace)
         assert w["first_wrong_unit"] == found is not None
     assert {w["kind"] for w in perturbed} & {*perturb.PAPER} and {w["kind"] for w in perturbed} & {
         *perturb.CARRIED
@@ -55,14 +55,14 @@ def test_a_solver_who_only_misreads_makes_no_other_error(seed):
     rng = random.Random(seed)
     problem = world.generate(rng, rng.choice(list(world.FAMILIES)), rng.randint(1, 4))
     expert, text = world.expert(problem)[0], world.unreliable(problem, rng, malformed=0.0)
-    unit = world.first_wrong_unit(text, expert)
+    unit = reading.first_wrong_unit(text, expert)
     if unit is not None:
         assert localisation.error_kind(text, unit) == "misreading" or "/" in text
 
 
 def test_every_detector_scores_each_unit(reward_model, backbone, tokenizer, experts, settings):
     text = experts[0].trace.split("\n</think>")[0]  # cut off before its answer
-    unit = world.first_wrong_unit(text, experts[0].trace)
+    unit = reading.first_wrong_unit(text, experts[0].trace)
     cut_off = {"problem": 0, "sample": 0, "text": text, "first_wrong_unit": unit}
     wrong = localisation.wrong_traces(experts[:4], [cut_off], seed=0)
     model, _ = pretrained.load_backbone(backbone)
@@ -117,27 +117,50 @@ def _verdict(detector, source, scores, unit):
     return {"detector": detector, "source": source, "unit_scores": scores, "first_wrong_unit": unit}
 
 
-def test_each_detector_gets_the_threshold_that_finds_the_known_errors_of_the_source():
+def test_each_detector_gets_thresholds_from_perturbed_experts_and_from_errors_of_its_own():
     known = [
         _verdict("logprob", "policy", [0.1, 2.0, 3.0], 1),
         _verdict("logprob", "policy", [0.2, 0.1, 1.5], 2),
         _verdict("logprob", "perturbed", [3.0, 7.0, 8.0], 1),
         _verdict("entropy", "policy", [0.3, 0.4, 0.1], 1),
         _verdict("entropy", "policy", [0.35, 0.1, 0.1], 0),
+        _verdict("entropy", "perturbed", [5.0, 6.0, 6.5], 1),
     ]
     asked = [("logprob", "policy"), ("entropy", "policy"), ("logprob", "perturbed")]
     rows = [_verdict(*key, [1.0, 9.0], 1) for key in asked]
     found = localisation.calibrated(rows, known)
     assert [{key: r[key] for key in rows[0]} for r in found] == rows
-    assert 0.2 <= found[0]["threshold"] < 2.0  # below, the second trace is missed; above, the first
-    assert 0.3 <= found[1]["threshold"]
-    assert 3.0 <= found[2]["threshold"] < 7.0
+    logprob, entropy, perturbed = (r["thresholds"] for r in found)
+    assert list(logprob) == list(entropy) == ["perturbed", "oracle"]
+    assert 3.0 <= logprob["perturbed"] < 7.0
+    assert 0.2 <= logprob["oracle"] < 2.0  # below, the second trace is missed; above, the first
+    assert 5.0 <= entropy["perturbed"] < 6.0
+    assert 0.3 <= entropy["oracle"]
+    assert perturbed == {"perturbed": logprob["perturbed"]}  # of perturbed experts no label is hidden
 
 
-def test_errors_of_a_source_without_a_known_one_are_named():
-    known = [_verdict("reward", "perturbed", [0.0, 1.0], 1)]
-    with pytest.raises(ValueError, match="no known errors of source 'policy' for detector 'reward'"):
-        localisation.calibrated([_verdict("reward", "policy", [0.0, 1.0], 1)], known)
+def test_a_policys_labelled_errors_do_not_move_the_threshold_that_takes_no_label():
+    rows = [_verdict("reward", "policy", [1.0, 9.0], 1)]
+    perturbed = [_verdict("reward", "perturbed", [3.0, 7.0, 8.0], 1)]
+    of_levels = [
+        localisation.calibrated(rows, [*perturbed, _verdict("reward", "policy", [s, s + 1, s + 2], 1)])
+        for s in (0.0, 100.0)
+    ]
+    first, second = (found[0]["thresholds"] for found in of_levels)
+    assert first["perturbed"] == second["perturbed"] and first["oracle"] != second["oracle"]
+
+
+@pytest.mark.parametrize("known, lacking", [("perturbed", "policy"), ("policy", "perturbed")])
+def test_errors_of_a_source_without_a_known_one_are_named(known, lacking):
+    shown = [_verdict("reward", known, [0.0, 1.0], 1), _verdict("entropy", lacking, [0.0, 1.0], 1)]
+    with pytest.raises(ValueError, match=f"no known errors of source '{lacking}' for detector 'reward'"):
+        localisation.calibrated([_verdict("reward", "policy", [0.0, 1.0], 1)], shown)
+
+
+def test_perturbed_experts_need_no_labelled_error_of_a_policy():
+    shown = [_verdict("reward", "perturbed", [0.0, 1.0], 1)]
+    (row,) = localisation.calibrated([_verdict("reward", "perturbed", [0.0, 1.0], 1)], shown)
+    assert list(row["thresholds"]) == ["perturbed"]
 
 
 def test_a_threshold_on_experts_finds_near_misses_and_leaves_experts_alone(monkeypatch, experts, settings):
@@ -148,7 +171,7 @@ def test_a_threshold_on_experts_finds_near_misses_and_leaves_experts_alone(monke
         return [{"unit_reward": rewards(text, expert[q])} for q, text in zip(questions, texts, strict=True)]
 
     def rewards(text, expert):
-        wrong = world.first_wrong_unit(text, expert)
+        wrong = reading.first_wrong_unit(text, expert)
         falls = [3.0 if unit == wrong else 1.0 for unit in range(len(traces.unit_spans(text)))]
         return [0.0, *(-sum(falls[: i + 1]) for i in range(len(falls)))]
 

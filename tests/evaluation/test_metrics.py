@@ -95,6 +95,39 @@ def test_auroc_within_counts_the_pairs_of_each_problem(problems):
     np.testing.assert_array_equal(metrics.auroc_within(scores[None], positive[None]), found[None])
 
 
+any_pairs = st.integers(1, 4).flatmap(
+    lambda n: st.lists(
+        st.tuples(
+            st.lists(st.integers(-2, 2).map(float) | st.just(-math.inf), min_size=n, max_size=n),
+            st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=n, max_size=n),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+
+
+@given(any_pairs)
+def test_auroc_of_pairs_counts_the_chosen_pairs_in_their_order(problems):
+    scores, pairs = np.array([s for s, _ in problems]), np.array([p for _, p in problems])
+    found = metrics.auroc_of_pairs(scores, pairs)
+    for value, (of_problem, chosen) in zip(found, problems, strict=True):
+        won = []
+        for (i, first), (j, second) in itertools.product(enumerate(of_problem), repeat=2):
+            if chosen[i][j]:
+                won.append(1.0 if first > second else 0.5 if first == second else 0.0)
+        assert value == pytest.approx(np.mean(won)) if won else math.isnan(value)
+    np.testing.assert_array_equal(metrics.auroc_of_pairs(scores[None], pairs[None]), found[None])
+
+
+def test_auroc_of_pairs_by_hand():
+    """The pairs (0, 1), won, and (2, 0), lost; then a tie; then none."""
+    scores = np.array([[2.0, 1.0, 0.0], [1.0, 1.0, 5.0], [3.0, 2.0, 1.0]])
+    pairs = np.zeros((3, 3, 3), dtype=bool)
+    pairs[0, 0, 1] = pairs[0, 2, 0] = pairs[1, 0, 1] = True
+    np.testing.assert_array_equal(metrics.auroc_of_pairs(scores, pairs), [0.5, 0.5, np.nan])
+
+
 def test_auroc_within_one_problem_is_its_auroc():
     rng = np.random.default_rng(0)
     scores, positive = rng.normal(size=(20, 16)).round(1), rng.random((20, 16)) < 0.4

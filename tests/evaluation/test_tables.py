@@ -2,15 +2,19 @@
 
 import itertools
 import json
+import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from lib.data import demonstrations
 from lib.evaluation import baselines, published, records, reward_quality, tables
 from tests import synthetic
 
 RESAMPLES = 50
+REWARDS = ("likelihood", "airl", "airl_dense", "airl_no_perturbation")  # of synthetic.METHODS
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +29,12 @@ def study(results) -> records.Records:
     return records.load(results)
 
 
-def rows_of(results, backbone, method, seed):
-    return synthetic.read_rows(results / "runs" / backbone / method / f"seed{seed}" / "samples.jsonl.gz")
+def rows_of(results, backbone, method, seed, file="samples"):
+    return synthetic.read_rows(results / "runs" / backbone / method / f"seed{seed}" / f"{file}.jsonl.gz")
+
+
+def expert_traces(results) -> list[str]:
+    return [row.trace for row in demonstrations.read_jsonl(results / "data" / "test.jsonl")]
 
 
 def assert_intervals(table: pd.DataFrame, **prefixes: str) -> None:
@@ -39,50 +47,82 @@ def assert_intervals(table: pd.DataFrame, **prefixes: str) -> None:
 
 def test_main_is_the_share_of_subsets_with_a_right_sample(results, study):
     table = tables.main(study, synthetic.METHODS, [1, 3, 10], RESAMPLES)
-    assert list(table.columns) == ["backbone", "method", "k", "pass_at_k", "ci_low", "ci_high", "n_seeds"]
-    assert list(dict.fromkeys(table["method"])) == [
-        "base",
-        "sft",
-        "grpo",
-        "airl",
-        "airl_dense",
-        "airl_no_perturbation",
-    ]
-    assert set(table["k"]) == {1, 3}  # ten of four samples there are not
-    shares = []
-    for seed, problem in itertools.product(range(2), range(8)):
-        right = [r["correct"] for r in rows_of(results, "llama", "sft", seed) if r["problem"] == problem]
-        shares.append(np.mean([any(subset) for subset in itertools.combinations(right, 3)]))
-    row = table.query("backbone == 'llama' and method == 'sft' and k == 3").iloc[0]
-    assert row.pass_at_k == pytest.approx(np.mean(shares), abs=1e-4)
-    assert row.n_seeds == 2
+    columns = ["backbone", "method", "temperature", "k", "pass_at_k", "ci_low", "ci_high", "n_seeds"]
+    assert list(table.columns) == columns
+    assert list(dict.fromkeys(table["method"])) == sorted(synthetic.METHODS, key=records.METHOD_ORDER.index)
+    assert list(dict.fromkeys(table["temperature"])) == ["validation", "greedy", "1.0"]
+    ks = table.groupby("temperature")["k"].agg(set).to_dict()
+    assert ks == {"validation": {1, 3}, "greedy": {1}, "1.0": {1, 3}}  # ten of four samples there are not
+    assert not table.duplicated(["backbone", "method", "temperature", "k"]).any()
+    assert (table["n_seeds"] == np.where(table["method"] == "base", 1, 2)).all()
     assert_intervals(table, pass_at_k="")
+
+
+@pytest.mark.parametrize("temperature, k", [("validation", 2), ("greedy", 1), ("1.0", 2)])
+def test_main_is_of_the_samples_of_its_temperature(results, study, temperature, k):
+    method, shares = "airl_no_perturbation", []
+    for seed in range(2):
+        rows = rows_of(results, "llama", method, seed, "samples" if temperature == "1.0" else "tempered")
+        rows = [row for row in rows if row.get("temperature", "1.0") == temperature]
+        for problem in range(8):
+            right = [row["correct"] for row in rows if row["problem"] == problem]
+            shares.append(np.mean([any(subset) for subset in itertools.combinations(right, k)]))
+    table = tables.main(study, [method], [k], RESAMPLES)
+    row = table.query("backbone == 'llama' and temperature == @temperature and k == @k").iloc[0]
+    assert row.pass_at_k == pytest.approx(np.mean(shares), abs=1e-4)
+    assert table.query("backbone == 'llama'")["pass_at_k"].nunique() > 1  # the temperatures differ
+
+
+def test_the_samples_of_training_stand_beside_those_of_other_temperatures(results, study):
+    """Every sample once, with the answer that was graded at that temperature."""
+    expected = set()
+    for backbone, method, seed in study.runs[["backbone", "method", "seed"]].itertuples(index=False):
+        at_training = [{"temperature": "1.0", **r} for r in rows_of(results, backbone, method, seed)]
+        for row in at_training + rows_of(results, backbone, method, seed, "tempered"):
+            kept = (row[name] for name in ("temperature", "problem", "sample", "correct"))
+            expected.add((backbone, method, seed, *kept))
+    columns = ["backbone", "method", "seed", "temperature", "problem", "sample", "correct"]
+    found = list(tables.at_temperatures(study)[columns].itertuples(index=False, name=None))
+    assert set(found) == expected and len(found) == len(expected)
 
 
 def test_rerank_has_one_row_a_choice_and_sane_limits(study):
     table = tables.rerank(study, RESAMPLES)
     assert not table.duplicated(["backbone", "policy", "variant", "selector", "n"]).any()
     assert list(dict.fromkeys(table["backbone"])) == ["llama", "qwen2"]
-    table = table[~baselines.stands_in(table)]
-    assert not table.duplicated(["backbone", "policy", "selector", "n"]).any()
     assert set(table["n"]) == {1, 2, 4}
-    assert set(table["selector"]) == {
-        "random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle",
-    }  # fmt: skip
-    assert set(table.query("policy == 'base'")["variant"]) == {"airl"}
-    assert set(table.query("policy == 'airl_no_perturbation'")["variant"]) == {"airl_no_perturbation"}
-    by_selector = table.pivot(index=["backbone", "policy", "n"], columns="selector", values="accuracy")
+    selectors = table.groupby(["policy", "variant"])["selector"].agg(set).to_dict()
+    trained = {(policy, name) for policy in ("base", "sft") for name in REWARDS}
+    assert selectors.keys() == trained | {("base", rule) for rule in baselines.RULES}  # and no ablation
+    every = {"random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle"}
+    for (_, variant), found in selectors.items():
+        assert found == (every if variant == "airl" else {"reward"})
+    main = table[table["variant"] == "airl"]
+    by_selector = main.pivot(index=["backbone", "policy", "n"], columns="selector", values="accuracy")
     assert (by_selector.le(by_selector["oracle"] + 1e-4, axis=0)).all(axis=None)
     alone = by_selector.xs(1, level="n")
     assert (alone.sub(alone["random"], axis=0).abs() < 1e-4).all(axis=None)
     assert_intervals(table, accuracy="")
 
 
+def test_each_reward_chooses_what_it_likes_best(study):
+    rows = tables.rerank(study, RESAMPLES).query("selector == 'reward' and n == 4")
+    rows = rows[rows["variant"].isin(REWARDS)]
+    assert len(rows) == 2 * 2 * len(REWARDS)
+    for row in rows.itertuples():
+        scores = study.scores.query(
+            "backbone == @row.backbone and policy == @row.policy and variant == @row.variant"
+        )
+        best = scores.sort_values("reward").groupby(["seed", "problem"]).last()
+        assert row.accuracy == pytest.approx(best["correct"].mean(), abs=1e-4)
+
+
 def test_rerank_puts_length_and_log_probability_in_the_rewards_place(study):
     """The likelihood's rewards here are minus the airl variant's: it chooses what that likes least."""
     airl = study.scores.query("backbone == 'qwen2' and variant == 'airl' and policy == 'base'")
     likelihood = airl.assign(variant="likelihood", reward=-airl["reward"])
-    table = tables.rerank(study._replace(scores=pd.concat([study.scores, likelihood])), RESAMPLES)
+    others = study.scores.query("variant != 'likelihood'")
+    table = tables.rerank(study._replace(scores=pd.concat([others, likelihood])), RESAMPLES)
     beside = table[baselines.stands_in(table)]
     assert set(zip(beside["policy"], beside["selector"], strict=True)) == {("base", "reward")}
     assert set(beside.query("backbone == 'llama'")["variant"]) == {"length", "base_logprob"}
@@ -105,7 +145,7 @@ def test_a_missing_answer_has_no_vote(study):
     texts = np.where(first, "<think>\n1+1=2\n</think>\n<answer>2</answer>", "<think>\n1+1=2")
     scores = study.scores.assign(text=texts, correct=first)
     table = tables.rerank(study._replace(scores=scores), RESAMPLES)
-    table = table[~baselines.stands_in(table)].query("n == 4").set_index("selector")
+    table = table.query("variant == 'airl' and n == 4").set_index("selector")
     assert (table.loc["majority", "accuracy"] == 1).all()
     assert (table.loc["random", "accuracy"] == 0.25).all()
 
@@ -118,12 +158,13 @@ def test_reranked_pass_at_k_of_all_samples_is_the_same_by_any_order(study):
     assert (all_kept.nunique(axis=1) == 1).all()
 
 
-def test_calibration_is_of_the_logit_and_not_of_the_reward(study):
+def test_calibration_is_of_the_logit_and_not_of_the_reward(results, study):
     """The reward may be a log-density, whose sigmoid means nothing."""
     other = study._replace(scores=study.scores.assign(reward=study.scores["reward"] - 50))
     pd.testing.assert_frame_equal(tables.calibration(other), tables.calibration(study))
     columns = ["ece", "ece_ci_low", "ece_ci_high"]
-    found, expected = (reward_quality.table(records, RESAMPLES)[columns] for records in (other, study))
+    experts = expert_traces(results)
+    found, expected = (reward_quality.table(of, experts, RESAMPLES)[columns] for of in (other, study))
     pd.testing.assert_frame_equal(found, expected)
     scores = study.scores.query("backbone == 'qwen2' and variant == 'airl' and policy == 'base'")
     sure = scores[scores["logit"] > np.log(9)]  # a probability above 0.9
@@ -140,14 +181,15 @@ def located_rows(study, **where) -> list:
     return list(rows.itertuples())
 
 
-def hit_rate(rows) -> float:
+def hit_rate(rows, threshold: str) -> float:
     """How often the first score above the threshold, or else the largest, is the first wrong unit's.
 
     Each problem of a seed weighs the same.
     """
     hits: dict[tuple, list[bool]] = {}
     for r in rows:  # the synthetic scores have no ties
-        above = [unit for unit, score in enumerate(r.unit_scores) if score > r.threshold]
+        level = r.thresholds.get(threshold, np.inf)
+        above = [unit for unit, score in enumerate(r.unit_scores) if score > level]
         pointed = above[0] if above else np.argmax(r.unit_scores)
         hits.setdefault((r.seed, r.problem), []).append(pointed == r.first_wrong_unit)
     return np.mean([np.mean(of_problem) for of_problem in hits.values()])
@@ -155,29 +197,59 @@ def hit_rate(rows) -> float:
 
 def test_localisation_is_judged_on_the_same_traces(study):
     table = tables.localisation(study, RESAMPLES)
-    assert not table.duplicated(["backbone", "detector", "error_source"]).any()
-    assert set(table["detector"]) == {"reward", "logprob", "entropy", "chance"}
-    assert set(table["error_source"]) == {"perturbed", "policy"}
-    assert (table.groupby(["backbone", "error_source"])["n"].nunique() == 1).all()
-    assert set(table.query("detector == 'reward'")["variant"]) == {"airl"}
-    assert set(table.query("detector != 'reward'")["variant"]) == {""}
-    chance = table[table["detector"] == "chance"]
-    assert (chance["hit_at_1"] == chance["chance"]).all()
-    for source in ("perturbed", "policy"):
-        where = {"backbone": "llama", "policy": "base", "source": source, "detector": "reward"}
-        rows = located_rows(study, **where, variant="airl")
-        row = table.query("backbone == 'llama' and error_source == @source and detector == 'reward'").iloc[0]
-        seeds = {r.seed for r in rows}
-        assert row.n == len(rows) / len(seeds)
-        assert row.hit_at_1 == pytest.approx(hit_rate(rows), abs=1e-4)
+    key = ["backbone", "error_source", "policy", "detector", "variant", "threshold"]
+    assert not table.duplicated(key).any()
+    told = set(zip(table["detector"], table["variant"], strict=True))
+    assert told == {("logprob", ""), ("entropy", ""), ("chance", ""), ("likelihood", "likelihood")} | {
+        ("reward", name) for name in REWARDS if name != "likelihood"
+    }  # and no ablation
+    detected = table[table["detector"] != "chance"]
+    known = detected.groupby(["error_source", "policy"])["threshold"].agg(set).to_dict()
+    assert known == {
+        ("perturbed", "base"): {"none", "perturbed"},
+        ("policy", "base"): {"none", "perturbed", "oracle"},
+        ("policy", "sft"): {"none", "perturbed", "oracle"},
+    }
+    of_base = table[table["policy"] == "base"]
+    assert (of_base.groupby(["backbone", "error_source"])["n"].nunique() == 1).all()
+    for row in detected.itertuples():
+        where = {"backbone": row.backbone, "policy": row.policy, "source": row.error_source}
+        of_reward = {"detector": "reward" if row.variant else row.detector, "variant": row.variant}
+        rows = located_rows(study, **where, **of_reward)
+        assert row.hit_at_1 == pytest.approx(hit_rate(rows, row.threshold), abs=1e-4)
+        by_seed = Counter(r.seed for r in rows)
+        assert (row.n, row.n_seeds) == (max(by_seed.values()), len(by_seed))
     assert_intervals(table, hit_at_1="")
+
+
+def test_chance_points_at_any_unit_of_the_traces_that_the_reward_judges(study):
+    chances = tables.localisation(study, RESAMPLES).query("detector == 'chance'")
+    assert len(chances) == 2 * 3 and set(chances["threshold"]) == {"none"}
+    for row in chances.itertuples():
+        where = {"backbone": row.backbone, "policy": row.policy, "source": row.error_source}
+        of_problem: dict[tuple, list[float]] = {}
+        for r in located_rows(study, **where, variant="airl"):
+            of_problem.setdefault((r.seed, r.problem), []).append(1 / len(r.unit_scores))
+        expected = np.mean([np.mean(values) for values in of_problem.values()])
+        assert (row.hit_at_1, row.chance) == pytest.approx((expected, expected), abs=1e-4)
+
+
+def test_a_hit_is_the_first_unit_above_the_threshold_or_else_the_largest_by_hand():
+    """Levels 1 and 2.5: `perturbed` and `oracle` of each row."""
+    scores = [[0.5, 1.5, 3.0], [0.5, 1.5, 3.0], [0.2, 0.9, 0.3], [2.0, 1.0, 2.0], [4.0, 5.0]]
+    rows = pd.DataFrame({"unit_scores": scores, "first_wrong_unit": [1.0, 2.0, 1.0, 0.0, 1.0]})
+    rows["thresholds"] = [{"perturbed": 1.0, "oracle": 2.5}] * len(scores)
+    assert tables.thresholds(rows) == ("none", "perturbed", "oracle")
+    assert tables.hits(rows, "none").tolist() == [0, 1, 1, 0.5, 1]  # two largest share the hit
+    assert tables.hits(rows, "perturbed").tolist() == [1, 0, 1, 1, 0]  # the third: none above, so the largest
+    assert tables.hits(rows, "oracle").tolist() == [0, 1, 1, 0.5, 0]
 
 
 def test_localisation_by_kind_adds_the_papers_reward_and_the_errors_of_sft(study):
     table = tables.localisation_by_kind(study, RESAMPLES)
     keys = ["backbone", "error_source", "policy", "kind", "detector", "variant"]
     assert not table.duplicated(keys).any()
-    assert set(table["variant"]) == {"", "airl", "airl_dense"}
+    assert set(table["variant"]) == {"", "airl", "airl_dense", "likelihood"}
     kinds = table[["error_source", "policy", "kind"]].drop_duplicates().itertuples(index=False, name=None)
     assert sorted(kinds) == [
         ("perturbed", "base", "wrong_result"),
@@ -186,27 +258,43 @@ def test_localisation_by_kind_adds_the_papers_reward_and_the_errors_of_sft(study
     ]
     for key, (row,) in ((key, rows.itertuples()) for key, rows in table.groupby(keys)):
         rows = located_rows(study, **dict(zip([*keys[:1], "source", *keys[2:]], key, strict=True)))
-        assert row.hit_at_1 == pytest.approx(hit_rate(rows), abs=1e-4)
-        assert row.n == len(rows) / row.n_seeds
+        assert row.hit_at_1 == pytest.approx(hit_rate(rows, "perturbed"), abs=1e-4)
+        assert row.n == max(Counter(r.seed for r in rows).values())
     assert_intervals(table, hit_at_1="")
 
 
-def test_the_headline_is_read_from_the_tables(study):
+def test_the_headline_is_read_from_the_tables(results, study):
     main = tables.main(study, ["base", "airl", "airl_dense"], [1, 3], RESAMPLES)
-    quality = reward_quality.table(study, RESAMPLES)
-    quality.loc[quality["backbone"] == "llama", "auroc"] = np.nan
+    quality = reward_quality.table(study, expert_traces(results), RESAMPLES)
+    quality.loc[quality["backbone"] == "llama", "auroc_within"] = np.nan
     located = tables.localisation(study, RESAMPLES)
     found = json.loads(json.dumps(tables.headline(main, quality, located), allow_nan=False))
-    assert found["reward AUROC"]["llama"] == {}
-    assert set(found["reward AUROC"]["qwen2"]) == {"airl", "airl_dense"}
-    row = main.query("backbone == 'qwen2' and method == 'airl' and k == 1").iloc[0]
-    assert found["pass@1"]["qwen2"]["airl"] == row["pass_at_k"]
+    assert found["reward AUROC within problems"]["llama"] == {}
+    assert set(found["reward AUROC within problems"]["qwen2"]) == {"airl", "airl_dense"}
+    for name, temperature in (("pass@1", "validation"), ("pass@1, greedily", "greedy")):
+        rows = main.query(f"backbone == 'qwen2' and temperature == '{temperature}' and k == 1")
+        assert found[name]["qwen2"] == rows.set_index("method")["pass_at_k"].to_dict()
     row = quality.query("backbone == 'qwen2' and variant == 'airl_dense'").iloc[0]
-    assert found["reward AUROC"]["qwen2"]["airl_dense"] == row["auroc"]
     assert found["reward AUROC within problems"]["qwen2"]["airl_dense"] == row["auroc_within"]
     assert found["best of all samples"]["qwen2"]["airl_dense"] == row["reranked"]
-    row = located.query("backbone == 'llama' and detector == 'reward' and error_source == 'policy'").iloc[0]
-    assert found["first wrong step found"]["llama"] == {"airl": row["hit_at_1"]}
+    rows = located.query(
+        "backbone == 'llama' and error_source == 'policy' and policy == 'base' and threshold == 'perturbed' "
+        "and detector == 'reward' and variant in ['airl', 'airl_dense']"
+    )
+    assert len(rows) == 2
+    assert found["first wrong step found"]["llama"] == rows.set_index("variant")["hit_at_1"].to_dict()
+
+
+def test_the_headlines_likelihood_is_found_under_its_own_detector(results, study):
+    main = tables.main(study, ["likelihood"], [1], RESAMPLES)
+    located = tables.localisation(study, RESAMPLES)
+    quality = reward_quality.table(study, expert_traces(results), RESAMPLES)
+    row = located.query(
+        "backbone == 'qwen2' and error_source == 'policy' and policy == 'base' and threshold == 'perturbed' "
+        "and detector == 'likelihood'"
+    ).iloc[0]
+    found = tables.headline(main, quality, located)["first wrong step found"]["qwen2"]
+    assert found == {"likelihood": row["hit_at_1"]}
 
 
 def test_calibration_counts_every_trace(study):
@@ -245,32 +333,74 @@ def test_missing_samples_are_refused(study):
 
 def test_a_score_without_its_sample_is_refused(tmp_path):
     synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=3, samples=2)
-    path = tmp_path / "scores" / "qwen2.jsonl.gz"
+    path = tmp_path / "runs" / "qwen2" / "airl" / "seed0" / "scores.jsonl.gz"
     rows = synthetic.read_rows(path)
     synthetic.write_rows(path, [*rows, rows[0] | {"problem": 99}])
     with pytest.raises(ValueError, match="no sample 0 of problem 99"):
         records.load(tmp_path)
 
 
-def test_rewards_and_policies_away_from_home_are_read_as_they_were_written(results, study):
+def as_written(results, backbone: str, file: str) -> pd.DataFrame:
+    """The rows of a file of all of a backbone's runs."""
+    paths = sorted(results.glob(f"runs/{backbone}/*/*/{file}.jsonl.gz"))
+    assert paths
+    return pd.concat([pd.DataFrame(synthetic.read_rows(path)) for path in paths])
+
+
+def assert_same_rows(found: pd.DataFrame, expected: pd.DataFrame, key: list[str]) -> None:
+    """The same values under each key, whatever the order."""
+    assert not expected.duplicated(key).any()
+    found, expected = (rows.sort_values(key, ignore_index=True) for rows in (found, expected))
+    pd.testing.assert_frame_equal(found[expected.columns], expected)
+
+
+def test_what_rewards_say_is_read_as_their_runs_wrote_it(results, study):
     for backbone in ("llama", "qwen2"):
-        rows = synthetic.read_rows(results / "transfer" / f"{backbone}.jsonl.gz")
-        found = study.transfer[study.transfer["backbone"] == backbone].drop(columns="backbone")
-        key = ["problem", "sample", "seed", "tested_on"]
-        expected = pd.DataFrame(rows).sort_values(key, ignore_index=True)
-        pd.testing.assert_frame_equal(found.sort_values(key, ignore_index=True)[expected.columns], expected)
-    for (backbone, method, seed), found in study.long.groupby(["backbone", "method", "seed"]):
-        rows = synthetic.read_rows(results / "runs" / backbone / method / f"seed{seed}" / "long.jsonl.gz")
-        assert found["correct"].tolist() == [row["correct"] for row in rows]
-    assert list(dict.fromkeys(study.long["method"])) == list(synthetic.METHODS)
+        here = study.transfer[study.transfer["backbone"] == backbone]
+        key = ["variant", "seed", "tested_on", "problem", "sample"]
+        assert_same_rows(here, as_written(results, backbone, "transfer"), key)
+        here = study.scores[study.scores["backbone"] == backbone]
+        expected = as_written(results, backbone, "scores")[
+            ["variant", "seed", "policy", "problem", "sample", "reward"]
+        ]
+        assert_same_rows(here, expected, list(expected.columns[:-1]))
 
 
-@pytest.mark.parametrize("lost, named", [("transfer/*", "transfer: no"), ("runs/*/*/*/l*z", "runs: no long")])
-def test_records_without_the_transfer_say_what_to_run(tmp_path, lost, named):
+def test_the_detectors_without_a_reward_are_read_beside_the_rewards(results, study):
+    for backbone in ("llama", "qwen2"):
+        shared = synthetic.read_rows(results / "localisation" / f"{backbone}.jsonl.gz")
+        expected = pd.concat([pd.DataFrame(shared), as_written(results, backbone, "localisation")])
+        key = ["variant", "seed", "detector", "policy", "source", "problem", "sample"]
+        here = study.localisation[study.localisation["backbone"] == backbone]
+        assert_same_rows(here, expected, key)
+        assert set(pd.DataFrame(shared)["detector"]) == {"logprob", "entropy"}
+
+
+def test_policies_away_from_home_are_read_as_they_were_written(results, study):
+    for name in ("long", "tempered"):
+        frame = getattr(study, name)
+        assert set(frame["method"]) == {*synthetic.METHODS, "reference"}
+        for (backbone, method, seed), found in frame.groupby(["backbone", "method", "seed"]):
+            rows = rows_of(results, backbone, method, seed, name)
+            for column in ("temperature", "problem", "sample", "correct"):
+                assert found[column].tolist() == [row[column] for row in rows]
+
+
+@pytest.mark.parametrize("lost", ["scores", "localisation", "transfer"])
+def test_records_without_a_rewards_file_say_what_to_run(tmp_path, lost):
     synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=2, samples=2)
-    for path in tmp_path.glob(lost):
+    for path in tmp_path.glob(f"runs/*/*/*/{lost}.jsonl.gz"):
         path.unlink()
-    with pytest.raises(ValueError, match=f"{named}.*make them with `dvc repro`"):
+    with pytest.raises(ValueError, match=f"runs: no {lost}.jsonl.gz; make them with `dvc repro`"):
+        records.load(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["samples", "tempered", "long"])
+def test_a_run_that_lacks_samples_is_named_with_its_stage(tmp_path, lost):
+    synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=2, samples=2)
+    (tmp_path / "runs" / "qwen2" / "sft" / "seed0" / f"{lost}.jsonl.gz").unlink()
+    message = f"sft/seed0/{lost}.jsonl.gz: no such file; run `dvc repro`, whose stage sft makes it"
+    with pytest.raises(ValueError, match=re.escape(message)):
         records.load(tmp_path)
 
 
@@ -279,12 +409,12 @@ def test_an_empty_directory_says_what_to_run(tmp_path):
         records.load(tmp_path)
 
 
-def test_a_policy_sampled_once_is_shared_by_all_seeds(tmp_path):
-    synthetic.write(tmp_path, backbones=("qwen2",), seeds=2, problems=3, samples=2)
-    once = tmp_path / "runs" / "qwen2" / "base"
-    for file in (once / "seed1").iterdir():
-        file.unlink()
-    (once / "seed1").rmdir()
-    scores = records.load(tmp_path).scores.query("policy == 'base' and variant == 'airl_dense'")
-    first, second = (scores[scores["seed"] == seed]["text"].tolist() for seed in (0, 1))
-    assert first == second
+def test_a_policy_sampled_once_is_shared_by_all_seeds(results, study):
+    """The base policy ran once, so both seeds' rewards judge the same samples; SFT's are each seed's own."""
+    assert set(study.samples.query("method == 'base'")["seed"]) == {0}
+    for policy in ("base", "sft"):
+        scores = study.scores.query("policy == @policy and variant == 'airl_dense' and backbone == 'qwen2'")
+        first, second = (scores[scores["seed"] == seed]["text"].tolist() for seed in (0, 1))
+        assert (first == second) == (policy == "base")
+        written = [row["text"] for row in rows_of(results, "qwen2", policy, 0 if policy == "base" else 1)]
+        assert second == written

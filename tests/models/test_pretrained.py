@@ -3,9 +3,8 @@
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-from trl import GRPOTrainer
 
-from lib.models import generation, pretrained
+from lib.models import generation, grpo, pretrained
 from lib.study.training import policies
 from lib.text import chat
 from tests import stand_ins
@@ -50,8 +49,12 @@ def test_a_model_that_cannot_be_trained_on_traces_is_refused_by_name(published, 
     assert not (tmp_path / "backbone").exists()
 
 
-def test_sampling_is_neutral_whatever_the_authors_ship(directory, published, tmp_path):
-    """At temperature 1 the next token has the model's own distribution, its penalties and cuts gone."""
+def test_sampling_is_neutral_whatever_the_authors_ship(directory, published, tmp_path, monkeypatch):
+    """At temperature 1 a token is drawn by the model's own logits, its penalties and cuts gone."""
+    drawn_by, choose = [], generation.choose
+    monkeypatch.setattr(
+        generation, "choose", lambda logits, t: drawn_by.append((logits, t)) or choose(logits, t)
+    )
     model, tokenizer = pretrained.load_backbone(directory)
     model.save_pretrained(tmp_path / "whole")
     GenerationConfig(**THEIRS).save_pretrained(tmp_path / "whole")
@@ -61,29 +64,26 @@ def test_sampling_is_neutral_whatever_the_authors_ship(directory, published, tmp
         pretrained.load_policy(directory),
         pretrained.load_policy(directory, tmp_path / "whole"),
     ):
-        torch.manual_seed(0)
-        ours = generation.generate(
-            policy, tokenizer, [prompt] * 64, temperature=1.0, max_new_tokens=1, batch_size=64
-        )
-        torch.manual_seed(0)
+        generation.generate(policy, tokenizer, [prompt], temperature=1.0, max_new_tokens=1, batch_size=1)
         with torch.no_grad():
-            own = policy(torch.tensor([prompt] * 64)).logits[:, -1].softmax(-1)
-        assert [ids[0] for ids in ours] == torch.multinomial(own, 1).flatten().tolist()
+            own = policy(torch.tensor([prompt])).logits[:, -1]
+        logits, temperature = drawn_by.pop()
+        assert torch.allclose(logits, own, atol=1e-6) and temperature == 1.0
+    assert not drawn_by
 
 
 def test_training_samples_as_neutrally_and_ends_where_sampling_does(directory, experts, settings, tmp_path):
     model, tokenizer = pretrained.load_backbone(directory)
     typed = experts[0].model_copy(update={"question": "What does <|im_end|> mean?"})
-    trainer = GRPOTrainer(
+    trainer = grpo.Trainer(
         model=model,
         processing_class=tokenizer,
         train_dataset=policies.question_dataset([typed, *experts], "Think."),
         reward_funcs=policies.correct,
         args=policies.grpo_config(settings.grpo, settings=settings, seed=0, output_dir=tmp_path),
     )
-    how, _ = model._prepare_generation_config(trainer.generation_config)
-    assert (how.temperature, how.top_p, how.repetition_penalty) == (settings.sampling.temperature, 1.0, 1.0)
-    assert not how.top_k and not how.min_p
+    how = (trainer.temperature, trainer.top_p, trainer.repetition_penalty)  # vLLM's, where it samples
+    assert how == (settings.sampling.temperature, 1.0, 1.0) and not trainer.top_k and not trainer.min_p
     ends = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
     assert trainer.eos_token_ids == generation.end_ids(model, tokenizer) == ends
     sft = policies.sft_dataset(tokenizer, [typed, *experts], "Think.")

@@ -11,7 +11,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lib.data import world
 from lib.data.texts import expert_texts, world_texts
-from lib.data.worlds import WORLDS
 from lib.models import scratch
 from lib.text import traces
 
@@ -20,7 +19,7 @@ CLASSES = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM"}
 
 def batches(tokenizer, seed, batch_size, held_out=frozenset()):
     rng = random.Random(seed)
-    texts = world_texts(WORLDS["world"], rng, steps=(1, 2), malformed=0.1, held_out=held_out)
+    texts = world_texts(rng, steps=(1, 2), malformed=0.1, held_out=held_out)
     return scratch.corpus(tokenizer, texts, rng, batch_size)
 
 

@@ -36,7 +36,9 @@ pytestmark = pytest.mark.skipif(
 def study(tmp_path_factory):
     """Synthetic records, one wrong trace and one question an attack: their root, the viewer's data, where."""
     root = tmp_path_factory.mktemp("study")
-    synthetic.write(root / "results", backbones=("qwen2", "llama"), seeds=2, problems=6, token_records=6)
+    known = {name: skill for name, skill in synthetic.METHODS.items() if name != "airl_no_perturbation"}
+    shape = {"seeds": 2, "problems": 6, "token_records": 6, "methods": known}
+    synthetic.write(root / "results", ("qwen2", "llama"), **shape)
     path = root / "results" / "runs" / "qwen2" / "base" / "seed0" / "samples.jsonl.gz"
     rows = synthetic.read_rows(path)
     ends = synthetic.token_ends(HOSTILE)
@@ -44,14 +46,18 @@ def study(tmp_path_factory):
     row |= {"text": HOSTILE, "ends": ends, "logprobs": [-0.5] * len(ends), "correct": False}
     row |= {"first_wrong_unit": 0, "unit_logprob": [-1.0, 0.0], "unit_entropy": [1.0, 0.0]}
     synthetic.write_rows(path, rows)
-    path = root / "results" / "scores" / "qwen2.jsonl.gz"
-    scores = synthetic.read_rows(path)
-    for score in scores:
-        if (score["policy"], score["seed"]) == ("base", 0) and (score["problem"], score["sample"]) == (
-            row["problem"], row["sample"],
-        ):  # fmt: skip
-            score |= {"rewards": [0.25] * len(ends), "unit_reward": [0.0, -1.0, -1.0]}
-    synthetic.write_rows(path, scores)
+    for path in (root / "results" / "runs" / "qwen2").rglob("seed0/scores.jsonl.gz"):
+        scores = synthetic.read_rows(path)
+        for score in scores:
+            if score["policy"] == "base" and (score["problem"], score["sample"]) == (
+                row["problem"],
+                row["sample"],
+            ):
+                score |= {"rewards": [0.25] * len(ends), "unit_reward": [0.0, -1.0, -1.0]}
+        synthetic.write_rows(path, scores)
+    for path in (root / "results" / "runs").rglob("seed1/scores.jsonl.gz"):  # SFT's second seed: unjudged
+        rows = synthetic.read_rows(path)
+        synthetic.write_rows(path, [row for row in rows if row["policy"] == "base"])
     tree = params.apply_profile(ROOT / "params.yaml", "tiny") | {"policies": ["qwen2", "llama"]}
     problems = demonstrations.read_jsonl(root / "results" / "data" / "test.jsonl")
     attacked = problems[row["problem"]].question + "<script>hacked = 1</script>"
@@ -140,7 +146,7 @@ def test_every_option_of_every_control_shows_its_trace(visit, name):
                 assert shown(page) == [data["tokens"][i] for i in trace["tokens"]]
         choose(page, **{control: options(page, control)[0]})
     assert {"right", "wrong", "all"} == seen["answer"]
-    assert [control for control, values in seen.items() if len(values) < 2] in ([], ["trace"])
+    assert [control for control, values in seen.items() if len(values) < 2] in ([], ["trace"], ["seed"])
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -289,7 +295,8 @@ def test_markup_and_script_in_a_trace_are_text(visit, study):
 
 def test_a_policy_that_no_reward_judged_still_has_its_log_probabilities(visit):
     page = visit("synthetic")
-    choose(page, method="grpo", answer="all")
+    choose(page, method="sft", answer="all")
+    choose(page, seed="1", answer="all")
     assert options(page, "reward") == [] and options(page, "value") == ["logprob"]
     assert "no reward was asked" in page.locator(".legend").text_content()
     assert shown(page)

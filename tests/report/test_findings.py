@@ -86,20 +86,91 @@ def test_transfer_tells_of_what_is_away_from_home_alone():
     ]
 
 
-def test_longer_problems_are_told_against_sft():
-    table = rows(
-        "backbone method pass_at_1 ci_low ci_high",
-        ("llama", "sft", 0.5, 0.4, 0.6),
-        ("llama", "airl", 0.7, 0.65, 0.8),
-        ("qwen2", "grpo", 0.6, 0.5, 0.7),
-        ("qwen2", "sft", 0.6, 0.5, 0.7),
+GAINS = ("above_sft", "above_likelihood", "above_ttrl", "share_of_grpo")
+
+
+def gain(backbone: str, temperature: str, **estimates) -> dict:
+    """A row of the table `gains`; what is not given is 0 with an interval around it."""
+    row = {"backbone": backbone, "method": "airl", "temperature": temperature}
+    for name in GAINS:
+        prefix = "" if name == "above_sft" else f"{name}_"
+        row |= dict(
+            zip(
+                (name, f"{prefix}ci_low", f"{prefix}ci_high"),
+                estimates.get(name, (0.0, -0.1, 0.1)),
+                strict=True,
+            )
+        )
+    return row
+
+
+intervals = st.tuples(*[st.integers(-100, 100)] * 3).map(sorted)  # hundredths: low, value, high
+
+
+@given(st.tuples(*[intervals] * 8))
+def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(drawn):
+    """The headline's sentences of the policy: the verdict on every pair follows from its interval."""
+    hundredths = [(v / 100, low / 100, high / 100) for low, v, high in drawn]
+    gained = pd.DataFrame(
+        [
+            gain(
+                "llama",
+                "validation",
+                above_sft=hundredths[0],
+                above_likelihood=hundredths[1],
+                above_ttrl=hundredths[2],
+            ),
+            gain(
+                "qwen2",
+                "validation",
+                above_sft=hundredths[3],
+                above_likelihood=hundredths[4],
+                above_ttrl=hundredths[5],
+            ),
+            gain("llama", "greedy", above_sft=hundredths[6]),
+            gain("qwen2", "greedy", above_sft=hundredths[7]),
+        ]
     )
-    assert findings.long(table) == [
-        "On llama, longer problems: pass@1 of AIRL (ours) is 0.20 above SFT (0.70 against 0.50; intervals "
-        "apart).",
-        "On qwen2, longer problems: pass@1 of GRPO (true answers) is equal to SFT (0.60 against 0.60; "
-        "intervals overlap).",
-    ]
+    said = " ".join(findings.headline({"gains": gained, "rerank": CHOICES, "localisation": FOUND})[:3])
+    for verdict, holds in (
+        ("better than", lambda low, high: low > 0),
+        ("worse than", lambda low, high: high < 0),
+        ("not surely different from", lambda low, high: low <= 0 <= high),
+    ):
+        assert said.count(verdict) == sum(holds(low, high) for _, low, high in hundredths)
+
+
+CHOICES = pd.DataFrame(
+    [
+        ("qwen2", "base", variant, selector, 16, accuracy, accuracy - 0.1, accuracy + 0.1)
+        for variant, selector, accuracy in (
+            ("airl", "reward", 0.7), ("airl", "majority", 0.6), ("likelihood", "reward", 0.5)
+        )
+    ],
+    columns="backbone policy variant selector n accuracy ci_low ci_high".split(),
+)  # fmt: skip
+FOUND = pd.DataFrame(
+    [
+        ("qwen2", "policy", "base", detector, variant, threshold, hit, hit - 0.1, hit + 0.1)
+        for detector, variant, threshold, hit in (
+            ("reward", "airl", "none", 0.3), ("reward", "airl", "perturbed", 0.6),
+            ("reward", "airl", "oracle", 0.9), ("chance", "", "none", 0.2),
+            ("likelihood", "likelihood", "perturbed", 0.4), ("logprob", "", "perturbed", 0.5),
+        )
+    ],
+    columns="backbone error_source policy detector variant threshold hit_at_1 ci_low ci_high".split(),
+)  # fmt: skip
+
+
+def test_the_headline_leads_with_what_takes_no_step_labels():
+    gained = pd.DataFrame([gain("qwen2", "validation"), gain("qwen2", "greedy")])
+    *_, choice, pointer = findings.headline({"gains": gained, "rerank": CHOICES, "localisation": FOUND})
+    assert choice == (
+        "Among 16 samples of the base policy its choice is right in 0.70 [0.60, 0.80] on qwen2; the SFT "
+        "log-likelihood's in 0.50 [0.40, 0.60], the vote in 0.60 [0.50, 0.70]."
+    )
+    assert "0.60 [0.50, 0.70] on qwen2" in pointer and "chance finds 0.20" in pointer
+    assert "0.90" not in pointer
 
 
 @pytest.mark.parametrize(
@@ -155,15 +226,9 @@ def test_the_choice_of_a_stand_in_is_not_taken_for_the_rewards():
     assert "the reward's choice is 0.20 above random (0.70 against 0.50; intervals apart)" in sentence
 
 
-def test_localisation_is_told_against_chance_and_the_better_of_the_others():
-    table = rows(
-        "backbone error_source detector hit_at_1 ci_low ci_high",
-        ("qwen2", "policy", "reward", 0.6, 0.5, 0.7),
-        ("qwen2", "policy", "logprob", 0.3, 0.2, 0.4),
-        ("qwen2", "policy", "entropy", 0.5, 0.4, 0.6),
-        ("qwen2", "policy", "chance", 0.25, 0.2, 0.3),
-    )
-    assert findings.localisation(table) == [
-        "On qwen2, policy's own errors: hit@1 of the reward is 0.35 above chance (0.60 against 0.25; "
-        "intervals apart) and 0.10 above entropy (0.60 against 0.50; intervals overlap)."
+def test_localisation_is_told_by_the_threshold_that_took_no_labels():
+    assert findings.localisation(FOUND) == [
+        "On qwen2, errors of base: hit@1 of the reward is 0.40 above chance (0.60 against 0.20; intervals "
+        "apart) and 0.20 above SFT log-likelihood (0.60 against 0.40; intervals overlap) and 0.10 above "
+        "log-probability (0.60 against 0.50; intervals overlap)."
     ]

@@ -32,7 +32,9 @@ def make_study(directory: Path, backbones=("qwen2", "llama"), **changes) -> None
     with (directory / "params.yaml").open("w") as out:
         YAML(typ="safe", pure=True).dump(tree, out)
     ablations = dict.fromkeys([*tree["sft_ablations"], *tree["ablations"]], 0.5)
-    synthetic.write(directory / "results", backbones, ablations=ablations, **changes)
+    known = ("base", "sft", "grpo", *tree["grpo_variants"], "spin", *tree["variants"])
+    methods = {name: level for name, level in synthetic.METHODS.items() if name in known}
+    synthetic.write(directory / "results", backbones, methods=methods, ablations=ablations, **changes)
 
 
 def run_notebook(directory: Path) -> None:
@@ -45,7 +47,7 @@ def run_notebook(directory: Path) -> None:
 
 def written(directory: Path) -> dict[str, bytes]:
     """What the notebook writes: everything under results but the records it reads."""
-    inputs = ("data", "runs", "scores", "localisation", "transfer", "external")
+    inputs = ("data", "runs", "localisation", "external")
     files = (p for p in (directory / "results").rglob("*") if p.is_file())
     paths = {str(p.relative_to(directory / "results")): p for p in files}
     return {name: p.read_bytes() for name, p in paths.items() if name.split("/")[0] not in inputs}
@@ -70,7 +72,7 @@ def test_every_table_figure_and_the_report_are_written(study):
     names = written(study)
     assert {f"tables/{name}.csv" for name in pages.TABLES} <= set(names)
     figures = {n for n in names if n.startswith("figures/")}
-    assert len(figures) == 38 and {Path(n).suffix for n in figures} == {".svg", ".png"}
+    assert len(figures) == 36 and {Path(n).suffix for n in figures} == {".svg", ".png"}
     assert {"report.html", "viewer.html", "provenance.json"} <= set(names)
     assert not [n for n in names if n.endswith(".tmp")]
 
@@ -104,7 +106,7 @@ def test_every_figure_names_its_notebook_and_offers_its_numbers(study):
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
     assert all('href="notebooks/10_results.ipynb"' in caption for caption in captions)
     links = [re.findall(r'download="([^"]+)" href="data:text/csv;base64,([^"]+)"', c) for c in captions]
-    assert [len(found) for found in links] == [0] + [1] * (len(captions) - 1)  # the method has no numbers
+    assert sorted(len(found) for found in links) == [0] + [1] * (len(captions) - 1)  # the method has none
     for name, data in (link for found in links for link in found):
         assert base64.b64decode(data) == (study / "results" / "tables" / name).read_bytes()
 
@@ -124,12 +126,17 @@ def test_the_page_tells_of_transfer_and_longer_problems(study):
     gain = f"{away.accuracy_gain:.2f} [{away.ci_low:.2f}, {away.ci_high:.2f}]"
     assert "On qwen2, a reward trained on samples of qwen2 and tested on samples of llama" in page
     assert f"accuracy {gain} above any sample" in page
-    ours, sft = (long.query("backbone == 'llama' and method == @m").iloc[0] for m in ("airl", "sft"))
-    assert re.search(
-        rf"On llama, longer problems: pass@1 of AIRL \(ours\) is .{{8,10}} SFT "
-        rf"\({ours.pass_at_1:.2f} against {sft.pass_at_1:.2f};",
-        page,
-    )
+    ours = long.query("backbone == 'llama' and method == 'airl'").iloc[0]
+    assert f"{ours.pass_at_1:.2f} [{ours.ci_low:.2f}, {ours.ci_high:.2f}]" in page
+
+
+def test_the_page_leads_with_findings_and_what_a_sceptic_asks(study):
+    page = (study / "results" / "report.html").read_text()
+    first, second = re.findall(r"<section id=.*?</section>", page, re.DOTALL)[:2]
+    assert "Trained on the reward, the policy is" in first and 'alt="' in first
+    assert "What a sceptic should know" in second
+    for asked in ("Sharpening:", "Length and likelihood:", "Thresholds:"):
+        assert asked in second
 
 
 def test_the_page_tells_of_real_text(study):
@@ -154,7 +161,8 @@ def test_provenance_holds_parameters_and_hashes(study):
     assert facts["parameters"]["profile"] == "tiny"
     settings = params.load(study / "params.yaml")
     ablations = {*settings.sft_ablations, *settings.ablations}
-    assert len(facts["runs"]) == 2 * 2 * len(synthetic.METHODS) + len(ablations)
+    methods = {"sft", "spin", *settings.grpo_variants, *settings.variants}
+    assert len(facts["runs"]) == 2 * (1 + 2 * len(methods)) + len(ablations)  # the base policy has one
     assert ablations < {run["method"] for run in facts["runs"]}
     assert {"seconds", "versions", "hardware", "code_sha256", "data_sha256"} <= set(facts["runs"][0])
 
@@ -180,12 +188,12 @@ def test_a_hostile_trace_stays_text(tmp_path):
         wrong["logprobs"] = [-0.5] * len(ends)
         synthetic.write_rows(path, rows)
         where = (wrong["problem"], wrong["sample"])
-    scores_path = tmp_path / "results" / "scores" / "qwen2.jsonl.gz"
-    scores = synthetic.read_rows(scores_path)
-    for row in scores:
-        if (row["problem"], row["sample"]) == where and row["policy"] == "base":
-            row["rewards"] = [0.0] * len(ends)
-    synthetic.write_rows(scores_path, scores)
+    for scores_path in (tmp_path / "results" / "runs" / "qwen2").rglob("scores.jsonl.gz"):
+        scores = synthetic.read_rows(scores_path)
+        for row in scores:
+            if (row["problem"], row["sample"]) == where and row["policy"] == "base":
+                row["rewards"] = [0.0] * len(ends)
+        synthetic.write_rows(scores_path, scores)
     run_notebook(tmp_path)
     page = (tmp_path / "results" / "report.html").read_text()
     assert '"\\u003cscript>"' in page  # a token
@@ -215,17 +223,20 @@ def rebuilt(study, tmp_path, monkeypatch):
 
 
 def test_a_hostile_trace_method_or_name_of_data_is_text_on_both_pages(study, rebuilt):
-    table = pd.read_csv(study / "results" / "tables" / "main.csv").replace({"method": {"airl": HOSTILE}})
+    main, gained = (
+        pd.read_csv(study / "results" / "tables" / f"{name}.csv").replace({"method": {"spin": HOSTILE}})
+        for name in ("main", "gains")
+    )
     checked = pd.read_csv(study / "results" / "tables" / "external.csv").assign(name=HOSTILE)
     traces = {"tokens": [HOSTILE], "labels": {HOSTILE: HOSTILE}, "problems": [{"question": HOSTILE}]}
-    report, viewer = rebuilt(HOSTILE, traces, main=table, external=checked)
+    report, viewer = rebuilt(HOSTILE, traces, main=main, gains=gained, external=checked)
     for name, page in (("report", report), ("viewer", viewer)):
         honest = Parsed((study / "results" / f"{name}.html").read_text())
         assert page.tags() == honest.tags()
         assert [set(a) for _, a, _ in page.elements] == [set(a) for _, a, _ in honest.elements]
         assert json.loads(page.texts("script")[0]) == traces
     assert HOSTILE in report.texts("td")  # the method, and the name of the labelled solutions
-    assert any(f"pass@1 of {HOSTILE} is" in text for text in report.texts("li"))
+    assert any(f", {HOSTILE} is" in text for text in report.texts("li"))
     assert any(text.startswith(f"On {HOSTILE}, the reward of") for text in report.texts("li"))
     assert any(f"The problems are a program's ({HOSTILE})" in text for text in report.texts("li"))
 

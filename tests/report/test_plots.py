@@ -5,16 +5,19 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from lib.evaluation.records import METHOD_ORDER
 from lib.report import comparison_plots, plots, style, viewer
 
 MAIN = pd.DataFrame(
     [
-        (backbone, method, k, 0.1 * k, 0.1 * k - 0.05, 0.1 * k + 0.05, 3)
+        (backbone, method, temperature, k, mean, mean - 0.05, mean + 0.05, 3)
         for backbone in ("llama", "qwen2")
         for method in ("base", "a_new_variant")
+        for temperature, factor in (("validation", 0.1), ("greedy", 0.2), ("1.0", 0.3))
         for k in (1, 3)
+        for mean in (factor * k,)
     ],
-    columns=["backbone", "method", "k", "pass_at_k", "ci_low", "ci_high", "n_seeds"],
+    columns=["backbone", "method", "temperature", "k", "pass_at_k", "ci_low", "ci_high", "n_seeds"],
 )
 
 
@@ -45,7 +48,7 @@ def test_error_bars_are_the_intervals():
 
 
 def test_known_names_differ_in_colour_and_unknown_ones_keep_theirs():
-    methods = ["base", "sft", "grpo", "airl_dense", "airl_no_perturbation", "airl"]
+    methods = [name for name in METHOD_ORDER if name != "likelihood"]  # its red is that of a line of choices
     assert len({style.colour(name) for name in methods}) == len(methods)
     assert style.colour("a_new_variant") == style.colour("a_new_variant")
 

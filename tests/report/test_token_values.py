@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, settings_of_two):
     root = tmp_path_factory.mktemp("study") / "results"
-    synthetic.write(root, backbones=("qwen2", "llama"), seeds=2, problems=6, token_records=4)
+    known = {name: skill for name, skill in synthetic.METHODS.items() if name != "airl_no_perturbation"}
+    synthetic.write(root, ("qwen2", "llama"), seeds=2, problems=6, methods=known, token_records=4)
     return root, demonstrations.read_jsonl(root / "data" / "test.jsonl")
 
 
@@ -93,11 +94,17 @@ def test_one_sample_alone_has_no_advantage(settings_of_two):
     assert token_values.advantages_of([[1.0, 2.0]], [("ab", [1, 2])], airl(settings_of_two)) == [[0.0, 0.0]]
 
 
+def all_scores(root) -> list[dict]:
+    """What every reward of qwen2 says of samples."""
+    paths = sorted((root / "runs" / "qwen2").rglob("scores.jsonl.gz"))
+    return [row for path in paths for row in synthetic.read_rows(path)]
+
+
 def test_what_is_shown_is_what_was_recorded(study, collected):
     root, problems = study
     assert [entry["question"] for entry in collected["problems"]] == [p.question for p in problems[:4]]
     table, checked = collected["tokens"], 0
-    scored = synthetic.read_rows(root / "scores" / "qwen2.jsonl.gz")
+    scored = all_scores(root)
     for i, entry in enumerate(collected["problems"]):
         for method, seeds in entry["traces"]["qwen2"].items():
             for seed, shown in seeds.items():
@@ -123,7 +130,7 @@ def test_what_is_shown_is_what_was_recorded(study, collected):
                         if variant == "airl_dense":
                             assert of["reward"] == [round(100 * v) for v in judges[variant]["rewards"]]
                     checked += 1
-    assert checked > 50
+    assert checked > 30
 
 
 def test_what_was_written_in_training_is_shown_step_by_step(study, collected, settings_of_two):
@@ -163,9 +170,11 @@ def test_right_and_wrong_traces_are_shown_once_each_and_the_experts_own_if_it_wa
     root, problems = study
     for i, entry in enumerate(collected["problems"]):
         for method, seeds in entry["traces"]["qwen2"].items():
-            rows = synthetic.read_rows(root / "runs" / "qwen2" / method / "seed1" / "samples.jsonl.gz")
+            seed = max(seeds)  # the base policy has one
+            path = root / "runs" / "qwen2" / method / f"seed{seed}" / "samples.jsonl.gz"
+            rows = synthetic.read_rows(path)
             written = {row["text"]: row["correct"] for row in rows if row["problem"] == i}
-            shown = seeds["1"]
+            shown = seeds[seed]
             for right in (True, False):
                 there = sum(correct == right for correct in written.values())
                 assert sum(t["right"] == right for t in shown) == min(token_values.SHOWN, there)
@@ -176,11 +185,11 @@ def test_detectors_name_the_first_unit_above_their_threshold(study, collected):
     """The synthetic thresholds are all 0.5; a reward's score is its drop over the unit."""
     root, _ = study
     named = 0
-    for seed in ("0", "1"):
-        rows = synthetic.read_rows(root / "runs" / "qwen2" / "base" / f"seed{seed}" / "samples.jsonl.gz")
-        scored = synthetic.read_rows(root / "scores" / "qwen2.jsonl.gz")
+    scored = all_scores(root)
+    for policy, seed in (("base", "0"), ("sft", "1")):
+        rows = synthetic.read_rows(root / "runs" / "qwen2" / policy / f"seed{seed}" / "samples.jsonl.gz")
         for i, entry in enumerate(collected["problems"]):
-            for trace in entry["traces"]["qwen2"]["base"][seed]:
+            for trace in entry["traces"]["qwen2"][policy][seed]:
                 if trace["wrong"] is None:
                     assert trace["named"] == {}
                     continue
@@ -189,7 +198,7 @@ def test_detectors_name_the_first_unit_above_their_threshold(study, collected):
                 scores = {"logprob": [-v for v in row["unit_logprob"]], "entropy": row["unit_entropy"]}
                 for score in scored:
                     at = (score["problem"], score["sample"])
-                    if (score["policy"], str(score["seed"]), at) == ("base", seed, here):
+                    if (score["policy"], str(score["seed"]), at) == (policy, seed, here):
                         f = score["unit_reward"]
                         scores[score["variant"]] = [a - b for a, b in zip(f, f[1:], strict=False)]
                 wanted = {
@@ -199,23 +208,22 @@ def test_detectors_name_the_first_unit_above_their_threshold(study, collected):
                 assert trace["named"] == wanted
                 named += 1
     assert named > 3
-    assert all(t["named"] == {} for t in collected["problems"][0]["traces"]["qwen2"]["grpo"]["0"])
 
 
 def test_a_trace_cut_off_keeps_its_values_and_one_of_other_tokens_is_left_out(tmp_path, settings_of_two):
     synthetic.write(tmp_path, backbones=("qwen2", "llama"), seeds=1, problems=3, token_records=1)
-    path = tmp_path / "scores" / "qwen2.jsonl.gz"
-    rows = synthetic.read_rows(path)
     base = tmp_path / "runs" / "qwen2" / "base" / "seed0" / "samples.jsonl.gz"
     samples = synthetic.read_rows(base)
     for row in samples[:2]:
         row["text"] += " " * (1 + row["sample"])  # so that all texts differ
         row["ends"][-1] = len(row["text"])
     synthetic.write_rows(base, samples)
-    for row in rows:
-        if (row["policy"], row["problem"]) == ("base", 0):
-            row["rewards"] += {0: [0.0], 1: [0.0, 0.0]}.get(row["sample"], [])
-    synthetic.write_rows(path, rows)
+    for path in (tmp_path / "runs" / "qwen2").rglob("scores.jsonl.gz"):
+        rows = synthetic.read_rows(path)
+        for row in rows:
+            if (row["policy"], row["problem"]) == ("base", 0):
+                row["rewards"] += {0: [0.0], 1: [0.0, 0.0]}.get(row["sample"], [])
+        synthetic.write_rows(path, rows)
     problems = demonstrations.read_jsonl(tmp_path / "data" / "test.jsonl")
     data = token_values.collect(records.load(tmp_path), problems, settings_of_two)
     shown = {t["sample"]: t for t in data["problems"][0]["traces"]["qwen2"]["base"]["0"]}

@@ -35,8 +35,13 @@ TABLES = {
         for selector in ("random", "majority", "reward")
     )
     + "qwen2,base,ratio,reward,4,0.2,0.1,0.3\n",
-    "localisation": "backbone,detector,error_source,variant,hit_at_1,ci_low,ci_high,chance\n"
-    "qwen2,reward,policy,airl,0.7,0.6,0.8,0.3\n",
+    "localisation": "backbone,detector,error_source,policy,variant,threshold,hit_at_1,ci_low,ci_high,chance\n"
+    + "".join(
+        f"qwen2,reward,policy,{policy},airl,{threshold},0.{hit},0.6,0.8,0.3\n"
+        for policy, threshold, hit in (
+            ("base", "none", 5), ("base", "perturbed", 7), ("base", "oracle", 8), ("sft", "perturbed", 4)
+        )
+    ),
 }  # fmt: skip
 
 
@@ -55,12 +60,6 @@ def results(backbone, settings, tmp_path_factory):
     (at / "results/tables").mkdir()
     for name, text in TABLES.items():
         (at / f"results/tables/{name}.csv").write_text(text)
-    located = {"detector": "reward", "variant": "airl", "seed": 0, "policy": "base"}
-    rows = [
-        {**located, "source": "perturbed", "threshold": 9.0},
-        {**located, "source": "policy", "threshold": 0.5},
-    ]
-    runs.write_rows(at / "results/localisation/qwen2.jsonl.gz", rows)
     for name in KINDS:
         airl = settings.airl_variant(name)
         torch.manual_seed(1)
@@ -75,6 +74,8 @@ def results(backbone, settings, tmp_path_factory):
             model.save(directory / "discriminator")
             (directory / "discriminator/.ipynb_checkpoints").mkdir()
             runs.write(directory, run, log=[], samples=[])
+    located = [{"policy": "base", "thresholds": {"perturbed": 0.5, "oracle": 9.0}}]
+    runs.write_rows(at / "results/runs/qwen2/airl/seed0" / runs.LOCALISATION, located)
     return at
 
 
@@ -133,11 +134,12 @@ def test_the_card_tells_what_was_measured(exported, kind):
     if kind == "airl":
         assert "AUROC: 0.90 [0.80, 0.95]" in card and "choices of 4 samples" in card
         assert "found in the base policy's errors: 0.70 [0.60, 0.80], by chance 0.30" in card
+        assert card.count("first wrong step found") == 1
     else:
         assert "none are recorded for this run" in card
 
 
-def test_the_threshold_is_that_of_the_policys_errors(exported):
+def test_the_threshold_is_one_that_takes_no_label(exported):
     assert {name: Reward.load(d).manifest.threshold for name, d in exported.items()} == {
         "airl": 0.5, "airl_dense": None, "ratio": None,
     }  # fmt: skip

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from lib import runs
-from lib.data import demonstrations
+from lib.data import demonstrations, splits
 from lib.models import checkpoints
 from lib.study import params
 from lib.study.params import apply_profile, dump
@@ -115,12 +115,12 @@ def test_a_training_that_is_killed_ends_as_one_that_is_not(study_at):
         assert same(ours[part], theirs[part]), part
 
 
-def test_the_launcher_trains_what_the_notebooks_process_would(study_at, experts):
+def test_the_launcher_trains_what_the_notebooks_process_would(study_at):
     directory = study_at("launched", SETTINGS)
     trained = launch.train("qwen2", "sft", 0, "params.yaml")
     settings = params.load("params.yaml")
     trainer = policies.train_sft(
-        runs.backbone_dir("qwen2"), experts[:4], settings.sft, settings=settings, seed=0,
+        runs.backbone_dir("qwen2"), splits.demonstrations_of(0)[:4], settings.sft, settings=settings, seed=0,
         output_dir=directory / "here",
     )  # fmt: skip
     ours, theirs = dict(trained.model.named_parameters()), dict(trainer.model.named_parameters())

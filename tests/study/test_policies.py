@@ -3,9 +3,9 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from lib.models import pretrained, scratch
+from lib.models import generation, pretrained, scratch
 from lib.study.adversarial.training import train_airl
-from lib.study.training import policies
+from lib.study.training import launch, policies
 from lib.text import chat, traces
 
 
@@ -22,7 +22,7 @@ def few_steps(settings):
 
 def few_demonstrations(settings, **changes):
     """The AIRL section for the dozen experts."""
-    return settings.airl.model_copy(update={"demonstrations": 12, **changes})
+    return settings.airl.model_copy(update={"demonstrations": 12, "start": "base", **changes})
 
 
 def common(settings, tmp_path, full_weights=False):
@@ -57,7 +57,7 @@ def test_an_unknown_backbone_is_one_clear_line(needs, experts, settings, tmp_pat
         if needs == "sft":
             policies.train_sft(nowhere, experts, settings.sft, **given)
         elif needs == "grpo":
-            policies.train_grpo(nowhere, experts, settings.grpo, **given)
+            policies.train_grpo(nowhere, experts, settings.grpo, sft_adapter=None, **given)
         else:
             train_airl(
                 nowhere, nowhere, experts, [], airl, sft_adapter=nowhere, **given,
@@ -115,8 +115,55 @@ def test_the_verifiable_reward_by_hand():
     assert policies.correct(completions, ["9", "9", "9", "10"]) == [1.0, 0.0, 0.0, 0.0]
 
 
+def answered(*answers) -> list[list[dict]]:
+    """Completions that give these answers, None none."""
+    texts = ["no idea" if a is None else traces.render(["a step"], a) for a in answers]
+    return [[{"role": "assistant", "content": text}] for text in texts]
+
+
+@pytest.mark.parametrize("given, rewards", [
+    (["7", "8", "8", "9"], [0, 1, 1, 0]),
+    (["7", "8", "8", "7"], [1, 0, 0, 1]),  # a tie: the answer given first
+    ([None, None, None, "7"], [0, 0, 0, 1]),  # no answer is never elected
+    ([None, None, None, None], [0, 0, 0, 0]),
+    (["1,000", "7", "1000", None], [1, 0, 1, 0]),  # one answer, however it is written
+    (["7", "7", "7", "8", "8", "8", "9", "8"], [1, 1, 1, 0, 1, 1, 0, 1]),  # two groups, each with its own
+])  # fmt: skip
+def test_the_vote_of_a_group_by_hand(given, rewards):
+    assert policies.elected(4)(answered(*given), answer=["7"] * len(given)) == rewards
+
+
+def test_a_vote_of_part_of_a_group_is_refused():
+    with pytest.raises(ValueError, match="reward: vote needs each group whole in one process"):
+        policies.elected(4)(answered("7", "7"))
+
+
+@pytest.mark.parametrize("reward", ["answer", "vote"])
+def test_grpo_goes_on_from_sft_by_answers_or_by_votes(
+    sft, backbone, experts, settings, tmp_path, monkeypatch, reward
+):
+    """Every completion gives an answer that is wrong: all are elected, and none passes."""
+    wrong = traces.render(["a step"], "123456")
+    ids = sft.processing_class(wrong + scratch.END).input_ids
+    monkeypatch.setattr(generation, "generate", lambda _, t, prompts, **__: [list(ids) for _ in prompts])
+    sft.model.save_pretrained(tmp_path / "adapter")
+    section = settings.grpo.model_copy(update={"start": "sft", "reward": reward, "lr": 1e-12})
+    trainer = policies.train_grpo(
+        backbone, experts, section, sft_adapter=tmp_path / "adapter", **common(settings, tmp_path)
+    )
+    assert trainer.state.global_step == 2
+    was, now = lora_weights(sft.model), lora_weights(trainer.model)
+    assert was.keys() == now.keys() and all(torch.allclose(now[name], was[name], atol=1e-9) for name in was)
+    steps = [row for row in trainer.state.log_history if "reward" in row]
+    assert [row["reward"] for row in steps] == [float(reward == "vote")] * 2
+    log = launch.training_log(trainer)
+    assert [row["pass_rate"] for row in log] == [0.0] * 2
+
+
 def test_grpo_and_airl_take_the_same_number_of_groups_and_steps(backbone, experts, settings, start, tmp_path):
-    grpo = policies.train_grpo(backbone, experts, settings.grpo, **common(settings, tmp_path))
+    grpo = policies.train_grpo(
+        backbone, experts, settings.grpo, sft_adapter=None, **common(settings, tmp_path)
+    )
     own = few_demonstrations(settings)
     airl = train_airl(
         backbone, backbone, experts, [], own, sft_adapter=None,

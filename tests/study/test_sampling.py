@@ -7,7 +7,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from lib.data import world
+from lib.data import reading
 from lib.models import generation, likelihood, scratch
 from lib.study.training import sampling
 from lib.text import alignment, chat, traces
@@ -89,56 +89,7 @@ def test_by_unit_by_hand():
     assert alignment.by_unit(units, values, 3, max) == [3.0, 0.0, 7.0]
 
 
-# Generation
-
-
-class Echo:
-    """A model whose completion is the prompt backwards, the end token, and then more of anything."""
-
-    device = torch.device("cpu")
-    generation_config = SimpleNamespace(eos_token_id=None)
-
-    def __init__(self, tokenizer):
-        self.tokenizer, self.widths = tokenizer, []
-
-    def eval(self):
-        return self
-
-    def generate(self, input_ids, attention_mask, **_):
-        self.widths.append(input_ids.shape[1])
-        rows = []
-        for ids, mask in zip(input_ids, attention_mask.bool(), strict=True):
-            end = [self.tokenizer.eos_token_id, *[self.tokenizer.pad_token_id] * int((~mask).sum())]
-            rows.append([*ids.tolist(), *ids[mask].tolist()[::-1], *end, self.tokenizer.eos_token_id])
-        return torch.tensor(rows)
-
-
-def test_completions_come_in_the_order_of_the_prompts_and_end_once(tokenizer, prompts):
-    echo = Echo(tokenizer)
-    completions = generation.generate(echo, tokenizer, prompts, **GENERATION, batch_size=5)
-    for prompt, completion in zip(prompts, completions, strict=True):
-        assert completion == [*prompt[::-1], tokenizer.eos_token_id]
-    assert len(echo.widths) == 3 and echo.widths == sorted(echo.widths)  # rows of similar length together
-
-
-@pytest.mark.parametrize("own, length", [(None, 4), (1, 4), (7, 3), ([1, 8], 2), ([9, 7, 8], 1)])
-def test_a_completion_ends_at_any_of_the_end_tokens(tokenizer, own, length):
-    echo = Echo(tokenizer)
-    echo.generation_config = SimpleNamespace(eos_token_id=own)
-    assert tokenizer.eos_token_id == 1
-    found = generation.generate(echo, tokenizer, [[7, 8, 9]], **GENERATION, batch_size=1)
-    assert found == [[9, 8, 7, 1][:length]]
-
-
-def test_batched_sampling_draws_what_each_prompt_alone_would(model, tokenizer, prompts):
-    nearly_greedy = {"temperature": 1e-4, "max_new_tokens": 6}
-    batched = generation.generate(model, tokenizer, prompts, **nearly_greedy, batch_size=5)
-    for prompt, completion in zip(prompts, batched, strict=True):
-        ids = torch.tensor([prompt])
-        for token in completion:
-            with torch.no_grad():
-                assert token == model(ids).logits[0, -1].argmax().item()
-            ids = torch.cat([ids, torch.tensor([[token]])], 1)
+# Padding and log-probabilities
 
 
 def test_padding_by_hand(tokenizer):
@@ -180,7 +131,7 @@ def sample(monkeypatch, tokenizer, problems, texts, n, token_records):
         **GENERATION,
         batch_size=4,
         token_records=token_records,
-        first_wrong_unit=world.first_wrong_unit,
+        first_wrong_unit=reading.first_wrong_unit,
         system_prompt="",
     )
 

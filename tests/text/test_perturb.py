@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data import world
+from lib.data import reading, world
 from lib.grading import equations
 from lib.text import perturb, traces
 
@@ -56,7 +56,7 @@ def test_the_worlds_checker_finds_the_error_in_the_perturbed_unit(expert, kind, 
         return
     units = traces.unit_spans(result.text)
     struck = next(i for i, (a, b) in enumerate(units) if a <= result.start < b)
-    assert world.first_wrong_unit(result.text, trace) == struck
+    assert reading.first_wrong_unit(result.text, trace) == struck
     if kind != "skipped_step":  # the last step may be the one left out
         assert (struck == len(units) - 1) == (kind == "nearby_answer")
     assert traces.parse(result.text).well_formed
@@ -87,7 +87,7 @@ def test_every_expert_has_near_misses_of_every_set(expert, kinds, seed):
     question, trace = expert
     for wrong in perturb.perturb(question, trace, random.Random(seed), 3, perturb.SETS[kinds]):
         assert wrong.kind in perturb.SETS[kinds]
-        assert world.first_wrong_unit(wrong.text, trace) is not None
+        assert reading.first_wrong_unit(wrong.text, trace) is not None
 
 
 @settings(max_examples=100, deadline=None)

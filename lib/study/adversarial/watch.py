@@ -31,9 +31,8 @@ class Watch(TrainerCallback):
         self._reward_model, self._tokenizer = reward_model, tokenizer
         self._problems, self._airl = problems, airl
         self._steps = steps(airl.steps, settings.watching.times)
-        fewer = settings.sampling.model_copy(update={"n": settings.watching.samples})
         of_all = settings.evaluation.model_copy(update={"token_records": len(problems)})
-        self._settings = settings.model_copy(update={"sampling": fewer, "evaluation": of_all})
+        self._settings = settings.model_copy(update={"evaluation": of_all})
 
     def on_step_begin(self, args, state, control, model=None, **_):
         if state.global_step in self._steps:
@@ -49,7 +48,14 @@ class Watch(TrainerCallback):
         training = model.training
         with torch.random.fork_rng():
             torch.manual_seed(step)
-            rows = sampling.sample(model, self._tokenizer, self._problems, self._settings)
+            rows = sampling.sample(
+                model,
+                self._tokenizer,
+                self._problems,
+                self._settings,
+                n=self._settings.watching.samples,
+                token_records=len(self._problems),
+            )
         model.train(training)
         with self._reward_model.in_use():
             scored = recorded.score_samples(

@@ -6,7 +6,6 @@ from itertools import islice
 
 from lib.data import splits, texts
 from lib.data.problems import LARGEST
-from lib.data.worlds import WORLDS
 from lib.models import scratch
 from lib.schema import Params
 
@@ -16,20 +15,18 @@ def corpus(settings: Params, rng: random.Random) -> Iterator[tuple[str, str]]:
 
     Validation and test questions never occur.
     """
-    world = WORLDS.get(settings.data.dataset)
-    if world is None:
+    if settings.data.dataset != "world":
         return texts.expert_texts(rng, splits.split("demonstrations"))
     held_out = frozenset(row.question for name in ("validation", "test") for row in splits.split(name))
-    return texts.world_texts(world, rng, settings.data.steps, settings.pretraining.malformed, held_out)
+    return texts.world_texts(rng, settings.data.steps, settings.pretraining.malformed, held_out)
 
 
 def tokenizer(settings: Params):
     """The tokenizer of every backbone that is trained from scratch, itself trained on the same texts."""
-    world = WORLDS.get(settings.data.dataset)
-    if world is None:
+    if settings.data.dataset != "world":
         seen = [text for row in splits.split("demonstrations") for text in (row.question, row.trace)]
         return scratch.train_tokenizer(seen, whole_numbers=0)
     rng = random.Random(settings.data.seed)
-    drawn = texts.world_texts(world, rng, settings.data.steps, settings.pretraining.malformed)
+    drawn = texts.world_texts(rng, settings.data.steps, settings.pretraining.malformed)
     seen = [text for pair in islice(drawn, 2000) for text in pair]
     return scratch.train_tokenizer(seen, whole_numbers=LARGEST)

@@ -22,10 +22,11 @@ from lib.data.demonstrations import Demonstration
 from lib.models import checkpoints, pretrained
 from lib.reward import recorded
 from lib.reward.reward import backbone_sha256
-from lib.schema import Airl, Params, Sft
+from lib.schema import Airl, Grpo, Params, Sft, Spin
 from lib.study import params
 from lib.study.adversarial.training import train_airl
 from lib.study.training import policies
+from lib.study.training.spin import train_spin
 
 ERROR = re.compile(r"^(?!.*(?:ChildFailed|CalledProcess)Error)\w+(?:\.\w+)*Error: .+")
 
@@ -52,7 +53,7 @@ class Trained(NamedTuple):
 
 
 def train(backbone: str, method: str, seed: int, params_file: str) -> Trained:
-    """Train a method on a backbone: `sft` or one of its ablations, `grpo`, or a variant or ablation of AIRL.
+    """Train a method of `Params.methods` on a backbone.
 
     Raises ValueError with the message of the process that failed.
     """
@@ -97,8 +98,8 @@ def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
     starts = [runs.backbone_dir(backbone)]
     if isinstance(section, Airl):
         starts.append(runs.backbone_dir(recorded.discriminator_backbone(section, backbone)))
-        if section.start == "sft":
-            starts.append(_sft_adapter(backbone, seed))
+    if isinstance(section, Spin) or getattr(section, "start", None) == "sft":
+        starts.append(_sft_adapter(backbone, seed))
     return {
         "method": section.model_dump(mode="json"),
         **shared,
@@ -142,15 +143,21 @@ def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: P
     """The trainer, after its training."""
     section, start = settings.section(method), runs.backbone_dir(backbone)
     common = {"settings": settings, "seed": seed, "output_dir": scratch}
+    demonstrations = splits.demonstrations_of(seed)
     if isinstance(section, Sft):
-        demonstrations = splits.split("demonstrations")[: section.demonstrations]
-        return policies.train_sft(start, demonstrations, section, **common)
-    if not isinstance(section, Airl):
-        return policies.train_grpo(start, splits.split("train"), section, **common)
+        return policies.train_sft(start, demonstrations[: section.demonstrations], section, **common)
+    few = demonstrations[: settings.sft.demonstrations]
+    if isinstance(section, Spin):
+        return train_spin(start, _sft_adapter(backbone, seed), few, section, **common)
+    if isinstance(section, Grpo):
+        questions = few if section.questions == "demonstrations" else splits.split("train")
+        return policies.train_grpo(
+            start, questions, section, sft_adapter=_sft_adapter(backbone, seed), **common
+        )
     return train_airl(
         start,
         runs.backbone_dir(recorded.discriminator_backbone(section, backbone)),
-        splits.split("demonstrations"),
+        demonstrations,
         splits.split("train"),  # further questions to practise on; their answers are not read
         section,
         sft_adapter=_sft_adapter(backbone, seed),

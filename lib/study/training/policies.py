@@ -1,24 +1,26 @@
-"""Trains one policy: SFT on demonstrations, or GRPO on verifiable answers (`lib.airl` has AIRL).
+"""Trains one policy: SFT on demonstrations, or GRPO without a learned reward (`lib.airl` has AIRL).
 
 All methods start from the same backbone, train the same adapter (or the full weights), and share
 these few arguments, so that what differs between them is the signal alone.
 """
 
 import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import transformers
 from datasets import Dataset
+from peft import PeftModel
 from tqdm.auto import tqdm
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, SFTConfig, SFTTrainer
 
 from lib.data.demonstrations import Demonstration
 from lib.grading import answers
-from lib.models import checkpoints, pretrained
-from lib.models.checkpoints import ResumableGRPOTrainer
-from lib.schema import Grpo, Params, Sft
+from lib.models import checkpoints, grpo, pretrained
+from lib.schema import Grpo, Params, Practice, Sft
 from lib.text import chat, traces
 
 transformers.logging.set_verbosity_error()  # quiet about the fresh head of each discriminator
@@ -48,6 +50,27 @@ def correct(completions, answer, **_) -> list[float]:
     return [float(answers.is_correct(traces.parse(t).answer, a)) for t, a in zip(texts, answer, strict=True)]
 
 
+def elected(group_size: int) -> Callable[..., list[float]]:
+    """The reward of TTRL (Zuo et al. 2025): 1 if a completion gives its group's commonest answer, else 0.
+
+    Of equally common answers the one given first counts; no answer is never elected.
+    """
+
+    def elected(completions, **_) -> list[float]:
+        given = [traces.parse(completion[0]["content"]).answer for completion in completions]
+        if len(given) % group_size:
+            raise ValueError("reward: vote needs each group whole in one process; train on fewer")
+        rewards = []
+        for start in range(0, len(given), group_size):
+            codes = answers.classes(given[start : start + group_size])
+            votes = Counter(code for code in codes if code >= 0)
+            winner = votes.most_common(1)[0][0] if votes else None
+            rewards += [float(code == winner) for code in codes]
+        return rewards
+
+    return elected
+
+
 class Progress(TrainerCallback):
     """A plain progress bar: the trainers' own prints every logged step."""
 
@@ -74,7 +97,7 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def _common(settings: Params, seed: int, output_dir: str | Path, batch_size: int, rows: str) -> dict:
+def common(settings: Params, seed: int, output_dir: str | Path, batch_size: int, rows: str) -> dict:
     """Arguments of any trainer; `batch_size` is of an optimizer step and all processes, in `rows`."""
     on_gpu, n = torch.cuda.is_available(), processes()
     at_once = settings.training.micro_batch or max(batch_size // n, 1)
@@ -114,7 +137,7 @@ def train_sft(
         train_dataset=sft_dataset(tokenizer, demonstrations, settings.sampling.system_prompt),
         peft_config=pretrained.lora(settings.lora),
         args=SFTConfig(
-            **_common(settings, seed, output_dir, section.batch_size, "demonstrations"),
+            **common(settings, seed, output_dir, section.batch_size, "demonstrations"),
             num_train_epochs=section.epochs,
             learning_rate=section.lr,
             max_length=None,
@@ -123,11 +146,11 @@ def train_sft(
     return train(trainer)
 
 
-def grpo_config(section: Grpo, *, settings: Params, seed, output_dir, **overrides) -> GRPOConfig:
+def grpo_config(section: Practice, *, settings: Params, seed, output_dir, **overrides) -> GRPOConfig:
     """One optimizer step per batch of `prompts_per_step` groups of `group_size` samples."""
     batch_size = section.prompts_per_step * section.group_size
     return GRPOConfig(
-        **_common(settings, seed, output_dir, batch_size, "completions")
+        **common(settings, seed, output_dir, batch_size, "completions")
         | dict(
             num_generations=section.group_size,
             max_steps=section.steps,
@@ -145,17 +168,30 @@ def grpo_config(section: Grpo, *, settings: Params, seed, output_dir, **override
 
 
 def train_grpo(
-    backbone, problems: list[Demonstration], section: Grpo, *, settings: Params, seed, output_dir
-) -> ResumableGRPOTrainer:
-    """GRPO on verifiable answers, the empirical upper bound; returns the trained trainer."""
+    backbone, problems: list[Demonstration], section: Grpo, *, settings: Params, sft_adapter, seed, output_dir
+) -> grpo.Trainer:
+    """GRPO on what needs no learned reward, the true answer or the group's vote; returns the trainer.
+
+    With `start: sft` it goes on from the directory `sft_adapter`.
+    """
     set_seed(seed)
     model, tokenizer = pretrained.load_backbone(backbone)
-    trainer = ResumableGRPOTrainer(
+    new_adapter = pretrained.lora(settings.lora)
+    if section.start == "sft":
+        model, new_adapter = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True), None
+    rewards = {"answer": [correct], "vote": [elected(section.group_size), correct]}[section.reward]
+    trainer = grpo.Trainer(
         model=model,
         processing_class=tokenizer,
         train_dataset=question_dataset(problems, settings.sampling.system_prompt),
-        reward_funcs=correct,
-        peft_config=pretrained.lora(settings.lora),
-        args=grpo_config(section, settings=settings, seed=seed, output_dir=output_dir),
+        reward_funcs=rewards,
+        peft_config=new_adapter,
+        args=grpo_config(
+            section,
+            settings=settings,
+            seed=seed,
+            output_dir=output_dir,
+            reward_weights=[1.0, 0.0][: len(rewards)],  # beside a vote the answer is logged alone
+        ),
     )
     return train(trainer)

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from transformers import set_seed
 
-from lib.data import splits
+from lib.data import reading, splits
 from lib.data.demonstrations import Demonstration
-from lib.data.worlds import WORLDS
 from lib.evaluation import metrics
 from lib.grading import answers
 from lib.models import generation, likelihood
@@ -72,39 +71,91 @@ def sample_rows(
     return rows
 
 
-def sample(model, tokenizer, problems: list[Demonstration], settings: Params) -> list[dict]:
-    """Rows of `samples.jsonl.gz` for a policy on some problems.
+def sample(
+    model, tokenizer, problems: list[Demonstration], settings: Params, *, n: int, token_records: int
+) -> list[dict]:
+    """Rows of `samples.jsonl.gz` for a policy on some problems, at the temperature it was trained at.
 
     Only the world can say where a trace goes wrong; of other data `first_wrong_unit` is always None.
     """
-    world = WORLDS.get(settings.data.dataset)
+    in_world = settings.data.dataset == "world"
     return sample_rows(
         model,
         tokenizer,
         problems,
-        n=settings.sampling.n,
+        n=n,
         temperature=settings.sampling.temperature,
         max_new_tokens=settings.sampling.max_new_tokens,
         batch_size=settings.sampling.batch_size,
-        token_records=settings.evaluation.token_records,
-        first_wrong_unit=world.first_wrong_unit if world else lambda text, expert: None,
+        token_records=token_records,
+        first_wrong_unit=reading.first_wrong_unit if in_world else lambda text, expert: None,
         system_prompt=settings.sampling.system_prompt,
     )
 
 
-def summary(rows: list[dict], settings: Params) -> dict[str, float]:
+def answered(
+    model, tokenizer, problems: list[Demonstration], n: int, temperature: float, settings: Params
+) -> list[dict]:
+    """n traces a problem at a temperature (0: greedily), each a row: problem, sample, text, correct."""
+    asked = [(problem, sample) for problem in range(len(problems)) for sample in range(n)]
+    prompts = chat.questions_ids(
+        tokenizer, [problems[p].question for p, _ in asked], settings.sampling.system_prompt
+    )
+    completions = generation.generate(
+        model,
+        tokenizer,
+        prompts,
+        temperature=temperature,
+        max_new_tokens=settings.sampling.max_new_tokens,
+        batch_size=settings.sampling.batch_size,
+    )
+    texts = tokenizer.batch_decode(completions, skip_special_tokens=True)
+    return [
+        {
+            "problem": problem,
+            "sample": sample,
+            "text": text,
+            "correct": answers.is_correct(traces.parse(text).answer, problems[problem].answer),
+        }
+        for (problem, sample), text in zip(asked, texts, strict=True)
+    ]
+
+
+def validate(model, tokenizer, seed: int, settings: Params) -> dict[str, float]:
+    """How a policy does on the validation split, with `sampling.validation_n` samples a problem.
+
+    `temperature` is the one of `sampling.temperatures` with the largest pass@1 (of equals the lowest);
+    `pass_at_1_at_T` is that at T. Of the samples at the temperature of training: `pass_at_1`, `majority` (of
+    all of a problem's samples), `pass_at_n` and `well_formed`, the fraction of traces in the study's form.
+    """
+    set_seed(seed)
+    n, problems = settings.sampling.validation_n, splits.split("validation")
+    rows = {
+        temperature: answered(model, tokenizer, problems, n, temperature, settings)
+        for temperature in sorted(settings.sampling.temperatures)
+    }
+    pass_at_1 = {t: round(float(np.mean([row["correct"] for row in of])), 4) for t, of in rows.items()}
+    best = max(pass_at_1, key=pass_at_1.get)
+    return (
+        summary(rows[settings.sampling.temperature], n)
+        | {f"pass_at_1_at_{temperature:g}": value for temperature, value in pass_at_1.items()}
+        | {"temperature": best, "pass_at_1_at_best": pass_at_1[best]}
+    )
+
+
+def summary(rows: list[dict], n: int) -> dict[str, float]:
     """pass@1, majority@n, pass@n and the fraction of well-formed traces, of n samples a problem."""
-    n = settings.sampling.n
     codes_PN, correct_PN = codes_and_correct(rows, n)
     flat_PN = np.zeros(correct_PN.shape)
     majority_P = metrics.rerank_accuracy(
         "majority", n, codes_PN, correct_PN, flat_PN, flat_PN, n_subsets=1, seed=0
     )
+    well_formed = [traces.parse(row["text"]).well_formed for row in rows]
     return {
         "pass_at_1": round(float(correct_PN.mean()), 4),
         "majority": round(float(majority_P.mean()), 4),
         "pass_at_n": round(float(correct_PN.any(axis=1).mean()), 4),
-        "well_formed": round(sum(row["well_formed"] for row in rows) / len(rows), 4),
+        "well_formed": round(float(np.mean(well_formed)), 4),
     }
 
 
@@ -113,9 +164,3 @@ def codes_and_correct(rows: list[dict], n: int) -> tuple[np.ndarray, np.ndarray]
     given = [traces.parse(row["text"]).answer for row in rows]
     codes_PN = metrics.answer_codes([given[i : i + n] for i in range(0, len(given), n)])
     return codes_PN, np.array([row["correct"] for row in rows]).reshape(-1, n)
-
-
-def validate(trained, seed: int, settings: Params) -> dict[str, float]:
-    """The `summary` of a trained policy on the validation split."""
-    set_seed(seed)
-    return summary(sample(trained.model, trained.tokenizer, splits.split("validation"), settings), settings)

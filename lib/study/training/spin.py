@@ -1,0 +1,83 @@
+"""SPIN (Chen et al. 2024, arXiv 2401.01335): rounds of DPO, the expert against the policy's own samples."""
+
+from pathlib import Path
+
+from datasets import Dataset
+from peft import PeftModel
+from transformers import set_seed
+from trl import DPOConfig, DPOTrainer
+
+from lib.data.demonstrations import Demonstration
+from lib.models import generation, pretrained
+from lib.schema import Params, Spin
+from lib.study.training import policies
+from lib.text import chat
+
+
+def train_spin(
+    backbone,
+    sft_adapter: str | Path,
+    demonstrations: list[Demonstration],
+    section: Spin,
+    *,
+    settings: Params,
+    seed: int,
+    output_dir: str | Path,
+) -> DPOTrainer:
+    """From the SFT policy, `rounds` of -log sigma(beta [d(expert) - d(sample)]), d = log p - log p_old.
+
+    p_old is the policy that the round began with, which wrote `samples` traces a demonstration. Returns the
+    last round's trainer; its log is that of all rounds.
+    """
+    set_seed(seed)
+    model, tokenizer = pretrained.load_backbone(backbone)
+    policy, log = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True), []
+    for round_ in range(section.rounds):
+        trainer = _OfTokens(
+            model=policy,
+            processing_class=tokenizer,
+            train_dataset=_pairs(policy, tokenizer, demonstrations, section.samples, settings),
+            args=DPOConfig(
+                **policies.common(
+                    settings, seed, Path(output_dir) / f"round{round_}", section.batch_size, "pairs"
+                )
+                | {"save_strategy": "no", "max_length": None},
+                num_train_epochs=section.epochs,
+                learning_rate=section.lr,
+                beta=section.beta,
+            ),
+        )
+        trainer = policies.train(trainer)
+        policy = trainer.accelerator.unwrap_model(trainer.model)
+        policy.delete_adapter("ref")  # a copy of what this round began with; the next makes its own
+        log += [{**row, "step": len(log) + row["step"]} for row in trainer.state.log_history if "loss" in row]
+    trainer.state.log_history = log
+    return trainer
+
+
+class _OfTokens(DPOTrainer):
+    """DPO on tokens: TRL renders whole conversations, whose templates may write on after the end."""
+
+    def _prepare_dataset(self, dataset, *_):
+        return dataset
+
+
+def _pairs(policy, tokenizer, demonstrations, samples: int, settings: Params) -> Dataset:
+    """Tokens of an expert beside another trace, the policy's own; `samples` a question at most."""
+    asked = [d for d in demonstrations for _ in range(samples)]
+    prompts = chat.questions_ids(tokenizer, [d.question for d in asked], settings.sampling.system_prompt)
+    written = generation.generate(
+        policy,
+        tokenizer,
+        prompts,
+        temperature=settings.sampling.temperature,
+        max_new_tokens=settings.sampling.max_new_tokens,
+        batch_size=settings.sampling.batch_size,
+    )
+    experts, _ = chat.completions(tokenizer, [d.trace for d in asked])
+    rows = [
+        {"prompt_ids": prompt, "chosen_ids": expert, "rejected_ids": sample}
+        for prompt, expert, sample, d in zip(prompts, experts, written, asked, strict=True)
+        if tokenizer.decode(sample, skip_special_tokens=True) != d.trace
+    ]
+    return Dataset.from_list(rows)

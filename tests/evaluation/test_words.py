@@ -1,0 +1,39 @@
+"""What is called better or worse, against the interval it is said of."""
+
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.evaluation import words
+
+
+def difference(value: float, low: float, high: float, prefix: str = "") -> pd.Series:
+    return pd.Series({"above": value, f"{prefix}ci_low": low, f"{prefix}ci_high": high})
+
+
+@pytest.mark.parametrize(
+    "low, value, high, said",
+    [
+        (0.01, 0.05, 0.09, "better than SFT, by 0.05 [0.01, 0.09]"),
+        (-0.09, -0.05, -0.01, "worse than SFT, by -0.05 [-0.09, -0.01]"),
+        (-0.01, 0.05, 0.11, "not surely different from SFT, by 0.05 [-0.01, 0.11]"),
+        (0.0, 0.05, 0.10, "not surely different from SFT, by 0.05 [0.00, 0.10]"),  # 0 is an end of it
+        (-0.10, -0.05, 0.0, "not surely different from SFT, by -0.05 [-0.10, 0.00]"),
+        (0.0, 0.0, 0.0, "not surely different from SFT, by 0.00 [0.00, 0.00]"),
+        (math.nan, math.nan, math.nan, "not comparable with SFT"),
+    ],
+)
+def test_a_verdict_in_words(low, value, high, said):
+    assert words.verdict(difference(value, low, high), "above", "SFT") == said
+
+
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=3).map(sorted))
+def test_a_verdict_is_better_or_worse_only_where_the_interval_leaves_0_out(ends):
+    low, value, high = ends
+    said = words.verdict(difference(value, low, high, "above_"), "above", "SFT", "above_")
+    stands = "better" if low > 0 else "worse" if high < 0 else "not surely different"
+    assert said.startswith(stands)
+    assert [name for name in ("better", "worse", "not surely different") if name in said] == [stands]
