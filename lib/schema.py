@@ -59,7 +59,6 @@ class Pretraining(Section):
 class Lora(Section):
     r: Count
     alpha: Count
-    full_weights: bool
 
 
 class Training(Section):

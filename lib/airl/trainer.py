@@ -14,7 +14,7 @@ import random
 
 import torch
 from accelerate.utils import gather_object
-from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from sklearn.metrics import roc_auc_score
 
 from lib.airl import batches, credit, discriminator, objective
@@ -202,7 +202,7 @@ class AIRLTrainer(grpo.Trainer):
         logged["completion_length"].append(sum(len(completions[i]) for i in own) / len(own))
         if 0 < sum(right) < len(right) and scores_B.isfinite().all():
             logged["reward_auroc"].append(roc_auc_score(right, scores_B[own].tolist()))
-        if isinstance(self.model, PeftModel) and self.state.global_step % KL_EVERY == 0:
+        if self.state.global_step % KL_EVERY == 0:
             logged["kl_to_start"].append(self._kl_to_start(output, own))
 
     @torch.no_grad()

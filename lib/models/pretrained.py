@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from lib import files
-from lib.models import pretrained, templates
+from lib.models import templates
 
 SOURCE = "source.json"  # in the directory of a backbone that was trained elsewhere
 
@@ -78,17 +78,14 @@ def load_backbone(directory: str | Path):
 
     Raises FileNotFoundError with the way out if there is none.
     """
-    model = AutoModelForCausalLM.from_pretrained(**pretrained.weights(directory))
+    model = AutoModelForCausalLM.from_pretrained(**weights(directory))
     return _neutral(model), AutoTokenizer.from_pretrained(directory)
 
 
 def load_policy(backbone: str | Path, saved: str | Path | None = None):
-    """A policy to sample from: the backbone, or what was saved as an adapter of it or whole."""
-    if saved is None:
-        return pretrained.placed(load_backbone(backbone)[0])
-    if not (Path(saved) / "adapter_config.json").exists():
-        return pretrained.placed(_neutral(AutoModelForCausalLM.from_pretrained(saved)))
-    return PeftModel.from_pretrained(load_policy(backbone), saved)
+    """A policy to sample from: the backbone, with the adapter that was saved in a directory."""
+    model = placed(load_backbone(backbone)[0])
+    return model if saved is None else PeftModel.from_pretrained(model, saved)
 
 
 def without_adapter(model):
@@ -104,10 +101,8 @@ def _neutral(model):
     return model
 
 
-def lora(settings) -> LoraConfig | None:
-    """The policy's adapter on every linear layer; None trains the full weights."""
-    if settings.full_weights:
-        return None
+def lora(settings) -> LoraConfig:
+    """The policy's adapter, on every linear layer."""
     return LoraConfig(
         r=settings.r, lora_alpha=settings.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )

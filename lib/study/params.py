@@ -22,6 +22,7 @@ TRAINED_WITHOUT_REWARD = ("base", "sft", "spin")
 REMOVED = {  # what took the place of a key that there was
     "airl.replay": "the discriminator sees the step's own samples alone; remove the key",
     "airl.frozen_discriminator": "true is now airl.discriminator_steps: 0",
+    "lora.full_weights": "every policy is an adapter, from which others go on; remove the key",
     "discriminators": "name these backbones in backbones; those of the policies stand in policies",
 }
 
@@ -139,8 +140,6 @@ def _contradictions(params: Params) -> Iterator[str]:
                 yield f"{section}.{name}: the name is taken; choose another"
             yield from _overlay_faults(params, section, name, backbones)
     yield from _sft_faults(params)
-    if params.training.shared_backbone and params.lora.full_weights:
-        yield "training.shared_backbone: needs policies with an adapter; set lora.full_weights to false"
     if params.sampling.temperature not in params.sampling.temperatures:
         yield "sampling.temperatures: sampling.temperature, at which policies are trained, must be one"
     k, n = max(params.evaluation.ks), params.sampling.n
@@ -205,7 +204,7 @@ def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[st
 
 def _can_be_a_policy(airl: Airl, lora: Lora) -> bool:
     """Whether the discriminator's trained model has the policy's backbone and adapter."""
-    of_policy = Lora(r=airl.discriminator_r, alpha=2 * airl.discriminator_r, full_weights=False)
+    of_policy = Lora(r=airl.discriminator_r, alpha=2 * airl.discriminator_r)
     return airl.parameterisation == "log_ratio" and airl.discriminator == "same" and lora == of_policy
 
 

@@ -66,8 +66,7 @@ def remember(trainer):
 def make(backbone, experts, settings, tmp_path):
     """Makes an AIRLTrainer, or GRPO with the reward `grpo`, on the same questions and seed."""
 
-    def _make(*, reward_model=None, grpo=None, answers=None, evaluate=False, full_weights=False, untraced=(),
-              **changes):  # fmt: skip
+    def _make(*, reward_model=None, grpo=None, answers=None, evaluate=False, untraced=(), **changes):
         changes = {"steps": 2, "prompts_per_step": PROMPTS, "group_size": G, "warmup_steps": 0,
                    "expert_in_group": False, "perturbations": 2, "lr": 0.01, **changes}  # fmt: skip
         assert set(changes) <= set(params.Airl.model_fields)  # `model_copy` would take any name
@@ -87,7 +86,7 @@ def make(backbone, experts, settings, tmp_path):
             processing_class=tokenizer,
             train_dataset=rows,
             eval_dataset=rows.select(range(2)) if evaluate else None,
-            peft_config=pretrained.lora(SimpleNamespace(full_weights=full_weights, r=2, alpha=4)),
+            peft_config=pretrained.lora(SimpleNamespace(r=2, alpha=4)),
             args=policies.grpo_config(
                 airl, settings=short, seed=7, output_dir=tmp_path, per_device_eval_batch_size=2 * G,
                 **({} if grpo else {"reward_weights": [0.0]}),
@@ -265,13 +264,6 @@ def test_training_moves_both_adapters_and_neither_backbone(make):
     for before, module in ((policy, airl.model), (reward, airl.reward_model)):
         assert moved(before, module) and moved(before, module) <= trainable(module)
         assert all(p.grad is None for p in module.parameters() if not p.requires_grad)
-
-
-def test_full_weights_train_everything(make):
-    airl = make(full_weights=True)
-    before = weights(airl.model)
-    airl.train()
-    assert moved(before, airl.model) == set(before)
 
 
 def test_the_policy_waits_while_the_discriminator_warms_up(make):

@@ -25,10 +25,9 @@ def few_demonstrations(settings, **changes):
     return settings.airl.model_copy(update={"demonstrations": 12, "start": "base", **changes})
 
 
-def common(settings, tmp_path, full_weights=False):
-    adapter = settings.lora.model_copy(update={"full_weights": full_weights})
+def common(settings, tmp_path):
     sampled = settings.sampling.model_copy(update={"max_new_tokens": 4})
-    changed = settings.model_copy(update={"lora": adapter, "sampling": sampled, "sft": few_steps(settings)})
+    changed = settings.model_copy(update={"sampling": sampled, "sft": few_steps(settings)})
     return {"settings": changed, "seed": 0, "output_dir": tmp_path}
 
 
@@ -90,14 +89,6 @@ def test_an_adapter_leaves_the_backbone_as_it_was(sft, start):
     assert set(base_weights(sft.model)) == set(start)
     lora = {name: p for name, p in sft.model.named_parameters() if "lora_B" in name}
     assert lora and all(p.requires_grad and p.abs().max() > 0 for p in lora.values())
-
-
-def test_full_weights_train_the_whole_policy(backbone, experts, settings, start, tmp_path):
-    trainer = policies.train_sft(
-        backbone, experts, few_steps(settings), **common(settings, tmp_path, full_weights=True)
-    )
-    assert changed(trainer.model, start) == set(start)
-    assert pretrained.lora(settings.lora.model_copy(update={"full_weights": True})) is None
 
 
 def test_the_trained_policy_is_saved_as_an_adapter(sft, backbone, tmp_path):

@@ -83,7 +83,7 @@ def _new_discriminator(
     size = {"r": section.discriminator_r, "alpha": 2 * section.discriminator_r}
     fitted = None
     if section.likelihood_epochs:
-        adapter = Lora(**size, full_weights=False)
+        adapter = Lora(**size)
         fitted = policies.train_sft(
             backbone,
             experts,

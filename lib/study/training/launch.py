@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from peft import PeftModel
 from transformers import AutoTokenizer
 
 from lib import files, runs
@@ -40,7 +39,7 @@ LOGGED = (
 class Trained(NamedTuple):
     """A trained policy, for AIRL its reward, and the log; `status` says why a run that degenerated stopped.
 
-    `directory` holds the files of it: adapter/ (or the whole policy), for AIRL discriminator/, and what was
+    `directory` holds the files of it: adapter/, for AIRL discriminator/, and what was
     watched.
     """
 
@@ -180,8 +179,7 @@ def _save(trainer, directory: Path) -> None:
         return
     with files.new_directory(directory) as temporary:
         policy = trainer.accelerator.unwrap_model(trainer.model)
-        own = {"selected_adapters": ["default"]} if isinstance(policy, PeftModel) else {}
-        policy.save_pretrained(temporary / "adapter", state_dict=weights, **own)
+        policy.save_pretrained(temporary / "adapter", state_dict=weights, selected_adapters=["default"])
         if hasattr(trainer, "reward_model"):
             trainer.reward_model.save(temporary / "discriminator")
         watched = Path(trainer.args.output_dir) / runs.WATCHED

@@ -1,6 +1,6 @@
 """Trains one policy: SFT on demonstrations, or GRPO without a learned reward (`lib.airl` has AIRL).
 
-All methods start from the same backbone, train the same adapter (or the full weights), and share
+All methods start from the same backbone, train the same adapter, and share
 these few arguments, so that what differs between them is the signal alone.
 """
 
