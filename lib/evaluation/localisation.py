@@ -9,7 +9,7 @@ import random
 from lib.data.demonstrations import Demonstration
 from lib.evaluation import metrics
 from lib.grading import equations
-from lib.models import likelihood
+from lib.models import buckets, likelihood
 from lib.reward import recorded
 from lib.reward.falls import reward_drops
 from lib.schema import Airl, Params
@@ -77,7 +77,7 @@ def detect_by_likelihood(
     prompts = chat.questions_ids(tokenizer, questions, settings.sampling.system_prompt)
     completions, _ = chat.completions(tokenizer, [trace["text"] for trace in wrong])
     values = likelihood.logprobs_and_entropies(
-        model, tokenizer, prompts, completions, batch_size=settings.sampling.batch_size
+        model, tokenizer, prompts, completions, batch_size=buckets.ROWS
     )
     rows = []
     for trace, ids, (logprobs, entropies) in zip(wrong, completions, values, strict=True):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-ROWS = 32  # at once
+ROWS = 32  # at once: on a CPU twice as fast as 512, whose activations no cache holds
 
 
 def in_buckets(

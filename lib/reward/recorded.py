@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lib import runs
 from lib.airl import discriminator
-from lib.models import pretrained
+from lib.models import buckets, pretrained
 from lib.reward import scoring
 from lib.schema import Airl, Params
 from lib.text import chat
@@ -52,7 +52,7 @@ def score(
         boundaries=airl.boundaries,
         interval=airl.interval,
         gamma=airl.score_gamma,
-        batch_size=settings.sampling.batch_size,
+        batch_size=buckets.ROWS,
         logit=logit,
     )
 
