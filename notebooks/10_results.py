@@ -111,6 +111,7 @@ say(findings.gains(gained))
 
 # %%
 paper = keep(published.table(), "published")
+keep(published.departures(settings), "departures")
 paper[paper["experiment"] == "main"].pivot(index=["backbone", "method"], columns="k", values="value")
 
 # %% [markdown]

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from lib.schema import Params
+
 V1, LATER = "published, arXiv 2510.01857 v1", "published, arXiv 2510.01857 later versions"
 KS = (1, 3, 5, 10)
 PASS_AT_K = {  # (GRPO, SFT, AIRL dense) on GSM8K, v1; one tuple over `KS` each
@@ -68,3 +70,28 @@ def table() -> pd.DataFrame:
         )
     columns = "experiment backbone method metric k value source note".split()
     return pd.DataFrame(rows, columns=columns).astype({"k": "Int64"})
+
+
+def departures(settings: Params) -> pd.DataFrame:
+    """Where section `airl`, the paper's reward, departs from the paper's set-up (v1): what, paper, here."""
+    airl = settings.airl
+    rows = (
+        ("policy", "3 to 8 billion parameters, instruct", ", ".join(settings.policies)),
+        ("problems", "GSM8K", settings.data.dataset),
+        ("demonstrations", "all of the training split", airl.demonstrations),
+        ("questions without a demonstration", "none", airl.unlabelled_questions),
+        ("policy starts from", "base", airl.start),
+        ("LoRA rank of the policy", 128, settings.lora.r),
+        ("LoRA rank of the discriminator", 32, airl.discriminator_r),
+        ("discriminator's backbone", "0.5 to 3 billion parameters", airl.discriminator),
+        ("steps", 500, airl.steps),
+        ("samples a question", 16, airl.group_size),
+        ("top-p", 0.95, 1.0),
+        ("learning rate of the policy", 1e-5, airl.lr),
+        ("learning rate of the discriminator", 1e-5, airl.discriminator_lr),
+        ("its schedule", "cosine", airl.discriminator_schedule),
+        ("samples that the discriminator sees", "all of a group", f"{airl.policy_per_prompt} of a group"),
+        ("returns", "sums divided by powers of gamma", "a backward recursion"),
+        ("near misses", "beside another question's prompt", "beside their own"),
+    )
+    return pd.DataFrame(rows, columns=["what", "paper", "here"]).astype(str)

@@ -48,6 +48,7 @@ def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
         "published_main": _published_main(published[experiment == "main"]),
         "published_localisation": _published(published[experiment == "localisation"], "detector", "hit@1", 3),
         "published_ablations": _published(ablations, "setting or method", "pass@1", 2),
+        "departures": Shown(list(tables["departures"]), tables["departures"].to_numpy().tolist()),
         "costs": _costs(tables["costs"]),
         "stages": _stages(tables["stages"]),
         **{name: _estimates(told[name], *columns) for name, columns in ESTIMATES.items() if name in tables},

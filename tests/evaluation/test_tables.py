@@ -309,6 +309,15 @@ def test_correlations_are_symmetric(study):
         assert matrix.loc["reward", "reward"] == matrix.loc["correct", "correct"] == 1
 
 
+def test_departures_from_the_paper_tell_what_the_parameters_say(settings):
+    changed = settings.airl.model_copy(update={"steps": 77, "group_size": 5, "start": "base"})
+    table = published.departures(settings.model_copy(update={"airl": changed})).set_index("what")
+    assert table.loc["steps"].tolist() == ["500", "77"]
+    assert table.loc["samples a question"].tolist() == ["16", "5"]
+    assert table.loc["policy starts from"].tolist() == ["base", "base"]
+    assert table.loc["top-p"].tolist() == ["0.95", "1.0"]
+
+
 def test_published_numbers_are_the_papers():
     table = published.table()
     row = table.query(
