@@ -146,8 +146,12 @@ class AIRLTrainer(grpo.Trainer):
         batch = batches.Batch(*(tensor.to(self.accelerator.device) for tensor in collated))
         self.reward_model.train()
         with self.reward_model.in_use():
-            width_t = batch.boundaries_BT.shape[1]
-            logits_BT = self.reward_model.logits_BT(batch.ids_BL, batch.attention_BL, width_t)
+            logits_BT = buckets.in_buckets(
+                lambda *inputs: (self.reward_model.logits_BT(*inputs),),
+                batch.ids_BL,
+                batch.attention_BL,
+                batch.boundaries_BT.shape[1],
+            )[0]
             loss = objective.loss(
                 logits_BT,
                 batch.boundaries_BT,

@@ -17,8 +17,8 @@ from lib.report import findings, rendering, shown_tables
 from lib.schema import Params
 
 TABLES = (
-    "main gains published departures rerank localisation localisation_by_kind reward_quality ablations transfer long "
-    "costs stages"
+    "main gains published departures rerank localisation localisation_by_kind reward_quality ablations "
+    "transfer long costs stages"
 ).split()
 INPUTS = "lib notebooks params.yaml results/data results/runs results/localisation"
 
