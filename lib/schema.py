@@ -102,7 +102,7 @@ class Spin(Section):
 
 
 class Airl(Practice):
-    start: Literal["base", "sft", "reward"]
+    start: Literal["base", "sft"]
     demonstrations: Count
     wrong_experts: Fraction
     families: tuple[Name, ...]
@@ -128,7 +128,7 @@ class Airl(Practice):
     near_misses: Literal["paper", "carried", "all"]
     labels: Literal["sequence", "from_first_error"]
     relabel_correct: bool
-    credit: Literal["discounted", "telescoped", "stepwise", "group"]
+    credit: Literal["discounted", "telescoped", "stepwise", "group", "elected"]
     gamma: Fraction
     reward_clip: Positive
     expert_in_group: bool
@@ -244,6 +244,13 @@ class Params(Section):
             raise ValueError(f"unknown variant or ablation {name!r}; params.yaml has {', '.join(known)}")
         tree = merge(self.airl.model_dump(), self._overlay(name))
         return Airl.model_validate_json(json.dumps(tree, default=str))
+
+    def discriminator_backbone(self, airl: Airl, backbone: str) -> str:
+        """The backbone that the discriminator of a policy on `backbone` starts from; `other` is the next of
+        `policies`, after the last the first."""
+        if airl.discriminator == "other":
+            return self.policies[(self.policies.index(backbone) + 1) % len(self.policies)]
+        return backbone if airl.discriminator == "same" else airl.discriminator
 
     def _overlay(self, name: str) -> dict[str, Any]:
         """What a variant or an ablation changes in `airl`, an ablation after its variant's changes."""

@@ -4,6 +4,8 @@ Shapes: `_B` completions, the `group_size` members of a prompt's group contiguou
 tokens, right-padded. `mask_BT` is true on tokens, `boundaries_BT` on the tokens that are rewarded.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 EPSILON = 1e-4  # TRL's: keeps a group whose rewards are all equal at zero
@@ -163,6 +165,25 @@ def group(
     return normalise(one_BT, torch.ones_like(one_BT, dtype=torch.bool), group_size, scale, tokens_B)[:, 0]
 
 
+def elected(scores_B: torch.Tensor, answers_B: Sequence[int], group_size: int) -> torch.Tensor:
+    """1 where a completion gives the answer that its group elects, else 0; shape (B,).
+
+    Each votes for its answer, a code of which -1 means none, with a weight of exp(score), so that of a
+    log-density the group's likeliest answer wins; with equal scores the commonest does, as in TTRL. Of equals
+    the one given first wins.
+    """
+    won = []
+    for start in range(0, len(answers_B), group_size):
+        given = answers_B[start : start + group_size]
+        votes: dict[int, float] = {}
+        for code, weight in zip(given, scores_B[start : start + group_size].softmax(0).tolist(), strict=True):
+            if code >= 0:
+                votes[code] = votes.get(code, 0.0) + weight
+        winner = max(votes, key=votes.get) if votes else None
+        won += [float(code == winner) for code in given]
+    return scores_B.new_tensor(won)
+
+
 def cap_truncated(
     advantages_BT: torch.Tensor, mask_BT: torch.Tensor, finished_B: torch.Tensor, group_size: int
 ) -> torch.Tensor:
@@ -187,13 +208,15 @@ def advantages(
     gamma: float,
     group_size: int,
     clip: float,
+    answers_B: Sequence[int] = (),
 ) -> torch.Tensor:
     """Per-token advantages (B, T) from discriminator logits; finite, and 0 on padding.
 
     "discounted" (the paper): rewards normalised within the group, clipped to [-clip, clip], then
     discounted. "group": every token gets GRPO's advantage of the completion's mean reward over its
     boundaries, unclipped. "telescoped", "stepwise": see there; each token's value is clipped. With sparse
-    boundaries all four agree wherever the clip does not bite.
+    boundaries these four agree wherever the clip does not bite. "elected": every token gets GRPO's advantage
+    of whether the completion gives the answer that its group elects; of `answers_B` see `elected`.
     """
     if credit == "discounted":
         normalised_BT = normalise(rewards_BT, boundaries_BT, group_size).clamp(-clip, clip)
@@ -207,7 +230,11 @@ def advantages(
             rewards_BT, boundaries_BT, mask_BT, group_size
         )
         return values_BT.clamp(-clip, clip)
-    raise ValueError(f"credit: {credit!r} is none of discounted, group, telescoped, stepwise")
+    if credit == "elected":
+        last_B = trace_score(rewards_BT, boundaries_BT, mask_BT, boundaries_BT, None)
+        advantages_B = group(elected(last_B, answers_B, group_size), group_size)
+        return advantages_B[:, None] * mask_BT.to(rewards_BT.dtype)
+    raise ValueError(f"credit: {credit!r} is none of discounted, group, telescoped, stepwise, elected")
 
 
 def trace_score(

@@ -14,14 +14,14 @@ import random
 
 import torch
 from accelerate.utils import gather_object
-from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from sklearn.metrics import roc_auc_score
 
 from lib.airl import batches, credit, discriminator, objective
 from lib.airl.batches import Row
 from lib.airl.health import Health
+from lib.grading import answers
 from lib.models import buckets, checkpoints, grpo
-from lib.text import alignment, chat
+from lib.text import alignment, chat, traces
 
 KL_EVERY = 5  # steps between two estimates of the KL to the backbone; each costs two small forwards
 
@@ -33,10 +33,8 @@ class AIRLTrainer(grpo.Trainer):
     under `relabel_correct`) and `trace`, the expert's completion, empty where a question has none: there
     the discriminator is shown the demonstration of another question. `settings` is the AIRL section of
     the parameters; `reward_model` a discriminator of `lib.airl.discriminator`, sharing the tokenizer.
-    With `start: reward` the policy becomes the log-ratio's p_phi when the warm-up ends: the policy that is
-    optimal for the reward at a KL to the backbone of weight 1. A run that degenerates stops, and `fault`
-    says why. On several processes each has the samples of its own questions, whole groups, and the
-    discriminator the mean of all their gradients.
+    A run that degenerates stops, and `fault` says why. On several processes each has the samples of its own
+    questions, whole groups, and the discriminator the mean of all their gradients.
     """
 
     def __init__(self, *, reward_model, settings, **kwargs):
@@ -72,10 +70,6 @@ class AIRLTrainer(grpo.Trainer):
 
     def _generate_and_score_completions(self, inputs):
         training, settings = self.model.training, self.settings
-        if training and settings.start == "reward" and self.state.global_step == settings.warmup_steps:
-            learned = self.reward_model
-            weights = get_peft_model_state_dict(learned.model, adapter_name=learned.adapter)
-            set_peft_model_state_dict(self.accelerator.unwrap_model(self.model), weights)
         G = self.num_generations if training else self.num_generations_eval
         self._experts = [chat.completion_ids(self.processing_class, row["trace"]) for row in inputs[::G]]
         output = super()._generate_and_score_completions(inputs)
@@ -104,6 +98,7 @@ class AIRLTrainer(grpo.Trainer):
             gamma=settings.gamma,
             group_size=G,
             clip=settings.reward_clip,
+            answers_B=self._answers(completions, G) if settings.credit == "elected" else (),
         )
         output["advantages"] = credit.cap_truncated(advantages_BT, mask_BT, finished_B, G)
         if training and (self.fault or self.state.global_step < settings.warmup_steps):
@@ -114,6 +109,12 @@ class AIRLTrainer(grpo.Trainer):
         )
         self._record(inputs, completions, scores_B, output)
         return output
+
+    def _answers(self, completions, G: int) -> list[int]:
+        """A code for each completion's answer, the same where the group's answers are equal, -1 for none."""
+        texts = self.processing_class.batch_decode(completions, skip_special_tokens=True)
+        given = [traces.parse(text).answer for text in texts]
+        return [c for start in range(0, len(given), G) for c in answers.classes(given[start : start + G])]
 
     @torch.no_grad()
     def _rewards_BT(self, output) -> torch.Tensor:

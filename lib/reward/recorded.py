@@ -14,18 +14,13 @@ from lib.text import chat
 def load_discriminator(backbone: str, method: str, seed: int, settings: Params):
     """The discriminator of a recorded AIRL run."""
     airl = settings.airl_variant(method)
-    return load(backbone, runs.run_dir(backbone, method, seed) / "discriminator", airl)
+    return load(backbone, runs.run_dir(backbone, method, seed) / "discriminator", airl, settings)
 
 
-def load(backbone: str, directory: Path, airl: Airl):
-    """A discriminator that was trained with `airl` and saved in a directory."""
-    start = runs.backbone_dir(discriminator_backbone(airl, backbone))
+def load(backbone: str, directory: Path, airl: Airl, settings: Params):
+    """A discriminator that was trained with `airl`, for a policy on `backbone`, and saved in a directory."""
+    start = runs.backbone_dir(settings.discriminator_backbone(airl, backbone))
     return pretrained.placed(discriminator.PARAMETERISATIONS[airl.parameterisation].load(start, directory))
-
-
-def discriminator_backbone(airl: Airl, backbone: str) -> str:
-    """The backbone the discriminator starts from, by default the policy's own."""
-    return backbone if airl.discriminator == "same" else airl.discriminator
 
 
 def score(

@@ -15,7 +15,6 @@ import pandas as pd
 from lib import files, runs
 from lib.evaluation.words import interval, label
 from lib.models import pretrained
-from lib.reward import recorded
 from lib.reward.reward import ADAPTER, BACKBONE, MANIFEST, Manifest, backbone_sha256
 from lib.schema import Airl, Params
 from lib.study import params
@@ -77,7 +76,7 @@ def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
     # a record has more: the adapter's size, and keys that there were when it was made
     asked = {key: value for key, value in run.parameters.items() if key in Airl.model_fields}
     airl = Airl.model_validate(asked, strict=False)
-    backbone = runs.require(runs.backbone_dir(recorded.discriminator_backbone(airl, run.backbone)))
+    backbone = runs.require(runs.backbone_dir(settings.discriminator_backbone(airl, run.backbone)))
     manifest = Manifest(
         **{key: getattr(airl, key) for key in ("parameterisation", "reward", "boundaries", "interval")},
         gamma=airl.score_gamma,

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from lib.schema import Airl, Grpo, Lora, Params, Section, Sft, merge
+from lib.schema import Airl, Grpo, Params, Section, Sft, merge
 
 TRAINED_WITHOUT_REWARD = ("base", "sft", "spin")
 REMOVED = {  # what took the place of a key that there was
@@ -183,13 +183,13 @@ def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[st
         return
     if airl.demonstrations > params.data.demonstrations:
         yield f"{section}.{name}.demonstrations: data.demonstrations is {params.data.demonstrations}"
-    if airl.discriminator not in ("same", *backbones):
+    if airl.discriminator == "other" and len(params.policies) < 2:
+        yield f"{section}.{name}.discriminator: there is no `other` of policies; name a second backbone there"
+    elif airl.discriminator not in ("same", "other", *backbones):
         known = ", ".join(backbones)
-        yield f"{section}.{name}.discriminator: {airl.discriminator!r} is neither `same` nor one of {known}"
-    elif airl.start == "reward" and not _can_be_a_policy(airl, params.lora):
         yield (
-            f"{section}.{name}.start: a policy can become the reward's model only if that is a log_ratio of "
-            "its own backbone, with an adapter as lora's (r = discriminator_r, alpha twice that)"
+            f"{section}.{name}.discriminator: {airl.discriminator!r} is none of `same`, `other` and the "
+            f"backbones, {known}"
         )
     if airl.expert_in_group and params.training.vllm != "off":
         yield (
@@ -200,12 +200,6 @@ def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[st
         yield f"{section}.{name}.reward: log_density needs parameterisation: log_ratio"
     if airl.likelihood_epochs and airl.parameterisation != "log_ratio":
         yield f"{section}.{name}.likelihood_epochs: only a log_ratio can be fitted; set it to 0"
-
-
-def _can_be_a_policy(airl: Airl, lora: Lora) -> bool:
-    """Whether the discriminator's trained model has the policy's backbone and adapter."""
-    of_policy = Lora(r=airl.discriminator_r, alpha=2 * airl.discriminator_r)
-    return airl.parameterisation == "log_ratio" and airl.discriminator == "same" and lora == of_policy
 
 
 def _describe(error: ValidationError, root: type[Section]) -> Iterator[str]:

@@ -11,7 +11,8 @@ from trl.trainer.utils import nanstd
 from lib import schema
 from lib.airl import credit
 
-KINDS = get_args(schema.Airl.model_fields["credit"].annotation)
+ELECTED = "elected"  # the only one that reads answers
+KINDS = [k for k in get_args(schema.Airl.model_fields["credit"].annotation) if k != ELECTED]
 
 
 def random_batch(seed=0, b=8, t=7):
@@ -186,6 +187,44 @@ def test_advantages_are_finite_and_zero_on_padding(kind):
     result = credit.advantages(rewards, marked, mask, credit=kind, gamma=0.9, group_size=4, clip=5.0)
     assert torch.isfinite(result).all()
     assert (result[~mask] == 0).all() and result[mask].abs().max() > 0
+
+
+def test_the_election_by_hand():
+    log_half, certain = math.log(0.5), 0.0
+    scores = torch.tensor([log_half, log_half, certain, -50.0, 3.0, 3.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0])
+    # two halves against one whole: a tie, in which the first given wins; four equal votes, of which two
+    # agree; then nobody answers
+    codes = [7, 7, 2, 5, 1, 0, 0, -1, -1, -1, -1, -1]
+    assert credit.elected(scores, codes, 4).tolist() == [1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
+    scores[2] += 0.01
+    assert credit.elected(scores, codes, 4).tolist()[:4] == [0, 0, 1, 0]
+
+
+@given(
+    st.lists(st.integers(-1, 3), min_size=4, max_size=4),
+    st.lists(st.floats(-30, 0), min_size=4, max_size=4),
+)
+def test_the_elected_answer_has_the_largest_sum_of_probabilities(codes, scores):
+    won = credit.elected(torch.tensor(scores, dtype=torch.double), codes, 4).tolist()
+    totals = {c: sum(math.exp(s) for k, s in zip(codes, scores, strict=True) if k == c) for c in codes}
+    totals.pop(-1, None)
+    chosen = {c for c, w in zip(codes, won, strict=True) if w}
+    assert len(chosen) == (1 if totals else 0) and -1 not in chosen
+    for winner in chosen:
+        assert totals[winner] >= max(totals.values()) * (1 - 1e-6)
+        assert won == [float(c == winner) for c in codes]
+
+
+def test_every_token_gets_the_groups_advantage_of_being_elected():
+    rewards, mask, marked = random_batch(5)
+    codes = [0, 1, 0, -1, 2, 2, 2, 2]
+    result = credit.advantages(
+        rewards, marked, mask, credit=ELECTED, gamma=0.9, group_size=4, clip=5.0, answers_B=codes
+    )
+    last = torch.stack([row[m][-1] for row, m in zip(rewards, mask, strict=True)])
+    expected = credit.group(credit.elected(last, codes, 4), 4)
+    assert torch.equal(result, expected[:, None] * mask)
+    assert result[:4].abs().max() > 0.5 and (result[4:] == 0).all()  # all agree: nothing to learn
 
 
 def test_clipping_bounds_every_reward_before_discounting():

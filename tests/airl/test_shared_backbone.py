@@ -91,7 +91,7 @@ def test_training_on_one_copy_is_training_on_two(backbone, experts, settings, tm
         )
         section = settings.airl.model_copy(
             update={
-                "demonstrations": 8, "start": "reward", "parameterisation": "log_ratio", "lr": 0.01,
+                "demonstrations": 8, "start": "base", "parameterisation": "log_ratio", "lr": 0.01,
                 "boundaries": "step", "credit": "stepwise", "reward": "log_density", "likelihood_epochs": 2,
                 "expert_in_group": False, "discriminator_r": settings.lora.r, "steps": 4,
                 "warmup_steps": 2, "discriminator_steps": 3,

@@ -168,6 +168,20 @@ def test_sparse_boundaries_are_grpo_on_a_scalar_reward(make, never_end, credit):
         assert torch.allclose(ours, theirs, atol=1e-6), name  # so the policy became the same too
 
 
+def test_an_election_without_a_favourite_is_ttrl(make, never_end, monkeypatch):
+    parsed = lambda text: SimpleNamespace(answer=str(len(text) % 3), well_formed=False)  # noqa: E731
+    monkeypatch.setattr(traces, "parse", parsed)
+    indifferent = Stub(lambda ids_BT, _: torch.full(ids_BT.shape, 2.7))
+    airl = make(reward_model=indifferent, credit="elected", discriminator_steps=0)
+    outputs = remember(airl)
+    airl.train()
+    ttrl = make(grpo=policies.elected(G))
+    expected = remember(ttrl)
+    ttrl.train()
+    assert outputs[0]["advantages"].abs().max() > 0.5
+    assert_same(outputs, expected)
+
+
 @pytest.mark.parametrize("boundaries", ["dense", "interval"])
 def test_advantages_match_a_loop_over_groups_and_tokens(make, boundaries):
     gamma, clip, interval = 0.7, 1.0, 3

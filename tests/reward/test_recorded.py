@@ -28,12 +28,6 @@ def test_a_saved_discriminator_is_found_by_its_run(settings, reward_model, backb
         assert torch.equal(loaded.eval().logits_BT(ids, torch.ones_like(ids), 9), expected)
 
 
-def test_the_discriminators_backbone(settings):
-    assert recorded.discriminator_backbone(settings.airl, "llama") == "llama"
-    other = settings.airl.model_copy(update={"discriminator": "qwen2_small"})
-    assert recorded.discriminator_backbone(other, "llama") == "qwen2_small"
-
-
 def test_samples_are_scored_in_order_and_few_keep_their_tokens(
     reward_model, tokenizer, experts, sample_rows, settings
 ):

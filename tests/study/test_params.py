@@ -37,6 +37,20 @@ def test_values_are_read_from_the_file(write):
     assert settings.profile == "default"
 
 
+def test_the_discriminators_backbone(write):
+    settings = params.load(write("policies", ["qwen2", "llama"]))
+
+    def of(discriminator: str) -> list[str]:
+        airl = settings.airl.model_copy(update={"discriminator": discriminator})
+        return [settings.discriminator_backbone(airl, policy) for policy in settings.policies]
+
+    assert of("same") == ["qwen2", "llama"]
+    assert of("other") == ["llama", "qwen2"]
+    assert of("llama") == ["llama", "llama"]
+    with pytest.raises(ValueError, match="discriminator: there is no `other` of policies"):
+        params.load(write("policies", ["qwen2"]))
+
+
 def test_the_tree_is_read_only(write):
     with pytest.raises(ValueError, match="frozen"):
         params.load(write()).airl.gamma = 0.5
@@ -64,11 +78,11 @@ def test_the_tree_is_read_only(write):
         ("variants.airl_dense", {"gamma": 2}, "variants.airl_dense.gamma: should be less than or equal to 1"),
         ("variants.sft", {}, "variants.sft: the name is taken"),
         ("ablations.airl_dense", {}, "ablations.airl_dense: the name is taken"),
-        ("ablations.other", {"discriminator": "gpt"}, "ablations.other.discriminator: 'gpt' is neither"),
+        ("ablations.other", {"discriminator": "gpt"}, "ablations.other.discriminator: 'gpt' is none of"),
         ("variants.a/b", {}, "variants.a/b: should"),
         ("variants.other", {"reward": "log_density"}, "variants.other.reward: log_density needs param"),
         ("variants.other", {"likelihood_epochs": 2}, "variants.other.likelihood_epochs: only a log_ratio"),
-        ("variants.other", {"start": "reward"}, "variants.other.start: a policy can become the reward"),
+        ("variants.other", {"start": "reward"}, "variants.other.start: should be 'base' or 'sft'"),
         ("airl.wrong_experts", 1.5, "airl.wrong_experts: should be less than or equal to 1"),
         ("airl.near_misses", "none", "airl.near_misses: should be 'paper', 'carried' or 'all'"),
         ("airl.families", "stock", "airl.families: should be a valid "),

@@ -227,24 +227,6 @@ def test_training_and_sampling_show_the_policy_the_same_prompt(sft, experts):
     assert rendered == chat.prompt_text(tokenizer, experts[0].question, "Think.")
 
 
-def test_the_policy_becomes_the_rewards_model_when_the_warm_up_ends(backbone, experts, settings, tmp_path):
-    section = few_demonstrations(
-        settings, parameterisation="log_ratio", likelihood_epochs=1, start="reward", warmup_steps=1,
-        discriminator_steps=1, discriminator_r=settings.lora.r, steps=2, lr=1e-12,
-    )  # fmt: skip
-    trainer = train_airl(
-        backbone, backbone, experts, [], section, sft_adapter=None,
-        **common(settings, tmp_path),
-    )  # fmt: skip
-    policy = lora_weights(trainer.model)
-    expert = lora_weights(trainer.reward_model.model)
-    assert policy.keys() == expert.keys()
-    assert all(torch.allclose(policy[name], expert[name], atol=1e-9) for name in expert)
-    assert any(p.abs().sum() > 0 for n, p in policy.items() if "lora_B" in n)
-    logged = [row["kl_to_start"] for row in trainer.state.log_history if "kl_to_start" in row]
-    assert abs(logged[0]) < 1e-6  # the warm-up's policy is the backbone
-
-
 def config(settings, tmp_path, **changes):
     """The arguments of GRPO under other `training` parameters."""
     how = settings.training.model_copy(update=changes)

@@ -96,7 +96,7 @@ def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
     section = settings.section(method)
     starts = [runs.backbone_dir(backbone)]
     if isinstance(section, Airl):
-        starts.append(runs.backbone_dir(recorded.discriminator_backbone(section, backbone)))
+        starts.append(runs.backbone_dir(settings.discriminator_backbone(section, backbone)))
     if isinstance(section, Spin) or getattr(section, "start", None) == "sft":
         starts.append(_sft_adapter(backbone, seed))
     return {
@@ -127,7 +127,7 @@ def _run(command: list[str]) -> None:
 def _load(backbone: str, method: str, settings: Params, directory: Path) -> Trained:
     start, rewards, reward_model = runs.backbone_dir(backbone), directory / "discriminator", None
     if rewards.exists():
-        reward_model = recorded.load(backbone, rewards, settings.airl_variant(method))
+        reward_model = recorded.load(backbone, rewards, settings.airl_variant(method), settings)
     result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
     return Trained(
         model=pretrained.load_policy(start, directory / "adapter"),
@@ -155,7 +155,7 @@ def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: P
         )
     return train_airl(
         start,
-        runs.backbone_dir(recorded.discriminator_backbone(section, backbone)),
+        runs.backbone_dir(settings.discriminator_backbone(section, backbone)),
         demonstrations,
         splits.split("train"),  # further questions to practise on; their answers are not read
         section,
