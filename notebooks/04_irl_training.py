@@ -85,33 +85,36 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # %% [markdown]
 # ## From the discriminator to advantages
 #
-# The paper takes $f$ at each token as that token's reward, and discounts. But a log-ratio
+# The paper takes $f$ at each token as that token's reward, and discounts (`discounted`). But a log-ratio
 # $f_k = b + \beta \sum_{s \le k} \log \frac{p_\phi(y_s)}{p_{ref}(y_s)}$ is cumulative already: summing it
 # counts the past again and again and rewards length. What boundary $k$ adds is $r_k = f_k - f_{k-1}$, the
 # shaping $\Phi(s') - \Phi(s)$ of Ng et al. (1999) with the potential $\Phi = f$, and the rewards still to
-# come at a token $t$ telescope,
-# $$\sum_{k > prev(t)} r_k = (f_{prev(t)+1} - f_{prev(t)}) + \dots + (f_K - f_{K-1}) = f_K - f_{prev(t)},$$
-# with $prev(t)$ the last boundary before $t$. `telescoped` credit takes this as the advantage; before the
-# first boundary its baseline is the group's mean of $f_K$, so that with one boundary, the end, it is GRPO on
-# $f_K$. A constant added to $f$ changes nothing, and a step that leaves $f$ as it was leaves every other
-# token's advantage as it was: there is no prize for length.
+# come at a token $t$ telescope to $f_K - f_{prev(t)}$, with $prev(t)$ the last boundary before $t$
+# (`telescoped`). With `reward: log_density` the reward is $\log p_\phi$ alone; the reference is what the
+# discriminator was shown as wrong, and a reward that divides by it favours what *that* model finds unlikely
+# (Fu et al. 2018 take the same part out). Its increments are never positive, so what is to come is
+# compared with the group's mean at the same step (`stepwise`).
 #
-# With `reward: log_density` the policy's reward is $\log p_\phi$ alone. The reference is what the
-# discriminator was shown as wrong; a reward that divides by it favours what *that* model finds unlikely,
-# whoever the policy is by now (Fu et al. 2018 take the same part out). The increments of a log-density are
-# never positive, so what is to come is compared with the group's mean at the same step: `stepwise` credit.
+# None of these asks what the group agrees on. The study's own variant does. A policy finds likely what it
+# writes, right or wrong; a *stranger*, another backbone that imitates the same demonstrations, misreads other
+# sentences. Each sample votes for its answer with the weight that the stranger gives to its trace, and the
+# elected answer takes the place of the true one in GRPO (`elected`):
+# $$a^*(x) = \arg\max_a \sum_{i:\, a_i = a} p_\phi(y_i \mid x), \qquad r_i = 1[a_i = a^*(x)].$$
+# With equal weights this is TTRL, the vote of notebook 5.
 #
-# On four traces of one question whose second step goes wrong in the last two:
+# On four traces of one question whose second step goes wrong in the last two, which agree in their answer:
 
 # %%
 f = torch.tensor([[-0.1, -0.2, -0.3], [-0.1, -0.3, -0.4], [-0.1, -3.0, -3.1], [-0.2, -4.0, -4.2]])
-everywhere = torch.ones_like(f, dtype=torch.bool)
+everywhere, answers = torch.ones_like(f, dtype=torch.bool), [0, 0, 1, 1]
+elected = credit.group(credit.elected(f[:, -1], answers, 4), 4)
 pd.DataFrame(
     {
         "f": f.tolist(),
         "discounted": credit.discounted(f, everywhere, everywhere, airl.gamma).tolist(),
         "telescoped": credit.telescoped(f, everywhere, everywhere, 4).tolist(),
         "stepwise": credit.stepwise(f, everywhere, everywhere, 4).tolist(),
+        "elected": elected[:, None].expand(4, 3).tolist(),
     }
 ).map(lambda values: " ".join(f"{v:+.2f}" for v in values))
 
@@ -123,11 +126,8 @@ pd.DataFrame(
 # (`credit.advantages`).
 #
 # A log-ratio is a language model against its own backbone, so it can begin as the likeliest model of the
-# demonstrations (`likelihood_epochs` of SFT) instead of as the backbone. What likelihood raises beyond the
-# demonstrations' reach, the adversarial steps take back: samples of the backbone are shown as unlikely to be
-# an expert's. And a policy can begin where the reward already is (`start: reward`): for a reward
-# $f = \log p_\phi - \log p_{ref}$ and a KL to $p_{ref}$ of weight 1 the optimal policy is
-# $p_{ref}\, e^{f} = p_\phi$ itself. Practice then sharpens it.
+# demonstrations (`likelihood_epochs` of SFT) instead of as the backbone. With `discriminator_steps: 0` it
+# stays that model: nothing is adversarial then, and the reward is a likelihood.
 
 # %%
 watch = runs.Stopwatch()
@@ -196,8 +196,8 @@ judging.judge(backbone, variant, seed, trained.reward_model, trained.tokenizer, 
 #
 # In the cell of the four traces subtract 1 from every second value of `f` and 2 from every third, a cost
 # that all of them pay at each step. The `stepwise` advantages stay what they were; the `telescoped` ones
-# fall after the first step, for right and wrong alike. Then let the wrong traces agree with the right
-# ones in the second step and differ in the third: that step, innocent before, is now blamed too. For a
+# fall after the first step, for right and wrong alike. Then give the first trace another answer than the
+# second: `elected` now follows the likelier one alone. For a
 # training of another kind set `variant`, or `airl.near_misses`, and a `seed` that has no record;
 # notebook 8 does so one change at a time.
 #
@@ -214,8 +214,8 @@ judging.judge(backbone, variant, seed, trained.reward_model, trained.tokenizer, 
 #   [arXiv 1710.11248](https://arxiv.org/abs/1710.11248).
 # - Ng, Harada & Russell (1999), *Policy invariance under reward transformations: theory and application
 #   to reward shaping*, ICML.
-# - Rafailov et al. (2023), *Direct preference optimization: your language model is secretly a reward
-#   model*, [arXiv 2305.18290](https://arxiv.org/abs/2305.18290).
+# - Zuo et al. (2025), *TTRL: test-time reinforcement learning*, [arXiv
+#   2504.16084](https://arxiv.org/abs/2504.16084).
 # - Shao et al. (2024), *DeepSeekMath: pushing the limits of mathematical reasoning in open language
 #   models*, [arXiv 2402.03300](https://arxiv.org/abs/2402.03300).
 # - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert

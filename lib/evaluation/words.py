@@ -9,6 +9,7 @@ LABELS = {
     "sft": "SFT",
     "grpo": "GRPO (true answers)",
     "airl": "AIRL (ours)",
+    "airl_updated": "AIRL (ours), updated",
     "reference": "AIRL (ours, shorter runs)",
     "airl_dense": "AIRL dense (paper)",
     "airl_no_perturbation": "AIRL dense, no perturbations",

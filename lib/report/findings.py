@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lib.evaluation import baselines, external
-from lib.evaluation.tables import MAIN_VARIANT
+from lib.evaluation.tables import MAIN_VARIANT, TWIN
 from lib.evaluation.words import compare, interval, label, number, verdict
 
 
@@ -26,40 +26,39 @@ def by_section(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
 
 
 def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """What a reader should remember: the policy, the adversarial part, the vote, the choice, the pointer."""
-    gained, chosen = tables["gains"], tables["rerank"]
-    own = gained[gained["method"] == MAIN_VARIANT]
-    best = _by_backbone(own[own["temperature"] == "validation"])
-    greedy = _by_backbone(own[own["temperature"] == "greedy"])
+    """What a reader should remember: the policy, the vote, the adversarial part, the choice, the pointer."""
+    gained, chosen, located = tables["gains"], tables["rerank"], tables["localisation"]
+
+    def gain(method: str, temperature: str) -> dict[str, pd.Series]:
+        rows = gained[(gained["method"] == method) & (gained["temperature"] == temperature)]
+        return _by_backbone(rows)
+
     n = chosen["n"].max()
-    choice = chosen[(chosen["policy"] == "base") & (chosen["n"] == n)]
+    of_sft = chosen[(chosen["policy"] == "sft") & (chosen["n"] == n)]
 
-    def accuracy(selector: str, variant: str) -> dict[str, pd.Series]:
-        return _by_backbone(choice[(choice["selector"] == selector) & (choice["variant"] == variant)])
+    def accuracy(selector: str, variant: str) -> str:
+        rows = of_sft[(of_sft["selector"] == selector) & (of_sft["variant"] == variant)]
+        return _list(f"{interval(row, 'accuracy')} on {row['backbone']}" for _, row in rows.iterrows())
 
-    ours, vote = accuracy("reward", MAIN_VARIANT), accuracy("majority", MAIN_VARIANT)
-    plain = accuracy("reward", baselines.LIKELIHOOD)
-    located = tables["localisation"]
-    of_base = located[(located["error_source"] == "policy") & (located["policy"] == "base")]
-    practical = of_base[(of_base["threshold"] == "perturbed") & (of_base["variant"] == MAIN_VARIANT)]
-    pointer, chance = _by_backbone(practical), _by_backbone(of_base[of_base["detector"] == "chance"])
+    errors = located[(located["error_source"] == "policy") & (located["policy"] == "sft")]
+    practical = errors[(errors["threshold"] == "perturbed") & (errors["variant"] == MAIN_VARIANT)]
+    chance = errors[errors["detector"] == "chance"]
+    ours = {temperature: gain(MAIN_VARIANT, temperature) for temperature in ("validation", "greedy")}
+    best, twin = ours["validation"], gain(TWIN, "validation")
     return [
         f"Trained on the reward, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature that "
-        f"suits it, and {_each(greedy, 'above_sft', 'SFT')} greedily.",
-        f"It is {_each(best, 'above_likelihood', 'practice on the plain SFT log-likelihood')}: that is "
-        "what the adversarial part is worth to the policy.",
-        f"It is {_each(best, 'above_ttrl', 'practice on the vote of its own samples')}.",
-        f"Among {n} samples of the base policy its choice is right in "
-        + _list(f"{interval(row, 'accuracy')} on {name}" for name, row in ours.items())
-        + "; the SFT log-likelihood's in "
-        + _list(f"{interval(row, 'accuracy')}" for row in plain.values())
-        + ", the vote in "
-        + _list(f"{interval(row, 'accuracy')}" for row in vote.values())
-        + ".",
+        f"suits it, and {_each(ours['greedy'], 'above_sft', 'SFT')} greedily.",
+        f"It is {_each(best, 'above_ttrl', 'practice on the plain vote of its own samples')}, and "
+        f"{_each(best, 'above_likelihood', 'practice on its own SFT log-likelihood')}.",
+        "With a discriminator that is trained against the policy the same method is "
+        f"{_each(twin, f'above_{MAIN_VARIANT}', 'without')}: that is what the adversarial part is worth.",
+        f"Among {n} samples of SFT the reward's choice is right in {accuracy('reward', MAIN_VARIANT)}; "
+        f"that of the policy's own SFT log-likelihood in {accuracy('reward', baselines.LIKELIHOOD)}, "
+        f"the vote in {accuracy('majority', MAIN_VARIANT)}.",
         "With a threshold that took no step labels it finds the first wrong step in "
-        + _list(f"{interval(row, 'hit_at_1')} on {name}" for name, row in pointer.items())
-        + " of the base policy's errors; chance finds "
-        + _list(number(row["hit_at_1"]) for row in chance.values())
+        + _list(f"{interval(row, 'hit_at_1')} on {row['backbone']}" for _, row in practical.iterrows())
+        + " of SFT's errors; chance finds "
+        + _list(number(value) for value in chance["hit_at_1"])
         + ".",
     ]
 
@@ -75,7 +74,8 @@ def _each(rows: dict[str, pd.Series], name: str, than: str) -> str:
 
 
 def _list(parts: Iterable[str]) -> str:
-    return " and ".join(parts)
+    """The parts joined; where there are none, nothing was measured."""
+    return " and ".join(parts) or "n/a"
 
 
 def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:

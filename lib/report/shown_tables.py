@@ -12,7 +12,10 @@ from lib.evaluation.words import label
 # table: its keys, and its estimates, which stand with their intervals
 ESTIMATES = {
     "rerank": ("backbone policy variant selector n n_seeds", "accuracy"),
-    "gains": ("backbone method temperature n_seeds", "above_sft above_likelihood above_ttrl share_of_grpo"),
+    "gains": (
+        "backbone method temperature n_seeds",
+        "above_sft above_likelihood above_ttrl above_airl share_of_grpo",
+    ),
     "localisation": ("backbone error_source policy detector variant threshold n n_seeds", "hit_at_1"),
     "localisation_by_kind": ("backbone error_source policy kind detector variant n", "hit_at_1"),
     "reward_quality": (

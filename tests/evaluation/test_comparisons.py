@@ -72,7 +72,7 @@ def test_gains_are_of_the_same_problems_and_seeds_at_each_temperature(study):
     for row in table.itertuples():
         rows = rows_at(study, row.temperature, row.backbone)
         by_seed = rows.groupby(["seed", "method"])["correct"].mean().unstack()
-        for rival in ("sft", "likelihood", "ttrl"):
+        for rival in ("sft", "likelihood", "ttrl", "airl"):
             prefix = "" if rival == "sft" else f"above_{rival}_"
             names = (f"{prefix}ci_low", f"above_{rival}", f"{prefix}ci_high")
             low, above, high = (getattr(row, name) for name in names)

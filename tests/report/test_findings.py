@@ -86,12 +86,12 @@ def test_transfer_tells_of_what_is_away_from_home_alone():
     ]
 
 
-GAINS = ("above_sft", "above_likelihood", "above_ttrl", "share_of_grpo")
+GAINS = ("above_sft", "above_likelihood", "above_ttrl", "above_airl", "share_of_grpo")
 
 
-def gain(backbone: str, temperature: str, **estimates) -> dict:
+def gain(backbone: str, temperature: str, method: str = "airl", **estimates) -> dict:
     """A row of the table `gains`; what is not given is 0 with an interval around it."""
-    row = {"backbone": backbone, "method": "airl", "temperature": temperature}
+    row = {"backbone": backbone, "method": method, "temperature": temperature}
     for name in GAINS:
         prefix = "" if name == "above_sft" else f"{name}_"
         row |= dict(
@@ -107,7 +107,7 @@ def gain(backbone: str, temperature: str, **estimates) -> dict:
 intervals = st.tuples(*[st.integers(-100, 100)] * 3).map(sorted)  # hundredths: low, value, high
 
 
-@given(st.tuples(*[intervals] * 8))
+@given(st.tuples(*[intervals] * 9))
 def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(drawn):
     """The headline's sentences of the policy: the verdict on every pair follows from its interval."""
     hundredths = [(v / 100, low / 100, high / 100) for low, v, high in drawn]
@@ -129,6 +129,7 @@ def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(dra
             ),
             gain("llama", "greedy", above_sft=hundredths[6]),
             gain("qwen2", "greedy", above_sft=hundredths[7]),
+            gain("llama", "validation", "airl_updated", above_airl=hundredths[8]),
         ]
     )
     said = " ".join(findings.headline({"gains": gained, "rerank": CHOICES, "localisation": FOUND})[:3])
@@ -142,7 +143,7 @@ def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(dra
 
 CHOICES = pd.DataFrame(
     [
-        ("qwen2", "base", variant, selector, 16, accuracy, accuracy - 0.1, accuracy + 0.1)
+        ("qwen2", "sft", variant, selector, 16, accuracy, accuracy - 0.1, accuracy + 0.1)
         for variant, selector, accuracy in (
             ("airl", "reward", 0.7), ("airl", "majority", 0.6), ("likelihood", "reward", 0.5)
         )
@@ -151,7 +152,7 @@ CHOICES = pd.DataFrame(
 )  # fmt: skip
 FOUND = pd.DataFrame(
     [
-        ("qwen2", "policy", "base", detector, variant, threshold, hit, hit - 0.1, hit + 0.1)
+        ("qwen2", "policy", "sft", detector, variant, threshold, hit, hit - 0.1, hit + 0.1)
         for detector, variant, threshold, hit in (
             ("reward", "airl", "none", 0.3), ("reward", "airl", "perturbed", 0.6),
             ("reward", "airl", "oracle", 0.9), ("chance", "", "none", 0.2),
@@ -164,13 +165,17 @@ FOUND = pd.DataFrame(
 
 def test_the_headline_leads_with_what_takes_no_step_labels():
     gained = pd.DataFrame([gain("qwen2", "validation"), gain("qwen2", "greedy")])
-    *_, choice, pointer = findings.headline({"gains": gained, "rerank": CHOICES, "localisation": FOUND})
+    *_, adversarial, choice, pointer = findings.headline(
+        {"gains": gained, "rerank": CHOICES, "localisation": FOUND}
+    )
     assert choice == (
-        "Among 16 samples of the base policy its choice is right in 0.70 [0.60, 0.80] on qwen2; the SFT "
-        "log-likelihood's in 0.50 [0.40, 0.60], the vote in 0.60 [0.50, 0.70]."
+        "Among 16 samples of SFT the reward's choice is right in 0.70 [0.60, 0.80] on qwen2; that of the "
+        "policy's own SFT log-likelihood in 0.50 [0.40, 0.60] on qwen2, the vote in 0.60 [0.50, 0.70] on "
+        "qwen2."
     )
     assert "0.60 [0.50, 0.70] on qwen2" in pointer and "chance finds 0.20" in pointer
     assert "0.90" not in pointer
+    assert "the same method is n/a: " in adversarial  # it did not run
 
 
 @pytest.mark.parametrize(
@@ -228,7 +233,7 @@ def test_the_choice_of_a_stand_in_is_not_taken_for_the_rewards():
 
 def test_localisation_is_told_by_the_threshold_that_took_no_labels():
     assert findings.localisation(FOUND) == [
-        "On qwen2, errors of base: hit@1 of the reward is 0.40 above chance (0.60 against 0.20; intervals "
+        "On qwen2, errors of SFT: hit@1 of the reward is 0.40 above chance (0.60 against 0.20; intervals "
         "apart) and 0.20 above SFT log-likelihood (0.60 against 0.40; intervals overlap) and 0.10 above "
         "log-probability (0.60 against 0.50; intervals overlap)."
     ]
