@@ -24,9 +24,8 @@
 # ceiling to measure against, not a competitor.
 #
 # The rivals learn no reward either, and have what notebook 4 has, 64 demonstrations and questions without
-# answers: `grpo_demonstrations` practises on the answers of its demonstrations alone; `ttrl` calls right what
-# most of a group answer (Zuo et al. 2025); `spin` prefers, by DPO, the expert's trace to the policy's own
-# (Chen et al. 2024).
+# answers: `ttrl` calls right what most of a group answer (Zuo et al. 2025); `spin` prefers, by DPO, the
+# expert's trace to the policy's own (Chen et al. 2024).
 
 # %%
 import os
@@ -43,7 +42,7 @@ from lib.study import params, recording
 from lib.study.training import launch, sampling
 
 # %% [markdown]
-# `method` is one of `grpo`, `grpo_demonstrations`, `ttrl` and `spin`.
+# `method` is one of `grpo`, `ttrl` and `spin`.
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -91,7 +90,8 @@ launch.forget(trained)
 #
 # Set `grpo.group_size` to 2 and a `seed` that has no record. In more groups all samples are right or all
 # are wrong; such a group has no advantage to give, and the curve should rise more slowly and less
-# smoothly. With `grpo.steps` halved it has not levelled off.
+# smoothly. With `grpo.steps` halved it has not levelled off. Add to `grpo_variants` a rival that practises
+# on the answers of its demonstrations alone: `few: {start: sft, questions: demonstrations}`.
 #
 # ## Next
 #
