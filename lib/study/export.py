@@ -99,18 +99,27 @@ def card(run: runs.Run, airl: Airl, backbone: Path, settings: Params) -> str:
     kind = (
         "word problems that a program writes" if settings.data.dataset == "world" else settings.data.dataset
     )
-    practice = f"{airl.unlabelled_questions} further questions without trace or answer"
+    practice = f"{airl.unlabelled_questions} further questions without trace or answer for its policy on {run.backbone}"
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         task="token-classification" if head else "text-generation",
         method=label(run.method),
-        backbone=run.backbone,
-        form="a token classifier" if head else "the log-ratio of two language models",
-        data=f"{airl.demonstrations} demonstrations, and {practice} for the policy: {kind}.",
+        backbone=backbone.name,
+        form=_form(airl),
+        data=f"{airl.demonstrations} demonstrations, and {practice}: {kind}.",
         seed=run.seed,
         answers="It read answers (relabelling)." if airl.relabel_correct else "It read no graded answer.",
         metrics="\n".join(f"- {line}" for line in _metrics(run)) or "- none are recorded for this run",
         usage=usage(airl, backbone, settings.sampling.system_prompt),
     )
+
+
+def _form(airl: Airl) -> str:
+    """What the reward is, and what it was trained to do."""
+    if airl.reward == "log_density" and not airl.discriminator_steps:
+        return "the log-density of a language model that imitates them"
+    form = "a token classifier" if airl.parameterisation == "head" else "the log-ratio of two language models"
+    adversary = "from a policy's samples and from near misses of the experts"
+    return f"{form}, trained adversarially to tell experts {adversary}"
 
 
 def usage(airl: Airl, backbone: Path, system_prompt: str) -> str:

@@ -56,7 +56,8 @@ def results(backbone, settings, tmp_path_factory):
     """A study's results, with a run of each kind of reward, whose adapters say something."""
     at = tmp_path_factory.mktemp("study")
     (at / "results/backbones").mkdir(parents=True)
-    (at / "results/backbones/qwen2").symlink_to(backbone)
+    for name in ("qwen2", "llama"):  # of which one is the other's stranger
+        (at / "results/backbones" / name).symlink_to(backbone)
     (at / "results/tables").mkdir()
     for name, text in TABLES.items():
         (at / f"results/tables/{name}.csv").write_text(text)
@@ -131,6 +132,8 @@ def test_only_the_models_files_are_exported(exported, kind):
 def test_the_card_tells_what_was_measured(exported, kind):
     card = (exported[kind] / "README.md").read_text()
     assert "$" not in card and "It read no graded answer." in card
+    imitates = "the log-density of a language model that imitates them" in card
+    assert imitates == (kind == "airl") != ("trained adversarially" in card)
     if kind == "airl":
         assert "AUROC: 0.90 [0.80, 0.95]" in card and "choices of 4 samples" in card
         assert "found in the base policy's errors: 0.70 [0.60, 0.80], by chance 0.30" in card
