@@ -99,13 +99,13 @@ def card(run: runs.Run, airl: Airl, backbone: Path, settings: Params) -> str:
     kind = (
         "word problems that a program writes" if settings.data.dataset == "world" else settings.data.dataset
     )
-    practice = f"{airl.unlabelled_questions} further questions without trace or answer for its policy on {run.backbone}"
+    practice = f"{airl.unlabelled_questions} further questions without trace or answer"
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         task="token-classification" if head else "text-generation",
         method=label(run.method),
         backbone=backbone.name,
         form=_form(airl),
-        data=f"{airl.demonstrations} demonstrations, and {practice}: {kind}.",
+        data=f"{airl.demonstrations} demonstrations, and {practice}: {kind}. Policy: {run.backbone}.",
         seed=run.seed,
         answers="It read answers (relabelling)." if airl.relabel_correct else "It read no graded answer.",
         metrics="\n".join(f"- {line}" for line in _metrics(run)) or "- none are recorded for this run",
