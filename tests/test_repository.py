@@ -262,6 +262,11 @@ def test_the_readme_shows_the_main_table_as_it_is():
     assert table in (ROOT / "README.md").read_text(), f"put this table into README.md:\n{table}"
 
 
+def test_the_readme_says_what_was_found_as_it_is_computed():
+    found = pages.headline_text(ROOT / "results")
+    assert found in (ROOT / "README.md").read_text(), f"put this into README.md:\n{found}"
+
+
 def line_counts(*places: str) -> dict[str, int]:
     """The length of each Python file under some places of lib."""
     files = [path for place in places for path in (ROOT / "lib" / place).rglob("*.py")]

@@ -1,11 +1,12 @@
 """The study on one page: `results/report.html`, self-contained, the same bytes from the same records.
 
-`python -m lib.report --summary` prints the main table and where the page is.
+`python -m lib.report --summary` prints the main table, what was found, and where the page is.
 """
 
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ TABLES = (
     "main gains published departures rerank localisation localisation_by_kind reward_quality ablations "
     "transfer long costs stages"
 ).split()
+WIDTH = 110  # of text, in characters
 INPUTS = "lib notebooks params.yaml results/data results/runs results/localisation"
 
 
@@ -120,9 +122,17 @@ def main_table_text(results: str | Path) -> str:
     )
 
 
+def headline_text(results: str | Path) -> str:
+    """What was found, a Markdown list. Raises ValueError if there are no tables yet."""
+    read = {name: _table(Path(results), name) for name in ("gains", "rerank", "localisation")}
+    lines = findings.markdown(findings.headline(read)).split("\n")
+    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
+
+
 def summary(results: str | Path) -> str:
-    """The main table, and where the report is. Raises ValueError if there is none yet."""
-    return f"{main_table_text(results)}\n\nreport: {runs.require(Path(results) / 'report.html')}"
+    """The main table, what was found, and where the report is. Raises ValueError if there is none yet."""
+    report = runs.require(Path(results) / "report.html")
+    return f"{main_table_text(results)}\n\n{headline_text(results)}\n\nreport: {report}"
 
 
 def command() -> None:
