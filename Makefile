@@ -5,6 +5,7 @@ VENV ?= .venv
 STUDIES ?= studies
 PROFILE ?= tiny
 STAGES ?=
+WEIGHTS ?=
 
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.installed
@@ -16,7 +17,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro repro-all study tiny test bench notebooks lint format hooks clean
+.PHONY: help setup repro repro-all study tiny test weights bench notebooks lint format hooks clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -43,6 +44,7 @@ $(BIN)/python -m lib.study.params $(PROFILE) > $(STUDY)/params.tmp
 mv $(STUDY)/params.tmp $(STUDY)/params.yaml
 rm -rf $(STUDY)/lib $(STUDY)/notebooks $(STUDY)/launch
 cp -R lib notebooks launch dvc.yaml .dvcignore $(STUDY)
+if test -d weights; then ln -sfn $(abspath weights) $(STUDY)/weights; fi
 cd $(STUDY) && { test -d .dvc || $(BIN)/dvc init --no-scm --quiet; }
 cd $(STUDY) && $(BIN)/dvc repro $(STAGES)
 $(if $(STAGES),,cd $(STUDY) && $(BIN)/python -m lib.report --summary)
@@ -58,6 +60,9 @@ tiny: $(READY)  ## run the whole study from nothing at the profile tiny, in minu
 
 test: $(READY)  ## run the tests, the tiny study included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+weights: $(READY)  ## fetch SmolLM2-135M and Qwen2.5-Coder-0.5B into weights/, or take them from WEIGHTS=DIRECTORY
+	$(BIN)/python -m lib.study.weights $(WEIGHTS)
 
 bench: $(READY)  ## measure speed and memory of training and sampling, print a table
 	$(BIN)/python -m tests.bench

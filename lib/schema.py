@@ -44,6 +44,8 @@ class Backbone(Section):
 
 class Pretrained(Section):
     path: Annotated[str, Field(min_length=1)]
+    gguf: str
+    sha256: str
     four_bit: bool
 
 

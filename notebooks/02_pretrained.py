@@ -57,7 +57,7 @@ source
 
 # %%
 directory = runs.backbone_dir(backbone)
-pretrained.write_pretrained(directory, source.path, source.four_bit)
+pretrained.write_pretrained(directory, source)
 tokenizer = AutoTokenizer.from_pretrained(directory)
 problems = splits.split("validation")
 print(chat.prompt_text(tokenizer, problems[0].question, settings.sampling.system_prompt))

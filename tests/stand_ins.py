@@ -12,6 +12,8 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
 
+from lib.schema import Pretrained
+
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -92,6 +94,11 @@ def build(directory: Path, family: str, texts: list[str]) -> None:
         config = LlamaConfig(**shape, rope_parameters=scaling, bos_token_id=fast.bos_token_id)
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(directory)
+
+
+def source(directory: Path) -> Pretrained:
+    """A directory of weights as `pretrained` of the parameters names it."""
+    return Pretrained(path=str(directory), gguf="", sha256="", four_bit=False)
 
 
 def sentencepiece(texts: list[str]) -> PreTrainedTokenizerFast:

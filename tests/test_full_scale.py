@@ -83,7 +83,7 @@ def directory(published_rows, tmp_path_factory) -> Path:
     overlay = OVERLAY | {"pretrained": {}}
     for family in FAMILIES:
         stand_ins.build(root / "hub" / family, family, texts)
-        overlay["pretrained"][family] = {"path": str(root / "hub" / family), "four_bit": False}
+        overlay["pretrained"][family] = stand_ins.source(root / "hub" / family).model_dump()
     overlay["data"] = overlay["data"] | {"path": str(Path(GSM8K).resolve())}
     tree = params.parse_value((ROOT / "params.yaml").read_text(encoding="utf-8"))
     tree["profiles"]["stand_ins"] = overlay

@@ -14,17 +14,22 @@ from transformers import (
 )
 
 from lib import files
-from lib.models import templates
+from lib.models import gguf_files, templates
+from lib.schema import Pretrained
 
 SOURCE = "source.json"  # in the directory of a backbone that was trained elsewhere
 
 
-def write_pretrained(directory: str | Path, path: str, four_bit: bool) -> None:
+def write_pretrained(directory: str | Path, source: Pretrained) -> None:
     """Make the directory of a backbone that was trained elsewhere: its tokenizer, and where its weights are.
 
-    The tokenizer is settled (see `lib.models.templates`). Raises ValueError with the way out if it or the
-    weights cannot be had, or if it cannot be trained on traces.
+    Those of a GGUF file are made an ordinary model first (`gguf_files.ordinary`). The tokenizer is settled
+    (see `lib.models.templates`). Raises ValueError with the way out if it or the weights cannot be had, or if
+    it cannot be trained on traces.
     """
+    path = source.path
+    if source.gguf:
+        path = str(gguf_files.ordinary(Path(path) / source.gguf, source.sha256))
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         AutoConfig.from_pretrained(path)
@@ -38,7 +43,8 @@ def write_pretrained(directory: str | Path, path: str, four_bit: bool) -> None:
     except ValueError as error:
         raise ValueError(f"pretrained: {path}: {error}") from error
     tokenizer.save_pretrained(directory)
-    files.write_json(Path(directory) / SOURCE, {"path": path, "four_bit": four_bit})
+    kept = {"path": path, "gguf_sha256": source.sha256, "four_bit": source.four_bit}
+    files.write_json(Path(directory) / SOURCE, kept)
 
 
 def weights(directory: str | Path) -> dict:
@@ -49,6 +55,7 @@ def weights(directory: str | Path) -> dict:
     directory = Path(directory)
     if (directory / SOURCE).exists():
         source = json.loads((directory / SOURCE).read_text(encoding="utf-8"))
+        on_gpu = torch.cuda.is_available()
         four_bit = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -57,7 +64,7 @@ def weights(directory: str | Path) -> dict:
         )
         return {
             "pretrained_model_name_or_path": source["path"],
-            "dtype": torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+            "dtype": torch.bfloat16 if on_gpu or source["gguf_sha256"] else torch.float32,
             "quantization_config": four_bit if source["four_bit"] else None,
         }
     if not (directory / "config.json").exists():

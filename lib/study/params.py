@@ -109,6 +109,11 @@ def _contradictions(params: Params) -> Iterator[str]:
     for name in params.pretrained:
         if name in params.backbones:
             yield f"pretrained.{name}: the name is taken; choose another"
+        source = params.pretrained[name]
+        if bool(source.gguf) != bool(source.sha256):
+            yield f"pretrained.{name}.sha256: a gguf file needs its hash, and nothing else has one"
+        if source.gguf and source.four_bit:
+            yield f"pretrained.{name}.four_bit: a gguf file is loaded multiplied out; set it to false"
     for name in params.policies:
         if name not in backbones:
             yield f"policies: {name!r} is not a backbone; there are {known}"

@@ -32,7 +32,7 @@ def published(experts, tmp_path_factory):
 
 @pytest.fixture
 def directory(published, tmp_path):
-    pretrained.write_pretrained(tmp_path / "backbone", str(published), four_bit=False)
+    pretrained.write_pretrained(tmp_path / "backbone", stand_ins.source(published))
     return tmp_path / "backbone"
 
 
@@ -43,9 +43,9 @@ def test_a_model_that_cannot_be_trained_on_traces_is_refused_by_name(published, 
     tokenizer.chat_template = None
     tokenizer.save_pretrained(copy)
     with pytest.raises(ValueError, match=f"^pretrained: {copy}: it has no chat template; name an instruct"):
-        pretrained.write_pretrained(tmp_path / "backbone", str(copy), four_bit=False)
+        pretrained.write_pretrained(tmp_path / "backbone", stand_ins.source(copy))
     with pytest.raises(ValueError, match="nowhere cannot be loaded; name a directory of weights"):
-        pretrained.write_pretrained(tmp_path / "backbone", str(tmp_path / "nowhere"), four_bit=False)
+        pretrained.write_pretrained(tmp_path / "backbone", stand_ins.source(tmp_path / "nowhere"))
     assert not (tmp_path / "backbone").exists()
 
 

@@ -117,7 +117,7 @@ def test_tokens_are_those_of_sampling_whatever_the_template_writes_after_the_end
 ):
     """Prompt, trace and end token; the stand-ins' templates go on with a line break, or trim."""
     stand_ins.build(tmp_path / "hub", family, [text for e in experts for text in (e.question, e.trace)])
-    pretrained.write_pretrained(tmp_path / "backbone", str(tmp_path / "hub"), four_bit=False)
+    pretrained.write_pretrained(tmp_path / "backbone", stand_ins.source(tmp_path / "hub"))
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "backbone")
     model, _ = pretrained.load_backbone(tmp_path / "backbone")
     typed = experts[0].model_copy(update={"question": f"What does {tokenizer.eos_token} mean?"})
