@@ -44,7 +44,7 @@ class HeadDiscriminator(Discriminator):
     def new(cls, backbone: str | Path, *, r: int, alpha: int) -> "HeadDiscriminator":
         """A fresh adapter and head on a backbone directory."""
         model = AutoModelForTokenClassification.from_pretrained(**pretrained.weights(backbone), num_labels=1)
-        return cls(get_peft_model(model, cls.config(r, alpha)))
+        return cls(get_peft_model(_with_exact_head(model), cls.config(r, alpha)))
 
     @staticmethod
     def config(r: int, alpha: int) -> LoraConfig:
@@ -65,7 +65,7 @@ class HeadDiscriminator(Discriminator):
                 f"{directory}: no discriminator here; train it with notebooks/04_irl_training"
             )
         model = AutoModelForTokenClassification.from_pretrained(**pretrained.weights(backbone), num_labels=1)
-        return cls(PeftModel.from_pretrained(model, directory))
+        return cls(PeftModel.from_pretrained(_with_exact_head(model), directory))
 
     def save(self, directory: str | Path) -> None:
         """Write adapter and head as safetensors."""
@@ -76,6 +76,13 @@ class HeadDiscriminator(Discriminator):
         inputs = (self.model, ids_BL, attention_BL, width_t)
         logits_BL1 = prefixes.outputs(*inputs, prompts_once=self.reads_prompts_once).logits
         return logits_BL1[:, -width_t:, 0].float()
+
+
+def _with_exact_head(model):
+    """The model, its head in float32 as adapters are: in bfloat16 most weights do not feel a step of 1e-5."""
+    model.score.float()
+    model.score.register_forward_pre_hook(lambda _head, args: (args[0].float(),))
+    return model
 
 
 class LogRatioDiscriminator(Discriminator):

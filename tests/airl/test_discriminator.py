@@ -57,6 +57,25 @@ def test_only_the_adapter_and_the_head_are_trained(backbone):
         assert any(part in name for name in trained), part
 
 
+def test_small_steps_reach_every_trained_weight_of_a_backbone_in_bfloat16(backbone, rows, tmp_path):
+    model, tokenizer = pretrained.load_backbone(backbone)
+    model.bfloat16().save_pretrained(tmp_path / "half")
+    tokenizer.save_pretrained(tmp_path / "half")
+    head = HeadDiscriminator.new(tmp_path / "half", r=2, alpha=4)
+    before = {name: p.detach().clone() for name, p in head.trained().items()}
+    optimizer = torch.optim.AdamW(head.trained().values(), lr=1e-5, weight_decay=0.0)
+    (prompt, *_), (completion, *_) = rows
+    ids = torch.tensor([prompt + completion])
+    for _ in range(3):
+        head.logits_BT(ids, torch.ones_like(ids), len(completion)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert head.model.get_input_embeddings().weight.dtype == torch.bfloat16
+    scores = [name for name in before if ".score." in name]
+    assert scores and all((head.trained()[name] != before[name]).all() for name in scores)
+    assert all(p.dtype == torch.float32 for p in head.trained().values())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_discriminator_gives_the_same_logits(backbone_dirs, rows, tmp_path, kind):
     for architecture, directory in backbone_dirs.items():
