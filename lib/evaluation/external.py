@@ -10,7 +10,7 @@ from lib import runs
 from lib.data import corpora
 from lib.evaluation import first_errors, intervals, metrics
 from lib.evaluation.tables import RERANK_SUBSETS, SEED, estimate
-from lib.evaluation.words import compare, interval, label
+from lib.evaluation.words import compare, interval
 from lib.reward import recorded
 from lib.schema import Airl, Params
 
@@ -133,7 +133,7 @@ def sentences(checked: pd.DataFrame) -> list[str]:
     said = []
     for (name, backbone, variant), rows in checked.groupby(KEYS, sort=False):
         of = {row["metric"]: row for _, row in rows.iterrows()}
-        reward = f"the reward of {label(variant)} on {backbone}"
+        reward = f"the reward `{variant}` on {backbone}"
         said.append(f"On {name}, {reward} has an AUROC of {_beside_shorter(of, 'auroc')}.")
         if "auroc_within" in of:
             said.append(

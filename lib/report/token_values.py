@@ -3,8 +3,8 @@
 The values of a token, all from records, in hundredths to keep the page small:
 
 - `logprob`: of the policy that wrote it, nats.
-- `reward`: the reward at the token. Where a reward accumulates over the trace (credit `telescoped` or
-  `stepwise`), its increment there: those of a step's tokens sum to the step's reward.
+- `reward`: the reward at the token. Where a reward accumulates over the trace (credit `telescoped`,
+  `stepwise` or `elected`), its increment there: those of a step's tokens sum to the step's reward.
 - `advantage`: what training would give it, with the problem's samples as the group (`lib.airl.credit`).
 - `ratio`: log-ratio of expert and policy, nats. Of a reward that is a log-density, that minus the policy's
   log-probability; of one that is a logit, an estimate of the ratio of the trace so far, its increment.
@@ -22,6 +22,7 @@ from lib.airl import credit
 from lib.data.demonstrations import Demonstration
 from lib.evaluation.records import KEY, Records
 from lib.evaluation.words import label
+from lib.grading import answers
 from lib.report import viewer
 from lib.reward.falls import first_above, reward_drops
 from lib.schema import Airl, Params
@@ -29,7 +30,7 @@ from lib.text import alignment, traces
 
 SHOWN = 3  # right traces of a problem, policy and seed, and as many wrong ones
 BUDGET = 3_000_000  # characters of JSON; problems beyond it, but never the first, are left out
-ACCUMULATING = ("telescoped", "stepwise")
+ACCUMULATING = ("telescoped", "stepwise", "elected")
 
 
 def collect(
@@ -198,6 +199,7 @@ def advantages_of(
         gamma=airl.gamma,
         group_size=len(rewards),
         clip=airl.reward_clip,
+        answers_B=answers.classes([traces.parse(text).answer for text, _ in samples]),
     )
     return [advantages_BT[b, : len(row)].tolist() for b, row in enumerate(rewards)]
 

@@ -159,7 +159,7 @@ def test_the_table_holds_every_scored_file(tmp_path):
     assert unread == (
         "On mine, no answer could be read in 14.3% of 7 solutions; those have no vote in the majority."
     )
-    assert first.startswith("On mine, the reward of AIRL (ours) on qwen2 has an AUROC of 0.42 [")
+    assert first.startswith("On mine, the reward `airl` on qwen2 has an AUROC of 0.42 [")
     assert "; to call the shorter solution right has 0.42 [" in first
     assert within.startswith("On mine, among the solutions of one problem it has 0.50 [")
     assert choice.startswith(
@@ -289,7 +289,7 @@ def test_the_notebook_scores_a_file_and_writes_its_rows(
         space["checked"]
     )
     said = capsys.readouterr().out
-    assert "the reward of AIRL dense (paper) on qwen2" in said
+    assert "the reward `airl_dense` on qwen2" in said
     assert "of 1 wrong solutions, and none in" in said and "of 1 right ones: F1" in said
     assert {fields["threshold"] for fields in rows} == {round(space["threshold"], 4)}
 

@@ -142,7 +142,7 @@ def test_the_page_leads_with_findings_and_what_a_sceptic_asks(study):
 def test_the_page_tells_of_real_text(study):
     page = (study / "results" / "report.html").read_text()
     assert '<section id="on-real-text"><h2>On real text</h2>' in page
-    assert "the reward of AIRL (ours) on qwen2 has an AUROC of 1.00 [1.00, 1.00]" in page
+    assert "the reward `airl` on qwen2 has an AUROC of 1.00 [1.00, 1.00]" in page
     assert "its choice among 2 solutions is 0.50 above random (1.00 against 0.50; intervals apart)" in page
 
 
@@ -169,7 +169,7 @@ def test_provenance_holds_parameters_and_hashes(study):
 
 @pytest.mark.parametrize("skill", [1.0, -1.0], ids=["all right", "all garbage"])
 def test_traces_of_one_class_leave_the_auroc_undefined(tmp_path, skill):
-    make_study(tmp_path, backbones=("qwen2",), seeds=1, problems=6, skill=skill)
+    make_study(tmp_path, seeds=1, problems=6, skill=skill)
     run_notebook(tmp_path)
     assert pd.read_csv(tmp_path / "results" / "tables" / "reward_quality.csv")["auroc"].isna().all()
     page = (tmp_path / "results" / "report.html").read_text()
@@ -179,7 +179,7 @@ def test_traces_of_one_class_leave_the_auroc_undefined(tmp_path, skill):
 
 def test_a_hostile_trace_stays_text(tmp_path):
     hostile = "<think>\n<script>alert(1)</script>\n</think>\n<answer>$x_1$</answer>"
-    make_study(tmp_path, backbones=("qwen2",), seeds=1, problems=6, token_records=6)
+    make_study(tmp_path, seeds=1, problems=6, token_records=6)
     for path in (tmp_path / "results" / "runs" / "qwen2" / "base").rglob("samples.jsonl.gz"):
         rows = synthetic.read_rows(path)
         wrong = next(row for row in rows if row["first_wrong_unit"] is not None and row["well_formed"])
@@ -237,7 +237,7 @@ def test_a_hostile_trace_method_or_name_of_data_is_text_on_both_pages(study, reb
         assert json.loads(page.texts("script")[0]) == traces
     assert HOSTILE in report.texts("td")  # the method, and the name of the labelled solutions
     assert any(f", {HOSTILE} is" in text for text in report.texts("li"))
-    assert any(text.startswith(f"On {HOSTILE}, the reward of") for text in report.texts("li"))
+    assert any(text.startswith(f"On {HOSTILE}, the reward `") for text in report.texts("li"))
     assert any(f"The problems are a program's ({HOSTILE})" in text for text in report.texts("li"))
 
 
