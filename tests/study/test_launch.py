@@ -28,8 +28,10 @@ SETTINGS = {
     "sampling": {"max_new_tokens": 6},
     "variants": {
         "airl": {
-            "demonstrations": 4, "unlabelled_questions": 2, "steps": 9, "warmup_steps": 3,
-            "discriminator_steps": 6, "lr": 0.01,
+            "start": "base", "discriminator": "same", "demonstrations": 4, "unlabelled_questions": 2,
+            "steps": 9, "warmup_steps": 3, "discriminator_steps": 6, "discriminator_updates": 2,
+            "discriminator_schedule": "cosine", "perturbations": 2, "own_near_misses": 2,
+            "credit": "stepwise", "lr": 0.01,
         }
     },
 }  # fmt: skip
@@ -104,7 +106,7 @@ def test_a_training_that_is_killed_ends_as_one_that_is_not(study_at):
     broken = study_at("broken", SETTINGS)
     scratch = broken / ".scratch/qwen2/airl/seed0"
     killed_at(scratch / "checkpoint-2")  # in the warm-up, while the checkpoint is written
-    killed_at(scratch / "checkpoint-3/trainer_state.json")  # before the policy becomes the reward's model
+    killed_at(scratch / "checkpoint-3/trainer_state.json")  # before the policy learns
     killed_at(scratch / "checkpoint-7/trainer_state.json")  # in the third epoch, the reward at rest
     process = started()
     assert process.wait() == 0, process.stderr.read().decode()[-2000:]
@@ -174,7 +176,7 @@ def test_checkpoints_of_other_parameters_are_forgotten(tmp_path):
 
 def test_checkpoints_that_started_from_other_weights_are_forgotten(study_at):
     """The backbone is trained again, or the SFT run that `start: sft` goes on from."""
-    directory = study_at("retrained", {"variants": {"airl": {"start": "sft"}}})
+    directory = study_at("retrained", {"variants": {"airl": {"start": "sft", "discriminator": "same"}}})
     own, adapter = directory / "backbone", runs.run_dir("qwen2", "sft", 0) / "adapter"
     shutil.copytree(runs.backbone_dir("qwen2"), own)
     runs.backbone_dir("qwen2").unlink()
