@@ -39,7 +39,7 @@ def number(value: float) -> str:
 
 
 def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> str:
-    """A paired difference in words: `better than SFT, by 0.05 [0.01, 0.09]`.
+    """A paired difference in words: `better than SFT, by 0.050 [0.010, 0.090]`.
 
     "better" or "worse" only where its interval leaves 0 out; an undefined one is not comparable.
     """
@@ -47,7 +47,7 @@ def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> str:
         return f"not comparable with {than}"
     low, high = row[f"{prefix}ci_low"], row[f"{prefix}ci_high"]
     stands = "better than" if low > 0 else "worse than" if high < 0 else "not surely different from"
-    return f"{stands} {than}, by {interval(row, name, prefix)}"
+    return f"{stands} {than}, by {row[name]:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def interval(row: pd.Series, name: str, prefix: str = "") -> str:

@@ -34,10 +34,10 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
         return _by_backbone(rows)
 
     n = chosen["n"].max()
-    of_sft = chosen[(chosen["policy"] == "sft") & (chosen["n"] == n)]
 
-    def accuracy(selector: str, variant: str) -> str:
-        rows = of_sft[(of_sft["selector"] == selector) & (of_sft["variant"] == variant)]
+    def accuracy(policy: str, selector: str, variant: str = MAIN_VARIANT) -> str:
+        rows = chosen[(chosen["policy"] == policy) & (chosen["n"] == n)]
+        rows = rows[(rows["selector"] == selector) & (rows["variant"] == variant)]
         return _list(f"{interval(row, 'accuracy')} on {row['backbone']}" for _, row in rows.iterrows())
 
     errors = located[(located["error_source"] == "policy") & (located["policy"] == "sft")]
@@ -48,13 +48,14 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     return [
         f"Trained on the reward, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature that "
         f"suits it, and {_each(ours['greedy'], 'above_sft', 'SFT')} greedily.",
-        f"It is {_each(best, 'above_ttrl', 'practice on the plain vote of its own samples')}, and "
-        f"{_each(best, 'above_likelihood', 'practice on its own SFT log-likelihood')}.",
+        f"It is {_each(best, 'above_ttrl', 'practice on the plain vote')}, and "
+        f"{_each(best, 'above_likelihood', 'practice on its own likelihood')}.",
         "With a discriminator that is trained against the policy the same method is "
         f"{_each(twin, f'above_{MAIN_VARIANT}', 'without')}: that is what the adversarial part is worth.",
-        f"Among {n} samples of SFT the reward's choice is right in {accuracy('reward', MAIN_VARIANT)}; "
-        f"that of the policy's own SFT log-likelihood in {accuracy('reward', baselines.LIKELIHOOD)}, "
-        f"the vote in {accuracy('majority', MAIN_VARIANT)}.",
+        f"Among {n} samples of SFT the reward's choice is right in {accuracy('sft', 'reward')}; that of the "
+        f"policy's own SFT log-likelihood in {accuracy('sft', 'reward', baselines.LIKELIHOOD)}, the vote in "
+        f"{accuracy('sft', 'majority')}. Among the base policy's it is right in "
+        f"{accuracy('base', 'reward')}, the vote in {accuracy('base', 'majority')}.",
         "With a threshold that took no step labels it finds the first wrong step in "
         + _list(f"{interval(row, 'hit_at_1')} on {row['backbone']}" for _, row in practical.iterrows())
         + " of SFT's errors; chance finds "

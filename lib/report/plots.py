@@ -75,11 +75,10 @@ def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Fig
 
     Beside them stand what needs no reward, and the upper bounds.
     """
-    choice = rerank[(rerank["policy"] == "base") & (rerank["n"] == rerank["n"].max())]
-    plain = choice["selector"].isin(["majority", "oracle"])
-    choice = choice[plain | (choice["selector"] == "reward")]
+    n = rerank["n"].max()
+    choice = rerank[(rerank["n"] == n) & rerank["selector"].isin(["reward", "majority", "oracle"])]
     choice = choice.assign(method=choice["variant"].where(choice["selector"] == "reward", choice["selector"]))
-    found = located[(located["error_source"] == "policy") & (located["policy"] == "base")]
+    found = located[(located["error_source"] == "policy") & (located["policy"] == "sft")]
     found = found[(found["threshold"] == "perturbed") | (found["detector"] == "chance")]
     found = found.assign(method=found["variant"].where(found["variant"] != "", found["detector"]))
     shown = {
@@ -87,11 +86,12 @@ def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Fig
             main[(main["k"] == 1) & (main["temperature"] == "validation")],
             "pass_at_k",
         ),
-        "choice: best of 16 base samples": (choice, "accuracy"),
-        "pointer: first wrong step found": (found, "hit_at_1"),
+        "pointer: first wrong step of SFT's errors": (found, "hit_at_1"),
+        f"choice: best of {n} SFT samples": (choice[choice["policy"] == "sft"], "accuracy"),
+        f"choice: best of {n} base samples": (choice[choice["policy"] == "base"], "accuracy"),
     }
-    figure, axes = panels(list(shown), width=3.6, height=3.6, sharey=False)
-    for axis, (table, value) in zip(axes[0], shown.values(), strict=True):
+    figure = Figure(figsize=(9.6, 6.6))
+    for axis, (title, (table, value)) in zip(figure.subplots(2, 2).flat, shown.items(), strict=True):
         methods = names(table, "method")[::-1]
         backbones = names(table, "backbone")
         for i, (backbone, rows) in enumerate(table.groupby("backbone", sort=False)):
@@ -100,7 +100,7 @@ def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Fig
             axis.errorbar(rows[value], places, xerr=errors(rows, value), fmt="os"[i % 2], capsize=2,
                           color=(BLUE, ORANGE)[i % 2], markersize=4, label=backbone)  # fmt: skip
         axis.set_yticks(range(len(methods)), [label(method) for method in methods])
-        axis.set(xlabel="share (0 to 1)", xlim=(0, 1))
+        axis.set(title=title, xlabel="share (0 to 1)", xlim=(0, 1))
     return finish(figure, f"One reward, three uses ({INTERVALS})")
 
 

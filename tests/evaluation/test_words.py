@@ -17,12 +17,12 @@ def difference(value: float, low: float, high: float, prefix: str = "") -> pd.Se
 @pytest.mark.parametrize(
     "low, value, high, said",
     [
-        (0.01, 0.05, 0.09, "better than SFT, by 0.05 [0.01, 0.09]"),
-        (-0.09, -0.05, -0.01, "worse than SFT, by -0.05 [-0.09, -0.01]"),
-        (-0.01, 0.05, 0.11, "not surely different from SFT, by 0.05 [-0.01, 0.11]"),
-        (0.0, 0.05, 0.10, "not surely different from SFT, by 0.05 [0.00, 0.10]"),  # 0 is an end of it
-        (-0.10, -0.05, 0.0, "not surely different from SFT, by -0.05 [-0.10, 0.00]"),
-        (0.0, 0.0, 0.0, "not surely different from SFT, by 0.00 [0.00, 0.00]"),
+        (0.01, 0.05, 0.09, "better than SFT, by 0.050 [0.010, 0.090]"),
+        (-0.09, -0.05, -0.01, "worse than SFT, by -0.050 [-0.090, -0.010]"),
+        (-0.01, 0.05, 0.11, "not surely different from SFT, by 0.050 [-0.010, 0.110]"),
+        (0.0, 0.05, 0.10, "not surely different from SFT, by 0.050 [0.000, 0.100]"),  # 0 is an end of it
+        (-0.10, -0.05, 0.0, "not surely different from SFT, by -0.050 [-0.100, 0.000]"),
+        (0.0, 0.0, 0.0, "not surely different from SFT, by 0.000 [0.000, 0.000]"),
         (math.nan, math.nan, math.nan, "not comparable with SFT"),
     ],
 )

@@ -171,7 +171,7 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
     assert choice == (
         "Among 16 samples of SFT the reward's choice is right in 0.70 [0.60, 0.80] on qwen2; that of the "
         "policy's own SFT log-likelihood in 0.50 [0.40, 0.60] on qwen2, the vote in 0.60 [0.50, 0.70] on "
-        "qwen2."
+        "qwen2. Among the base policy's it is right in n/a, the vote in n/a."
     )
     assert "0.60 [0.50, 0.70] on qwen2" in pointer and "chance finds 0.20" in pointer
     assert "0.90" not in pointer
