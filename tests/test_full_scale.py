@@ -66,7 +66,8 @@ def test_a_pair_has_the_papers_numbers_and_two_sizes_of_one_family(profile):
     sizes = [settings.pretrained[name].path.split("-") for name in (policy, dense.discriminator)]
     assert sizes[0][0] == sizes[1][0] and float(sizes[0][-2][:-1]) > float(sizes[1][-2][:-1])
     own = settings.airl_variant("airl")
-    assert (own.parameterisation, own.start, own.discriminator) == ("log_ratio", "reward", "same")
+    assert (own.parameterisation, own.start, own.credit) == ("log_ratio", "sft", "elected")
+    assert own.discriminator == dense.discriminator
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ OF_NOTEBOOKS = {name: stage for name, stage in STAGES.items() if name != "settin
 GROUND_FLOOR = {"lib.files", "lib.runs", "lib.schema"}
 NOT_DECISIVE = GROUND_FLOOR | {
     "lib.evaluation.metrics",
+    "lib.evaluation.published",
     "lib.evaluation.tables",
     "lib.study.params",
     "lib.study.recording",

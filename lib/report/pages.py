@@ -80,7 +80,8 @@ def viewer_page(traces: dict) -> str:
 
 
 def _table(results: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(runs.require(results / "tables" / f"{name}.csv"))
+    table = pd.read_csv(runs.require(results / "tables" / f"{name}.csv"))
+    return table.fillna({"variant": ""}) if "variant" in table else table  # what has no reward has none
 
 
 def _of_runs(rows: pd.DataFrame, settings: Params) -> dict:

@@ -43,7 +43,8 @@ def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
     reranked, published = tables["rerank"], tables["published"]
     told = tables | {"rerank": reranked[reranked["n"] == reranked["n"].max()]}
     if "external" in tables:
-        told["external"] = tables["external"].astype({"chance_or_random": object}).fillna("n/a")
+        checked = tables["external"].astype({"chance_or_random": object}).fillna("n/a")
+        told["external"] = checked.assign(variant="reward " + checked["variant"])  # of another profile's name
     experiment = published["experiment"]
     ablations = published[experiment.isin(["ablation", "granularity"])]
     return {

@@ -55,7 +55,7 @@ COLOURS = {
     "reward_weighted_majority": SKY,
     "oracle": GREEN,
     "length": BLACK,
-    "likelihood": RED,
+    "likelihood": "#6B3E00",
     "entropy": ORANGE,
     "chance": GREY,
     "correct": BLUE,

@@ -60,6 +60,8 @@ def completions(tokenizer, texts: list[str]) -> tuple[list[list[int]], list[list
 
 
 def _tokens(tokenizer, texts: list[str]) -> tuple[list[list[int]], list[list[int]]]:
+    if not texts:  # which a tokenizer does not take
+        return [], []
     encoded = tokenizer(
         texts, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
     )

@@ -139,6 +139,14 @@ def test_the_page_leads_with_findings_and_what_a_sceptic_asks(study):
         assert asked in second
 
 
+def test_the_page_sets_the_reward_beside_detectors_that_have_none(study):
+    page = (study / "results" / "report.html").read_text()
+    said = [line for line in re.findall(r"<li>(.*?)</li>", page, re.DOTALL) if "hit@1 of the reward" in line]
+    assert said
+    for line in said:
+        assert all(f" {other} (" in line for other in ("chance", "SFT log-likelihood", "log-probability"))
+
+
 def test_the_page_tells_of_real_text(study):
     page = (study / "results" / "report.html").read_text()
     assert '<section id="on-real-text"><h2>On real text</h2>' in page

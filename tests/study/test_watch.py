@@ -28,6 +28,10 @@ def trained(backbone, experts, settings, tmp_path, request):
     }
     section = settings.airl_variant("airl").model_copy(
         update={
+            "start": "base",
+            "discriminator": "same",
+            "discriminator_steps": 3,
+            "credit": "stepwise",
             "demonstrations": 12,
             "unlabelled_questions": 0,
             "steps": 4,

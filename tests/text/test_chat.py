@@ -93,3 +93,7 @@ def test_whatever_a_sentencepiece_policy_writes_can_be_placed(sentencepiece, dat
     ends = alignment.token_ends(sentencepiece, ids)
     assert ends == sorted(ends)
     assert ends[-1:] == [len(sentencepiece.decode(ids, skip_special_tokens=True))][: len(ids)]
+
+
+def test_of_no_traces_there_are_no_tokens(tokenizer):
+    assert chat.completions(tokenizer, []) == ([], [])
