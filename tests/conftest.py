@@ -14,6 +14,11 @@ from lib.text import traces
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in ("test_end_to_end.py", "test_full_scale.py"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Matrices this small only wait for each other on several threads."""

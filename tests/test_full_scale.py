@@ -19,23 +19,26 @@ from tests import stand_ins
 ROOT = Path(__file__).parents[1]
 GSM8K = os.environ.get("STUDY_GSM8K")
 FAMILIES = ("qwen2", "llama")
+TRAINED = "llama"  # of both there is a base policy; of the one whose template has more traps, all methods
 PAIRS = ("qwen25_3b", "qwen25_7b", "llama32_3b", "llama31_8b")
 SMALL = {"steps": 2, "prompts_per_step": 2, "group_size": 4, "lr": 0.01}
 # the profile `paper` in everything but numbers
 OVERLAY = {
     "extends": "paper",
     "seeds": [0],
-    "policies": list(FAMILIES),
+    "policies": [TRAINED],
     "data": {"train": 12, "demonstrations": 8, "validation": 4, "test": 6, "test_long": 2},
     "lora": {"r": 4, "alpha": 8},
     "training": {"launch": "launch/cpu.yaml", "checkpoint_every": 0, "micro_batch": 4},
     "sft": {"demonstrations": 8, "epochs": 1, "batch_size": 4},
-    "sft_ablations": {"sft_64": {"demonstrations": 4, "epochs": 1}, "sft_1024": None},
+    "sft_ablations": {"sft_64": None, "sft_1024": None},
     "grpo": SMALL,
+    "grpo_variants": {"ttrl": None},
     "spin": {"rounds": 1, "samples": 2, "epochs": 1, "batch_size": 4},
     "airl": {**SMALL, "demonstrations": 8, "discriminator": "same", "discriminator_prompts": 2,
              "warmup_steps": 1},
     "variants": {
+        "airl_no_perturbation": None,
         "airl": {"discriminator_r": 4, "likelihood_epochs": 1, "discriminator_steps": 1, "warmup_steps": 1,
                  "discriminator_updates": 1, "unlabelled_questions": 4},
     },
@@ -43,7 +46,7 @@ OVERLAY = {
         name: None for name in
         ("interval", "step", "fixed", "wgan", "wrong_experts_10", "wrong_experts_25", "relabelled")
     },
-    "ablation_runs": {"changes": {}, "backbones": ["qwen2"], "seeds": [0]},
+    "ablation_runs": {"changes": {}, "backbones": [TRAINED], "seeds": [0]},
     "sampling": {"n": 4, "validation_n": 2, "temperatures": [0.5, 1.0], "max_new_tokens": 32,
                  "batch_size": 16},
     "evaluation": {"ks": [1, 2], "bootstrap": 20, "token_records": 2},
@@ -109,10 +112,9 @@ def directory(published_rows, tmp_path_factory) -> Path:
 
 
 @needs_gsm8k
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_method_is_trained_and_recorded(directory, family):
-    for method in ("base", "sft", "grpo", "ttrl", "spin", "airl_dense", "airl_no_perturbation", "airl"):
-        record = directory / "results/runs" / family / method / "seed0"
+def test_every_method_is_trained_and_recorded(directory):
+    for method in ("base", "sft", "grpo", "spin", "airl_dense", "airl"):
+        record = directory / "results/runs" / TRAINED / method / "seed0"
         run, rows = runs.read(record), runs.read_rows(record / "samples.jsonl.gz")
         n = 4 if method in runs.JUDGED else 2
         assert (run.profile, run.status, len(rows)) == ("stand_ins", "completed", 6 * n)
@@ -122,10 +124,10 @@ def test_every_method_is_trained_and_recorded(directory, family):
 
 
 @needs_gsm8k
-def test_the_tables_have_the_rows_of_both_families(directory):
+def test_the_tables_have_the_rows_of_the_trained_family(directory):
     tables = {path.stem: pd.read_csv(path) for path in (directory / "results/tables").glob("*.csv")}
     for name in ("main", "rerank", "localisation", "reward_quality", "transfer"):
-        assert set(tables[name]["backbone"]) == set(FAMILIES), name
+        assert set(tables[name]["backbone"]) == {TRAINED}, name
     assert set(tables["localisation"]["error_source"]) == {"perturbed"}
     assert (directory / "results/report.html").stat().st_size > 10_000
 

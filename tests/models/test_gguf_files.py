@@ -134,7 +134,8 @@ def test_the_published_models_can_be_trained_on_traces(known, tmp_path):
     model, tokenizer = pretrained.load_backbone(
         backbone(tmp_path / known.name, known.sha256, tmp_path / "backbone")
     )
-    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert tied == ("smollm2" in known.name)  # of Qwen's head the file has a copy of its own, rounded less
     asked = chat.prompt_ids(tokenizer, chat.messages("Tom has 3 apples and buys 4. How many has he now?"))
     told = chat.completion_ids(tokenizer, traces.render(["3+4=7"], "7"))
     with torch.no_grad():
