@@ -31,7 +31,7 @@ OVERLAY = {
     "lora": {"r": 4, "alpha": 8},
     "training": {"launch": "launch/cpu.yaml", "checkpoint_every": 0, "micro_batch": 4},
     "sft": {"demonstrations": 8, "epochs": 1, "batch_size": 4},
-    "sft_ablations": {"sft_64": None, "sft_1024": None},
+    "sft_ablations": {"sft_64": {"demonstrations": 4, "epochs": 1}, "sft_1024": None},
     "grpo": SMALL,
     "grpo_variants": {"ttrl": None},
     "spin": {"rounds": 1, "samples": 2, "epochs": 1, "batch_size": 4},
