@@ -124,6 +124,13 @@ def _own_near_misses(tokenizer, messages: list[dict], ids: list[int], settings, 
     return near_misses(tokenizer, messages, [wrong for wrong in made if wrong is not None], settings.labels)
 
 
+def answer_codes(texts: Sequence[str], group_size: int) -> list[int]:
+    """A code for each completion's answer, the same where a group's answers are equal, -1 for none."""
+    given = [traces.parse(text).answer for text in texts]
+    starts = range(0, len(given), group_size)
+    return [code for start in starts for code in answers.classes(given[start : start + group_size])]
+
+
 def is_correct(tokenizer, ids: list[int], answer: str) -> bool:
     """Whether a completion gives the answer."""
     return answers.is_correct(traces.parse(tokenizer.decode(ids, skip_special_tokens=True)).answer, answer)

@@ -19,9 +19,8 @@ from sklearn.metrics import roc_auc_score
 from lib.airl import batches, credit, discriminator, objective
 from lib.airl.batches import Row
 from lib.airl.health import Health
-from lib.grading import answers
 from lib.models import buckets, checkpoints, grpo
-from lib.text import alignment, chat, traces
+from lib.text import alignment, chat
 
 KL_EVERY = 5  # steps between two estimates of the KL to the backbone; each costs two small forwards
 
@@ -111,10 +110,10 @@ class AIRLTrainer(grpo.Trainer):
         return output
 
     def _answers(self, completions, G: int) -> list[int]:
-        """A code for each completion's answer, the same where the group's answers are equal, -1 for none."""
-        texts = self.processing_class.batch_decode(completions, skip_special_tokens=True)
-        given = [traces.parse(text).answer for text in texts]
-        return [c for start in range(0, len(given), G) for c in answers.classes(given[start : start + G])]
+        """`batches.answer_codes` of completions."""
+        return batches.answer_codes(
+            self.processing_class.batch_decode(completions, skip_special_tokens=True), G
+        )
 
     @torch.no_grad()
     def _rewards_BT(self, output) -> torch.Tensor:

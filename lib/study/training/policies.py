@@ -5,7 +5,6 @@ these few arguments, so that what differs between them is the signal alone.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tqdm.auto import tqdm
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, SFTConfig, SFTTrainer
 
+from lib.airl import batches, credit
 from lib.data.demonstrations import Demonstration
 from lib.grading import answers
 from lib.models import checkpoints, grpo, pretrained
@@ -57,16 +57,10 @@ def elected(group_size: int) -> Callable[..., list[float]]:
     """
 
     def elected(completions, **_) -> list[float]:
-        given = [traces.parse(completion[0]["content"]).answer for completion in completions]
-        if len(given) % group_size:
+        if len(completions) % group_size:
             raise ValueError("reward: vote needs each group whole in one process; train on fewer")
-        rewards = []
-        for start in range(0, len(given), group_size):
-            codes = answers.classes(given[start : start + group_size])
-            votes = Counter(code for code in codes if code >= 0)
-            winner = votes.most_common(1)[0][0] if votes else None
-            rewards += [float(code == winner) for code in codes]
-        return rewards
+        codes = batches.answer_codes([completion[0]["content"] for completion in completions], group_size)
+        return credit.elected(torch.zeros(len(codes)), codes, group_size).tolist()
 
     return elected
 

@@ -32,15 +32,8 @@ def sample_rows(
     `first_wrong_unit(text, expert_trace)` judges a trace. Token-level values are kept for the
     first `token_records` problems only.
     """
-    which = [(problem, sample) for problem in range(len(problems)) for sample in range(n)]
-    prompts = chat.questions_ids(tokenizer, [problems[p].question for p, _ in which], system_prompt)
-    completions = generation.generate(
-        model,
-        tokenizer,
-        prompts,
-        temperature=temperature,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
+    which, prompts, completions = _written(
+        model, tokenizer, problems, n, temperature, max_new_tokens, batch_size, system_prompt
     )
     values = likelihood.logprobs_and_entropies(
         model, tokenizer, prompts, completions, batch_size=buckets.ROWS
@@ -99,17 +92,9 @@ def answered(
     model, tokenizer, problems: list[Demonstration], n: int, temperature: float, settings: Params
 ) -> list[dict]:
     """n traces a problem at a temperature (0: greedily), each a row: problem, sample, text, correct."""
-    asked = [(problem, sample) for problem in range(len(problems)) for sample in range(n)]
-    prompts = chat.questions_ids(
-        tokenizer, [problems[p].question for p, _ in asked], settings.sampling.system_prompt
-    )
-    completions = generation.generate(
-        model,
-        tokenizer,
-        prompts,
-        temperature=temperature,
-        max_new_tokens=settings.sampling.max_new_tokens,
-        batch_size=settings.sampling.batch_size,
+    how = settings.sampling
+    asked, _, completions = _written(
+        model, tokenizer, problems, n, temperature, how.max_new_tokens, how.batch_size, how.system_prompt
     )
     texts = tokenizer.batch_decode(completions, skip_special_tokens=True)
     return [
@@ -121,6 +106,21 @@ def answered(
         }
         for (problem, sample), text in zip(asked, texts, strict=True)
     ]
+
+
+def _written(model, tokenizer, problems, n, temperature, max_new_tokens, batch_size, system_prompt):
+    """Of n samples a problem the (problem, sample), the tokens of the prompt and those of the completion."""
+    asked = [(problem, sample) for problem in range(len(problems)) for sample in range(n)]
+    prompts = chat.questions_ids(tokenizer, [problems[p].question for p, _ in asked], system_prompt)
+    completions = generation.generate(
+        model,
+        tokenizer,
+        prompts,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+    )
+    return asked, prompts, completions
 
 
 def validate(model, tokenizer, seed: int, settings: Params) -> dict[str, float]:
