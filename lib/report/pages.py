@@ -65,6 +65,7 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
         said=findings.by_section(tables),
         svg=lambda name: rendering.data_url(results / "figures" / f"{name}.svg", "image/svg+xml"),
         csv=lambda name: rendering.data_url(results / "tables" / f"{name}.csv", "text/csv"),
+        changed=set(tables["ablations"]["ablation"]),
         settings=settings,
         traces=traces,
         **_of_runs(records.runs, settings),

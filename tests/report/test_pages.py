@@ -249,6 +249,18 @@ def test_a_hostile_trace_method_or_name_of_data_is_text_on_both_pages(study, reb
     assert any(f"The problems are a program's ({HOSTILE})" in text for text in report.texts("li"))
 
 
+@pytest.mark.parametrize("kept", ["demonstrations", "other changes"])
+def test_the_page_shows_the_figures_of_the_ablations_that_there_are(study, rebuilt, kept):
+    changed = pd.read_csv(study / "results" / "tables" / "ablations.csv")
+    of_demonstrations = changed["ablation"] == "demonstrations"
+    alone = changed[of_demonstrations if kept == "demonstrations" else ~of_demonstrations]
+    assert 0 < len(alone) < len(changed)
+    report, _ = rebuilt("world", {}, ablations=alone)
+    shown = " ".join(report.texts("figcaption"))
+    assert ("imitated, or learned a reward from" in shown) == (kept == "demonstrations")
+    assert ("One change at a time" in shown) == (kept != "demonstrations")
+
+
 def test_a_missing_figure_is_named_with_the_stage_that_makes_it(study, tmp_path):
     for name in ("tables", "figures"):
         shutil.copytree(study / "results" / name, tmp_path / name)
