@@ -105,6 +105,10 @@ class Spin(Section):
 
 class Airl(Practice):
     start: Literal["base", "sft"]
+    learner: Literal["practice", "imitation"]
+    election: Literal["both", "vote"]
+    imitated: Count
+    imitation_epochs: Count
     demonstrations: Count
     wrong_experts: Fraction
     families: tuple[Name, ...]

@@ -95,12 +95,24 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # (Fu et al. 2018 take the same part out). Its increments are never positive, so what is to come is
 # compared with the group's mean at the same step (`stepwise`).
 #
-# None of these asks what the group agrees on. The study's own variant does. A policy finds likely what it
-# writes, right or wrong; a *stranger*, another backbone that imitates the same demonstrations, misreads other
-# sentences. Each sample votes for its answer with the weight that the stranger gives to its trace, and the
-# elected answer takes the place of the true one in GRPO (`elected`):
-# $$a^*(x) = \arg\max_a \sum_{i:\, a_i = a} p_\phi(y_i \mid x), \qquad r_i = 1[a_i = a^*(x)].$$
-# With equal weights this is TTRL, the vote of notebook 5.
+# None of these asks what the group agrees on. A policy finds likely what it writes, right or wrong; a
+# *stranger*, another backbone that imitates the same demonstrations, misreads other sentences. Let each sample
+# vote for its answer with a weight $w_i$, and the elected answer take the place of the true one in GRPO
+# (`elected`):
+# $$a^*(x) = \arg\max_a \sum_{i:\, a_i = a} w_i, \qquad r_i = 1[a_i = a^*(x)].$$
+# With equal weights this is TTRL, the vote of notebook 5; the variant `airl_practice` takes the stranger's
+# $w_i = p_\phi(y_i \mid x)$, and in `airl_updated` the stranger is a discriminator that learns against the policy.
+#
+# ## The study's own: elections
+#
+# The variant `airl` does not practise (`learner: imitation`; all of it is in `elections.train_elections`). Policy
+# $\pi_\theta$ and stranger $p_\phi$ elect together, $w_i = \sqrt{\pi_\theta(y_i \mid x)\, p_\phi(y_i \mid x)}$, and in
+# each of a few rounds both write traces of the same questions and then imitate, from their backbones, the
+# likeliest of *their own* traces whose answer was elected. Two sentences say why that works: the two err
+# differently, so that what both find likely is right more often than what either writes; and as each learns
+# from its own traces, they still err differently in the next round. This leaves AIRL in three ways: no
+# discriminator learns against the policy, the reward is a likelihood, and the policy imitates what the reward elects
+# instead of following its gradient. Co-training (Blum & Mitchell 1998) is the older name of the idea.
 #
 # On four traces of one question whose second step goes wrong in the last two, which agree in their answer:
 
@@ -127,7 +139,8 @@ pd.DataFrame(
 #
 # A log-ratio is a language model against its own backbone, so it can begin as the likeliest model of the
 # demonstrations (`likelihood_epochs` of SFT) instead of as the backbone. With `discriminator_steps: 0` it
-# stays that model: nothing is adversarial then, and the reward is a likelihood.
+# stays that model: nothing is adversarial then, and the reward is a likelihood. With `learner: imitation` a
+# step of the log is one of an imitation, and each round's first tells how right its samples were.
 
 # %%
 watch = runs.Stopwatch()
@@ -212,6 +225,7 @@ judging.judge(backbone, variant, seed, trained.reward_model, trained.tokenizer, 
 #   1606.03476](https://arxiv.org/abs/1606.03476).
 # - Fu, Luo & Levine (2018), *Learning robust rewards with adversarial inverse reinforcement learning*,
 #   [arXiv 1710.11248](https://arxiv.org/abs/1710.11248).
+# - Blum & Mitchell (1998), *Combining labeled and unlabeled data with co-training*, COLT.
 # - Ng, Harada & Russell (1999), *Policy invariance under reward transformations: theory and application
 #   to reward shaping*, ICML.
 # - Zuo et al. (2025), *TTRL: test-time reinforcement learning*, [arXiv

@@ -31,7 +31,7 @@ OVERLAY = {
     "lora": {"r": 4, "alpha": 8},
     "training": {"launch": "launch/cpu.yaml", "checkpoint_every": 0, "micro_batch": 4},
     "sft": {"demonstrations": 8, "epochs": 1, "batch_size": 4},
-    "sft_ablations": {"sft_64": {"demonstrations": 4, "epochs": 1}, "sft_1024": None},
+    "sft_ablations": {"sft_64": None, "sft_1024": None},
     "grpo": SMALL,
     "grpo_variants": {"ttrl": None},
     "spin": {"rounds": 1, "samples": 2, "epochs": 1, "batch_size": 4},
@@ -44,7 +44,7 @@ OVERLAY = {
     },
     "ablations": {
         name: None for name in
-        ("interval", "step", "fixed", "wgan", "wrong_experts_10", "wrong_experts_25", "relabelled")
+        ("sparse", "interval", "step", "fixed", "wgan", "wrong_experts_10", "wrong_experts_25", "relabelled")
     },
     "ablation_runs": {"changes": {}, "backbones": [TRAINED], "seeds": [0]},
     "sampling": {"n": 4, "validation_n": 2, "temperatures": [0.5, 1.0], "max_new_tokens": 32,

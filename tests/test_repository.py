@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import functools
 import json
 import re
 import shlex
@@ -63,6 +64,7 @@ def file_of(module: str) -> Path:
     return (ROOT / Path(*module.split("."))).with_suffix(".py")
 
 
+@functools.cache
 def code_of(name: str) -> list[str]:
     """The places in lib that a stage depends on, those of its method's file by `settings` included."""
     places = [dep for dep in STAGES[name]["deps"] if dep.startswith("lib")]

@@ -10,6 +10,7 @@ from lib.evaluation import intervals, metrics
 from lib.evaluation.records import Records, grid
 from lib.evaluation.tables import (
     MAIN_VARIANT,
+    PRACTICE,
     SEED,
     at_temperatures,
     by_problem,
@@ -21,7 +22,7 @@ from lib.evaluation.tables import (
 )
 from lib.schema import Params
 
-RIVALS = ("sft", "likelihood", "ttrl", MAIN_VARIANT)  # what a method is compared with
+RIVALS = ("sft", "likelihood", "ttrl", MAIN_VARIANT, PRACTICE)  # what a method is compared with
 ABLATION_COLUMNS = (
     "ablation value backbone method reference pass_at_1 ci_low ci_high auroc auroc_ci_low auroc_ci_high "
     "hit_at_1 hit_at_1_ci_low hit_at_1_ci_high n_seeds"
@@ -72,7 +73,7 @@ def _change(method: str, reference: str, after, before) -> Change:
 
 def gains(records: Records, methods: Iterable[str], n_resamples: int) -> pd.DataFrame:
     """What a method adds at pass@1: backbone, method, temperature, above_sft, .., above_likelihood, ..,
-    above_ttrl, .., above_airl, .., share_of_grpo, .., n_seeds.
+    above_ttrl, .., above_airl, .., above_airl_practice, .., share_of_grpo, .., n_seeds.
 
     All are paired, of the same problems and seeds, at the same kind of temperature. `share_of_grpo` is the
     gain over the base policy, which ran once, as a part of GRPO's. What is above itself, or

@@ -19,7 +19,10 @@ from lib.reward.falls import first_above
 from lib.text import traces
 
 MAIN_VARIANT = "airl"  # its reward judges the samples of policies that have none of their own
-TWIN = "airl_updated"  # the same, its discriminator trained against the policy
+PRACTICE, TWIN = (
+    "airl_practice",
+    "airl_updated",
+)  # of which the second's discriminator learns against the policy
 TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
 TEMPERATURES = ("validation", "greedy", "1.0")  # the first is the headline's
 PAPER_VARIANT = "airl_dense"

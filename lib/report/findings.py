@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lib.evaluation import baselines, external
-from lib.evaluation.tables import MAIN_VARIANT, TWIN
+from lib.evaluation.tables import MAIN_VARIANT, PRACTICE, TWIN
 from lib.evaluation.words import compare, interval, label, number, verdict
 
 
@@ -46,12 +46,12 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     ours = {temperature: gain(MAIN_VARIANT, temperature) for temperature in ("validation", "greedy")}
     best, twin = ours["validation"], gain(TWIN, "validation")
     return [
-        f"Trained on the reward, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature that "
-        f"suits it, and {_each(ours['greedy'], 'above_sft', 'SFT')} greedily.",
+        f"Trained on what is elected, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature "
+        f"that suits it, and {_each(ours['greedy'], 'above_sft', 'SFT')} greedily.",
         f"It is {_each(best, 'above_ttrl', 'practice on the plain vote')}, and "
         f"{_each(best, 'above_likelihood', 'practice on its own likelihood')}.",
-        "With a discriminator that is trained against the policy the same method is "
-        f"{_each(twin, f'above_{MAIN_VARIANT}', 'without')}: that is what the adversarial part is worth.",
+        "With a discriminator that is trained against the policy, practice on a stranger's vote is "
+        f"{_each(twin, f'above_{PRACTICE}', 'without')}: that is what the adversarial part is worth.",
         f"Among {n} samples of SFT the reward's choice is right in {accuracy('sft', 'reward')}; that of the "
         f"policy's own SFT log-likelihood in {accuracy('sft', 'reward', baselines.LIKELIHOOD)}, the vote in "
         f"{accuracy('sft', 'majority')}. Among the base policy's it is right in "

@@ -14,7 +14,7 @@ ESTIMATES = {
     "rerank": ("backbone policy variant selector n n_seeds", "accuracy"),
     "gains": (
         "backbone method temperature n_seeds",
-        "above_sft above_likelihood above_ttrl above_airl share_of_grpo",
+        "above_sft above_likelihood above_ttrl above_airl above_airl_practice share_of_grpo",
     ),
     "localisation": ("backbone error_source policy detector variant threshold n n_seeds", "hit_at_1"),
     "localisation_by_kind": ("backbone error_source policy kind detector variant n", "hit_at_1"),

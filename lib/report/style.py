@@ -46,6 +46,7 @@ COLOURS = {
     "spin": BLACK,
     "grpo_demonstrations": "#999933",
     "airl": RED,
+    "airl_practice": "#44AA99",
     "airl_updated": "#AA4499",
     "reference": RED,  # the same in the ablations' shorter runs
     "random": GREY,

@@ -203,6 +203,16 @@ def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[st
         )
     if airl.reward == "log_density" and airl.parameterisation != "log_ratio":
         yield f"{section}.{name}.reward: log_density needs parameterisation: log_ratio"
+    if airl.learner == "imitation":
+        needed = {
+            "start": "sft",
+            "parameterisation": "log_ratio",
+            "reward": "log_density",
+            "credit": "elected",
+        }
+        for key, value in needed.items():
+            if getattr(airl, key) != value:
+                yield f"{section}.{name}.{key}: learner: imitation needs {value}"
     if airl.likelihood_epochs and airl.parameterisation != "log_ratio":
         yield f"{section}.{name}.likelihood_epochs: only a log_ratio can be fitted; set it to 0"
 

@@ -62,13 +62,13 @@ def test_tokens_are_quoted_and_those_of_the_wrong_unit_marked():
 
 
 def test_stages_sum_their_runs_and_count_a_backbone_once(settings):
-    """Of the profile tiny: `ttrl` is a variant of GRPO, `near_misses_4` an ablation."""
+    """Of the profile tiny: `ttrl` would be a variant of GRPO, `family_stock` is an ablation."""
     ran = [
         ("qwen2", "base", 0, 600.0), ("llama", "base", 0, 1200.0), ("qwen2", "sft", 0, 900.0),
         ("qwen2", "grpo", 0, 3600.0), ("llama", "grpo", 0, 1800.0), ("qwen2", "ttrl", 0, 1800.0),
         ("qwen2", "spin", 0, 360.0),
         ("qwen2", "airl", 0, 3600.0), ("qwen2", "likelihood", 0, 1800.0),
-        ("qwen2", "near_misses_4", 0, 36.0), ("qwen2", "sft_16", 0, 72.0),
+        ("qwen2", "family_stock", 0, 36.0), ("qwen2", "sft_16", 0, 72.0),
     ]  # fmt: skip
     recorded = pd.DataFrame(ran, columns=["backbone", "method", "seed", "seconds"])
     table = figure_tables.stages(type("Records", (), {"runs": recorded}), settings).set_index("stage")

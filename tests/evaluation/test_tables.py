@@ -14,7 +14,14 @@ from lib.evaluation import baselines, published, records, reward_quality, tables
 from tests import synthetic
 
 RESAMPLES = 50
-REWARDS = ("likelihood", "airl", "airl_updated", "airl_dense", "airl_no_perturbation")  # of synthetic.METHODS
+REWARDS = (
+    "likelihood",
+    "airl",
+    "airl_practice",
+    "airl_updated",
+    "airl_dense",
+    "airl_no_perturbation",
+)  # of synthetic.METHODS
 
 
 @pytest.fixture(scope="module")

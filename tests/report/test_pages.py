@@ -133,7 +133,7 @@ def test_the_page_tells_of_transfer_and_longer_problems(study):
 def test_the_page_leads_with_findings_and_what_a_sceptic_asks(study):
     page = (study / "results" / "report.html").read_text()
     first, second = re.findall(r"<section id=.*?</section>", page, re.DOTALL)[:2]
-    assert "Trained on the reward, the policy is" in first and 'alt="' in first
+    assert "Trained on what is elected, the policy is" in first and 'alt="' in first
     assert "What a sceptic should know" in second
     for asked in ("Sharpening:", "Length and likelihood:", "Thresholds:"):
         assert asked in second

@@ -274,6 +274,22 @@ def run(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=None, timeout=120)
 
 
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """The same in this process, whose imports are done."""
+
+    def run_here(*arguments) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", ["score_file", *map(str, arguments)])
+        said, code = "", 0
+        try:
+            score_file.main()
+        except SystemExit as exit:  # with what Python would print
+            said, code = f"{exit}\n", 1
+        return subprocess.CompletedProcess(arguments, code, stderr=capsys.readouterr().err + said)
+
+    return run_here
+
+
 def test_lines_come_back_in_order_and_bad_ones_are_named(exported, learned, experts, tmp_path):
     question, trace = experts[0].question, experts[0].trace
     own = {"id": 7, "reward": "a", "steps": [1], "tokens": None, "error": "mine", "rewards": 2, "ranking": {}}
@@ -337,25 +353,25 @@ def written(path: Path) -> list[dict]:
     return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
 
 
-def test_blank_lines_are_left_out_and_counted(exported, experts, tmp_path):
+def test_blank_lines_are_left_out_and_counted(exported, experts, tmp_path, run_here):
     line = json.dumps({"question": "?", "trace": experts[0].trace})
     (tmp_path / "in.jsonl").write_bytes(f"{line}\r\n\r\n   \n{line}\n\n".encode())
-    done = run(exported["airl_dense"], tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    done = run_here(exported["airl_dense"], tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert done.returncode == 0 and f"{tmp_path / 'in.jsonl'}: 3 blank lines left out" in done.stderr
     first, second = written(tmp_path / "out.jsonl")
     assert first == second
 
 
-def test_a_file_of_good_lines_is_no_error(exported, experts, tmp_path):
+def test_a_file_of_good_lines_is_no_error(exported, experts, tmp_path, run_here):
     (tmp_path / "in.jsonl").write_text(json.dumps({"question": "?", "trace": experts[0].trace}) + "\n")
-    done = run(exported["airl_dense"], tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    done = run_here(exported["airl_dense"], tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("given", [("nowhere", "in.jsonl"), (None, "nowhere.jsonl")])
-def test_what_is_not_there_is_one_line_and_leaves_nothing(exported, tmp_path, given):
+def test_what_is_not_there_is_one_line_and_leaves_nothing(exported, tmp_path, run_here, given):
     (tmp_path / "in.jsonl").write_text("")
-    done = run(given[0] or exported["airl"], tmp_path / given[1], tmp_path / "out.jsonl")
+    done = run_here(given[0] or exported["airl"], tmp_path / given[1], tmp_path / "out.jsonl")
     assert done.returncode == 1 and "nowhere" in done.stderr and "Traceback" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl"]
 

@@ -226,15 +226,25 @@ def test_variants_differ_from_airl_in_their_overlay_alone(write):
     assert settings.airl_variant("airl_dense") == settings.airl
 
 
-def test_an_ablation_differs_from_the_shorter_run_of_its_variant(write):
+def test_an_ablation_differs_from_the_shorter_run_of_its_variant():
     """First the variant's changes, then the shorter run's, then its own."""
-    path = write("ablations", {"reference": {}, "other": {"boundaries": "sparse", "steps": 7}})
-    settings = params.load(path)
-    shorter, own = settings.ablation_runs.changes, settings.airl_variant(settings.ablation_runs.variant)
-    assert shorter["steps"] < own.steps
-    expected = own.model_copy(update={**shorter, "boundaries": "sparse", "steps": 7})
+    tree = params.apply_profile(ROOT / "params.yaml", "tiny")
+    tree["ablations"] = {"reference": {}, "other": {"boundaries": "sparse", "group_size": 7}}
+    tree["ablation_runs"]["changes"] = {"steps": 1, "group_size": 2}
+    settings = params.validate(tree, "params.yaml")
+    own = settings.airl_variant(settings.ablation_runs.variant)
+    assert own.steps > 1 and own.group_size not in (2, 7)
+    shorter = own.model_copy(update={"steps": 1, "group_size": 2})
+    assert settings.airl_variant("reference") == shorter
+    expected = shorter.model_copy(update={"boundaries": "sparse", "group_size": 7})
     assert settings.airl_variant("other") == expected
-    assert settings.airl_variant("reference") == own.model_copy(update=shorter)
+
+
+@pytest.mark.parametrize(("key", "value"), [("start", "base"), ("reward", "logit"), ("credit", "stepwise")])
+def test_what_imitation_cannot_do_without_is_named(write, key, value):
+    settings = params.load(ROOT / "params.yaml")
+    with pytest.raises(ValueError, match=f"variants.other.{key}: learner: imitation needs "):
+        params.load(write("variants.other", {**settings.variants["airl"], key: value}))
 
 
 def test_sft_ablations_differ_from_sft_in_their_overlay_alone(write):

@@ -45,7 +45,7 @@ def train_airl(
     if _shared(section, settings):
         model = model if new_adapter is None else get_peft_model(model, new_adapter)
         new_adapter = None
-    reward_model = _new_discriminator(
+    reward_model = new_discriminator(
         discriminator_backbone, model, experts, section, settings, seed, Path(output_dir) / "likelihood"
     )
     questions = policies.question_dataset([*experts, *unlabelled], settings.sampling.system_prompt)
@@ -75,7 +75,7 @@ def _shared(section: Airl, settings: Params) -> bool:
     return settings.training.shared_backbone and section.discriminator == "same"
 
 
-def _new_discriminator(
+def new_discriminator(
     backbone, policy, experts: list[Demonstration], section: Airl, settings: Params, seed, output_dir
 ):
     """A fresh discriminator, on the policy's weights if these are shared; a log-ratio first fitted to the

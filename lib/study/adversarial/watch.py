@@ -19,47 +19,48 @@ def steps(last: int, times: int) -> list[int]:
 
 
 class Watch(TrainerCallback):
-    """Writes `runs.WATCHED` into the trainer's directory; the training's random numbers stay what they were.
-
-    A row is one of `samples.jsonl.gz` with its token values, the `step` before which it was sampled, and
-    what `scoring.score_texts` said of it then.
-    """
+    """Looks (see `look`) at a training by GRPO, `watching.times` times."""
 
     def __init__(
         self, reward_model, tokenizer, problems: Sequence[Demonstration], airl: Airl, settings: Params
     ):
-        self._reward_model, self._tokenizer = reward_model, tokenizer
-        self._problems, self._airl = problems, airl
+        self._asked = (reward_model, tokenizer, problems, airl, settings)
         self._steps = steps(airl.steps, settings.watching.times)
-        of_all = settings.evaluation.model_copy(update={"token_records": len(problems)})
-        self._settings = settings.model_copy(update={"evaluation": of_all})
 
     def on_step_begin(self, args, state, control, model=None, **_):
         if state.global_step in self._steps:
-            self._look(state.global_step, model, Path(args.output_dir))
+            look(state.global_step, model, *self._asked, args.output_dir)
 
     def on_train_end(self, args, state, control, model=None, **_):
-        self._look(state.global_step, model, Path(args.output_dir))
+        look(state.global_step, model, *self._asked, args.output_dir)
 
-    def _look(self, step: int, model, directory: Path) -> None:
-        path, before = directory / runs.WATCHED, []
-        if path.exists():  # and after a killed training maybe of steps that come again
-            before = [row for row in runs.read_rows(path) if row["step"] < step]
-        training = model.training
-        with torch.random.fork_rng():
-            torch.manual_seed(step)
-            rows = sampling.sample(
-                model,
-                self._tokenizer,
-                self._problems,
-                self._settings,
-                n=self._settings.watching.samples,
-                token_records=len(self._problems),
-            )
-        model.train(training)
-        with self._reward_model.in_use():
-            scored = recorded.score_samples(
-                self._reward_model, self._tokenizer, self._problems, rows, self._airl, self._settings
-            )
-        seen = [{"step": step, **row, **score} for row, score in zip(rows, scored, strict=True)]
-        runs.write_rows(path, before + seen)
+
+def look(
+    step: int,
+    policy,
+    reward_model,
+    tokenizer,
+    problems: Sequence[Demonstration],
+    airl: Airl,
+    settings: Params,
+    directory: str | Path,
+) -> None:
+    """Write what a policy samples into `runs.WATCHED`; the training's random numbers stay what they were.
+
+    A row is one of `samples.jsonl.gz` with its token values, the `step` before which it was sampled, and
+    what `scoring.score_texts` said of it then.
+    """
+    path, before = Path(directory) / runs.WATCHED, []
+    if path.exists():  # and after a killed training maybe of steps that come again
+        before = [row for row in runs.read_rows(path) if row["step"] < step]
+    of_all = settings.evaluation.model_copy(update={"token_records": len(problems)})
+    settings = settings.model_copy(update={"evaluation": of_all})
+    n, training = settings.watching.samples, policy.training
+    with torch.random.fork_rng():
+        torch.manual_seed(step)
+        rows = sampling.sample(policy, tokenizer, problems, settings, n=n, token_records=len(problems))
+    policy.train(training)
+    with reward_model.in_use():
+        scored = recorded.score_samples(reward_model, tokenizer, problems, rows, airl, settings)
+    seen = [{"step": step, **row, **score} for row, score in zip(rows, scored, strict=True)]
+    runs.write_rows(path, before + seen)

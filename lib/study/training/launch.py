@@ -23,6 +23,7 @@ from lib.reward import recorded
 from lib.reward.reward import backbone_sha256
 from lib.schema import Airl, Grpo, Params, Sft, Spin
 from lib.study import params
+from lib.study.adversarial.elections import train_elections
 from lib.study.adversarial.training import train_airl
 from lib.study.training import policies
 from lib.study.training.spin import train_spin
@@ -153,7 +154,8 @@ def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: P
         return policies.train_grpo(
             start, questions, section, sft_adapter=_sft_adapter(backbone, seed), **common
         )
-    return train_airl(
+    learn = train_elections if section.learner == "imitation" else train_airl
+    return learn(
         start,
         runs.backbone_dir(settings.discriminator_backbone(section, backbone)),
         demonstrations,
@@ -182,7 +184,7 @@ def _save(trainer, directory: Path) -> None:
         policy.save_pretrained(temporary / "adapter", state_dict=weights, selected_adapters=["default"])
         if hasattr(trainer, "reward_model"):
             trainer.reward_model.save(temporary / "discriminator")
-        watched = Path(trainer.args.output_dir) / runs.WATCHED
+        watched = directory.parent / runs.WATCHED
         if watched.exists():
             shutil.copy(watched, temporary)
         status = getattr(trainer, "fault", None) or "completed"

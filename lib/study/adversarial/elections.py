@@ -1,0 +1,176 @@
+"""The study's own method: rounds of election and imitation, by a policy and a stranger to it.
+
+The stranger is a policy on another backbone, which began by imitating the same demonstrations. In a round
+each of the two writes a group of traces of every question. A trace votes for its answer with a weight of
+exp(v), v the mean of how likely both find it; of the answer that is elected the likeliest traces are what
+their writer imitates next, from its backbone. What one misreads the other seldom misreads alike, so that
+together they elect better than either writes; and as each learns from traces of its own, they stay strangers.
+In the end the stranger is the reward.
+"""
+
+import itertools
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from transformers import AutoTokenizer, set_seed
+from trl import SFTTrainer
+
+from lib import files
+from lib.airl import batches, credit
+from lib.airl.discriminator import LogRatioDiscriminator
+from lib.data.demonstrations import Demonstration
+from lib.models import buckets, likelihood, pretrained
+from lib.schema import Airl, Lora, Params
+from lib.study.adversarial import choice, training, watch
+from lib.study.training import policies, sampling
+from lib.text import chat
+
+
+class Learner(NamedTuple):
+    """One of the two: a backbone, a policy on it, and the rank of the policy's adapter."""
+
+    backbone: Path
+    policy: torch.nn.Module
+    r: int
+
+
+def elected_traces(texts: Sequence[str], scores: Sequence[float], group_size: int, most: int) -> list[int]:
+    """Which traces are imitated: of each group at most `most` distinct ones that give the answer which the
+    group elects (`credit.elected`), the likeliest first."""
+    codes = batches.answer_codes(texts, group_size)
+    won = credit.elected(torch.tensor(scores, dtype=torch.float64), codes, group_size).tolist()
+    kept = []
+    for start in range(0, len(texts), group_size):
+        ranked = sorted(range(start, start + group_size), key=lambda i: -scores[i])
+        distinct = {texts[i]: i for i in reversed(ranked) if won[i]}  # of equal traces the first
+        kept += sorted(distinct.values(), key=lambda i: -scores[i])[:most]
+    return kept
+
+
+def log_densities(
+    learner: Learner, questions: Sequence[str], texts: Sequence[str], settings: Params
+) -> np.ndarray:
+    """How likely a learner finds each trace after its question, in nats; equal ones are read once."""
+    tokenizer = AutoTokenizer.from_pretrained(learner.backbone)
+    distinct = list(dict.fromkeys(zip(questions, texts, strict=True)))
+    prompts = chat.questions_ids(tokenizer, [q for q, _ in distinct], settings.sampling.system_prompt)
+    completions, _ = chat.completions(tokenizer, [text for _, text in distinct])
+    read = likelihood.logprobs_and_entropies(
+        learner.policy, tokenizer, prompts, completions, batch_size=buckets.ROWS
+    )
+    found = {asked: sum(logprobs) for asked, (logprobs, _) in zip(distinct, read, strict=True)}
+    return np.array([found[asked] for asked in zip(questions, texts, strict=True)])
+
+
+def train_elections(
+    backbone,
+    reward_backbone,
+    demonstrations: list[Demonstration],
+    train: list[Demonstration],
+    section: Airl,
+    *,
+    settings: Params,
+    sft_adapter,
+    seed,
+    output_dir,
+    watched: Sequence[Demonstration] = (),
+) -> SFTTrainer:
+    """`steps` rounds of `prompts_per_step` questions, the first by the policy in the directory `sft_adapter`.
+
+    Returns the trainer of the policy's last imitation, with the log of all rounds, and the stranger in
+    `reward_model`. A killed training goes on from its last election. Raises ValueError in several processes,
+    and if a round elects nothing.
+    """
+    if policies.processes() > 1:
+        raise ValueError("airl.learner: imitation takes one process; name such a file in training.launch")
+    experts, unlabelled = choice.choose(demonstrations, train, section, seed)
+    questions, output_dir, log = [*experts, *unlabelled], Path(output_dir), []
+    random.Random(seed).shuffle(questions)
+    asked = itertools.cycle(questions)
+    fitted = training.new_discriminator(
+        reward_backbone, None, experts, section, settings, seed, output_dir / "likelihood"
+    )
+    own = Learner(backbone, pretrained.load_policy(backbone, sft_adapter), settings.lora.r)
+    stranger = Learner(reward_backbone, fitted.model, section.discriminator_r)
+    for round_ in range(section.steps):
+        problems = list(itertools.islice(asked, section.prompts_per_step))
+        path = output_dir / f"election{round_}.json"
+        if not path.exists():
+            _look(watched, len(log), own, stranger, section, settings, output_dir)
+            set_seed(seed + 100 * round_)
+            both = own, stranger
+            files.write_json(path, [_election(one, both, problems, section, settings) for one in both])
+        elections = json.loads(path.read_text(encoding="utf-8"))
+        trainers = [
+            _imitate(
+                one, problems, election["elected"], section, settings, seed, output_dir / f"{name}{round_}"
+            )
+            for one, election, name in zip((own, stranger), elections, ("own", "stranger"), strict=True)
+        ]
+        own, stranger = (
+            one._replace(policy=trainer.model) for one, trainer in zip((own, stranger), trainers, strict=True)
+        )
+        losses = [row for row in trainers[0].state.log_history if "loss" in row]
+        losses[0] |= elections[0]["monitors"]
+        log += [{**row, "step": len(log) + row["step"]} for row in losses]
+    _look(watched, len(log), own, stranger, section, settings, output_dir)
+    trainer = trainers[0]
+    trainer.state.log_history = log
+    trainer.reward_model = LogRatioDiscriminator.of_policy(stranger.policy)
+    return trainer
+
+
+def _election(writer: Learner, both: Sequence[Learner], problems, section: Airl, settings: Params) -> dict:
+    """What `both` elect among a writer's samples: `elected`, pairs of a problem's index and a trace; and
+    `monitors`, which nothing is decided by: how many samples are right, and the AUROC of the other's view."""
+    tokenizer, n = AutoTokenizer.from_pretrained(writer.backbone), section.group_size
+    rows = sampling.answered(writer.policy, tokenizer, problems, n, settings.sampling.temperature, settings)
+    texts, right = [row["text"] for row in rows], [row["correct"] for row in rows]
+    questions = [problems[row["problem"]].question for row in rows]
+    seen = [log_densities(learner, questions, texts, settings) for learner in both]
+    weights = np.mean(seen, axis=0) if section.election == "both" else np.zeros(len(rows))
+    kept = elected_traces(texts, weights, n, section.imitated)
+    if not kept:
+        raise ValueError(
+            f"airl.learner: no trace of {len(rows)} gives an answer, so that none is elected; train SFT for "
+            "longer, or ask more in airl.prompts_per_step"
+        )
+    monitors = {"pass_rate": float(np.mean(right))}
+    if 0 < sum(right) < len(right):
+        monitors["reward_auroc"] = float(roc_auc_score(right, seen[-1]))
+    return {"elected": [(rows[i]["problem"], texts[i]) for i in kept], "monitors": monitors}
+
+
+def _imitate(
+    learner: Learner,
+    problems: Sequence[Demonstration],
+    elected: Sequence[tuple[int, str]],
+    section: Airl,
+    settings: Params,
+    seed: int,
+    output_dir: Path,
+) -> SFTTrainer:
+    """SFT of a learner's backbone, by a fresh adapter, on elected traces."""
+    sft = settings.sft.model_copy(update={"epochs": section.imitation_epochs, "lr": section.lr})
+    return policies.train_sft(
+        learner.backbone,
+        [problems[i].model_copy(update={"trace": text}) for i, text in elected],
+        sft,
+        settings=settings.model_copy(update={"lora": Lora(r=learner.r, alpha=2 * learner.r)}),
+        seed=seed,
+        output_dir=output_dir,
+    )
+
+
+def _look(watched, step: int, own: Learner, stranger: Learner, section, settings, output_dir) -> None:
+    """Ask policy and reward about the watched problems, if there are any."""
+    if watched:
+        reward_model = LogRatioDiscriminator.of_policy(stranger.policy)
+        tokenizer = AutoTokenizer.from_pretrained(own.backbone)
+        watch.look(step, own.policy, reward_model, tokenizer, watched, section, settings, output_dir)
