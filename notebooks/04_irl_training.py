@@ -96,23 +96,26 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # compared with the group's mean at the same step (`stepwise`).
 #
 # None of these asks what the group agrees on. A policy finds likely what it writes, right or wrong; a
-# *stranger*, another backbone that imitates the same demonstrations, misreads other sentences. Let each sample
-# vote for its answer with a weight $w_i$, and the elected answer take the place of the true one in GRPO
-# (`elected`):
+# *stranger*, another backbone that imitates the same demonstrations, misreads other sentences. Let each
+# sample vote for its answer with a weight $w_i$, and the elected answer take the place of the true one in
+# GRPO (`elected`):
 # $$a^*(x) = \arg\max_a \sum_{i:\, a_i = a} w_i, \qquad r_i = 1[a_i = a^*(x)].$$
 # With equal weights this is TTRL, the vote of notebook 5; the variant `airl_practice` takes the stranger's
-# $w_i = p_\phi(y_i \mid x)$, and in `airl_updated` the stranger is a discriminator that learns against the policy.
+# $w_i = p_\phi(y_i \mid x)$, and in `airl_updated` the stranger is a discriminator that learns against the
+# policy.
 #
 # ## The study's own: elections
 #
-# The variant `airl` does not practise (`learner: imitation`; all of it is in `elections.train_elections`). Policy
-# $\pi_\theta$ and stranger $p_\phi$ elect together, $w_i = \sqrt{\pi_\theta(y_i \mid x)\, p_\phi(y_i \mid x)}$, and in
-# each of a few rounds both write traces of the same questions and then imitate, from their backbones, the
-# likeliest of *their own* traces whose answer was elected. Two sentences say why that works: the two err
-# differently, so that what both find likely is right more often than what either writes; and as each learns
-# from its own traces, they still err differently in the next round. This leaves AIRL in three ways: no
-# discriminator learns against the policy, the reward is a likelihood, and the policy imitates what the reward elects
-# instead of following its gradient. Co-training (Blum & Mitchell 1998) is the older name of the idea.
+# The variant `airl` does not practise (`learner: imitation`; all of it is in `elections.train_elections`).
+# Policy $\pi_\theta$ and stranger $p_\phi$ elect together,
+# $$w_i = \sqrt{\pi_\theta(y_i \mid x)\, p_\phi(y_i \mid x)},$$
+# and in each of a few rounds both write traces of the same questions and then imitate, from their backbones,
+# the likeliest of *their own* traces whose answer was elected. Two sentences say why that may work: the two
+# err differently, so that what both find likely is right more often than what either writes; and as each
+# learns from its own traces, they still err differently in the next round. This leaves AIRL in three ways: no
+# discriminator learns against the policy, the reward is a likelihood, and the policy imitates what is
+# elected instead of following a reward's gradient. Co-training is the older name of the idea (Blum & Mitchell
+# 1998).
 #
 # On four traces of one question whose second step goes wrong in the last two, which agree in their answer:
 
@@ -171,7 +174,7 @@ validation
 # %%
 problem = splits.split("validation")[0]
 near_misses = perturb.perturb(problem.question, problem.trace, random.Random(seed), 1, kinds)
-texts, tokenizer = [problem.trace, *(wrong.text for wrong in near_misses)], trained.tokenizer
+texts, tokenizer = [problem.trace, *(wrong.text for wrong in near_misses)], trained.reward_tokenizer
 questions, titles = [problem.question] * len(texts), ["expert", *(wrong.kind for wrong in near_misses)]
 scored = recorded.score(trained.reward_model, tokenizer, questions, texts, airl, settings)
 views = []
@@ -202,7 +205,7 @@ launch.forget(trained)
 # samples that it did not practise on. Notebooks 6, 7 and 9 read these rows; the weights are not needed again.
 
 # %%
-judging.judge(backbone, variant, seed, trained.reward_model, trained.tokenizer, airl, settings)
+judging.judge(backbone, variant, seed, trained.reward_model, trained.reward_tokenizer, airl, settings)
 
 # %% [markdown]
 # ## Try it

@@ -74,7 +74,7 @@ recording.record_run(
     seconds=watch.seconds,
 )
 launch.forget(trained)
-judging.judge(backbone, ablation, seed, trained.reward_model, trained.tokenizer, airl, settings)
+judging.judge(backbone, ablation, seed, trained.reward_model, trained.reward_tokenizer, airl, settings)
 
 # %% [markdown]
 # ## Try it

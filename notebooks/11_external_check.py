@@ -33,7 +33,6 @@ os.chdir(ROOT)
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
-from transformers import AutoTokenizer
 
 from lib import runs
 from lib.data import splits
@@ -81,8 +80,8 @@ print(labelled[0]["question"], labelled[0]["text"], f"correct: {labelled[0]['is_
 
 # %%
 reward_model = recorded.load_discriminator(asked.backbone, asked.variant, asked.seed, settings)
-tokenizer = AutoTokenizer.from_pretrained(runs.backbone_dir(asked.backbone))
 airl = settings.airl_variant(asked.variant)
+tokenizer = recorded.tokenizer(asked.backbone, airl, settings)
 run = {"backbone": asked.backbone, "variant": asked.variant, "seed": asked.seed}
 if any(row["first_wrong_unit"] is not None for row in labelled):
     experts = splits.split("validation")

@@ -1,7 +1,10 @@
 """What a trained reward says of recorded traces; each pair of reward and trace is scored once."""
 
+import bisect
 from collections.abc import Sequence
 from pathlib import Path
+
+from transformers import AutoTokenizer
 
 from lib import runs
 from lib.airl import discriminator
@@ -21,6 +24,11 @@ def load(backbone: str, directory: Path, airl: Airl, settings: Params):
     """A discriminator that was trained with `airl`, for a policy on `backbone`, and saved in a directory."""
     start = runs.backbone_dir(settings.discriminator_backbone(airl, backbone))
     return pretrained.placed(discriminator.PARAMETERISATIONS[airl.parameterisation].load(start, directory))
+
+
+def tokenizer(backbone: str, airl: Airl, settings: Params):
+    """The tokenizer of the reward that was trained with `airl`, for a policy on `backbone`."""
+    return AutoTokenizer.from_pretrained(runs.backbone_dir(settings.discriminator_backbone(airl, backbone)))
 
 
 def score(
@@ -64,7 +72,8 @@ def score_samples(
 ) -> list[dict]:
     """Rewards of sample rows, in order; `problems` have a `question`.
 
-    Token rewards are kept for the first `token_records` problems.
+    Token rewards are kept for the first `token_records` problems, at the policy's tokens: of a reward that
+    reads others, those at the ends of its own that hold the policy's last characters.
     """
     questions = [problems[row["problem"]].question for row in rows]
     texts = [row["text"] for row in rows]
@@ -73,5 +82,16 @@ def score_samples(
     for row, rewards in zip(rows, scored, strict=True):
         if row["problem"] >= settings.evaluation.token_records:
             rewards = {key: value for key, value in rewards.items() if key != "rewards"}
+        elif "ends" in row:
+            _, (ends,) = chat.completions(tokenizer, [row["text"]])
+            rewards["rewards"] = _at(row["ends"], rewards["rewards"], ends)
         result.append({"problem": row["problem"], "sample": row["sample"], **rewards})
     return result
+
+
+def _at(ends: list[int], rewards: list[float], reward_ends: list[int]) -> list[float]:
+    """Rewards at tokens with other ends than the reward's: each that of its first token to end no earlier."""
+    if ends == reward_ends:
+        return rewards
+    inside = [rewards[bisect.bisect_left(reward_ends, end)] for end in ends[:-1]]
+    return [*inside, rewards[-1]]  # the end token's, which has no characters

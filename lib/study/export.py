@@ -116,7 +116,8 @@ def card(run: runs.Run, airl: Airl, backbone: Path, settings: Params) -> str:
 def _form(airl: Airl) -> str:
     """What the reward is, and what it was trained to do."""
     if airl.reward == "log_density" and not airl.discriminator_steps:
-        return "the log-density of a language model that imitates them"
+        elections = ", and traces of its own that it and the policy elected" * (airl.learner == "imitation")
+        return "the log-density of a language model that imitates them" + elections
     form = "a token classifier" if airl.parameterisation == "head" else "the log-ratio of two language models"
     adversary = "from a policy's samples and from near misses of the experts"
     return f"{form}, trained adversarially to tell experts {adversary}"

@@ -52,3 +52,22 @@ def test_the_reward_is_scored_as_its_settings_say(monkeypatch, tokenizer, expert
     ours, paper = ({key: options[key] for key in ("reward", "boundaries", "gamma")} for options in asked)
     assert ours == {"reward": "log_density", "boundaries": "step", "gamma": None}
     assert paper == {"reward": "logit", "boundaries": "dense", "gamma": settings.airl.gamma}
+
+
+def test_rewards_at_tokens_that_end_elsewhere_by_hand():
+    """ "12+3" as 1 2 + 3 and the end, by a reward that reads 12 +3 and the end, and the other way round."""
+    assert recorded._at([1, 2, 3, 4, 4], [0.5, 0.7, 0.9], [2, 4, 4]) == [0.5, 0.5, 0.7, 0.7, 0.9]
+    assert recorded._at([2, 4, 4], [0.1, 0.2, 0.3, 0.4, 0.5], [1, 2, 3, 4, 4]) == [0.2, 0.4, 0.5]
+    assert recorded._at([2, 4, 4], [0.1, 0.2, 0.3], [2, 4, 4]) == [0.1, 0.2, 0.3]
+
+
+def test_a_reward_that_reads_other_tokens_has_a_value_at_each_of_the_policys(
+    reward_model, tokenizer, experts, settings
+):
+    text = experts[0].trace
+    row = {"problem": 0, "sample": 0, "text": text, "ends": [*range(1, len(text) + 1), len(text)]}
+    (scored,) = recorded.score_samples(reward_model, tokenizer, experts, [row], settings.airl, settings)
+    (alone,) = recorded.score(reward_model, tokenizer, [experts[0].question], [text], settings.airl, settings)
+    assert len(scored["rewards"]) == len(row["ends"])
+    assert list(dict.fromkeys(scored["rewards"])) == list(dict.fromkeys(alone["rewards"]))
+    assert scored["reward"] == alone["reward"]

@@ -172,5 +172,8 @@ def _look(watched, step: int, own: Learner, stranger: Learner, section, settings
     """Ask policy and reward about the watched problems, if there are any."""
     if watched:
         reward_model = LogRatioDiscriminator.of_policy(stranger.policy)
-        tokenizer = AutoTokenizer.from_pretrained(own.backbone)
-        watch.look(step, own.policy, reward_model, tokenizer, watched, section, settings, output_dir)
+        tokenizer, reward_tokenizer = (
+            AutoTokenizer.from_pretrained(learner.backbone) for learner in (own, stranger)
+        )
+        asked = own.policy, tokenizer, reward_model, reward_tokenizer, watched
+        watch.look(step, *asked, section, settings, output_dir)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from transformers import set_seed
+from transformers import AutoTokenizer, set_seed
 
 from lib.airl import discriminator
 from lib.airl.shared_backbone import SHARED
@@ -48,6 +48,11 @@ def train_airl(
     reward_model = new_discriminator(
         discriminator_backbone, model, experts, section, settings, seed, Path(output_dir) / "likelihood"
     )
+    if AutoTokenizer.from_pretrained(discriminator_backbone).get_vocab() != tokenizer.get_vocab():
+        raise ValueError(
+            "airl.discriminator: its backbone reads other tokens than the policy; name one of its family, "
+            "or take airl.learner: imitation"
+        )
     questions = policies.question_dataset([*experts, *unlabelled], settings.sampling.system_prompt)
     trainer = AIRLTrainer(
         reward_model=reward_model,

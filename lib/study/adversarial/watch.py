@@ -24,7 +24,7 @@ class Watch(TrainerCallback):
     def __init__(
         self, reward_model, tokenizer, problems: Sequence[Demonstration], airl: Airl, settings: Params
     ):
-        self._asked = (reward_model, tokenizer, problems, airl, settings)
+        self._asked = (tokenizer, reward_model, tokenizer, problems, airl, settings)
         self._steps = steps(airl.steps, settings.watching.times)
 
     def on_step_begin(self, args, state, control, model=None, **_):
@@ -38,8 +38,9 @@ class Watch(TrainerCallback):
 def look(
     step: int,
     policy,
-    reward_model,
     tokenizer,
+    reward_model,
+    reward_tokenizer,
     problems: Sequence[Demonstration],
     airl: Airl,
     settings: Params,
@@ -61,6 +62,6 @@ def look(
         rows = sampling.sample(policy, tokenizer, problems, settings, n=n, token_records=len(problems))
     policy.train(training)
     with reward_model.in_use():
-        scored = recorded.score_samples(reward_model, tokenizer, problems, rows, airl, settings)
+        scored = recorded.score_samples(reward_model, reward_tokenizer, problems, rows, airl, settings)
     seen = [{"step": step, **row, **score} for row, score in zip(rows, scored, strict=True)]
     runs.write_rows(path, before + seen)

@@ -40,6 +40,7 @@ LOGGED = (
 class Trained(NamedTuple):
     """A trained policy, for AIRL its reward, and the log; `status` says why a run that degenerated stopped.
 
+    The reward may be on another backbone and read other tokens, those of `reward_tokenizer`.
     `directory` holds the files of it: adapter/, for AIRL discriminator/, and what was
     watched.
     """
@@ -47,6 +48,7 @@ class Trained(NamedTuple):
     model: Any
     tokenizer: Any
     reward_model: Any
+    reward_tokenizer: Any
     log: list[dict]
     status: str
     directory: Path
@@ -126,14 +128,18 @@ def _run(command: list[str]) -> None:
 
 
 def _load(backbone: str, method: str, settings: Params, directory: Path) -> Trained:
-    start, rewards, reward_model = runs.backbone_dir(backbone), directory / "discriminator", None
+    start, rewards = runs.backbone_dir(backbone), directory / "discriminator"
+    reward_model = reward_tokenizer = None
     if rewards.exists():
-        reward_model = recorded.load(backbone, rewards, settings.airl_variant(method), settings)
+        airl = settings.airl_variant(method)
+        reward_model = recorded.load(backbone, rewards, airl, settings)
+        reward_tokenizer = recorded.tokenizer(backbone, airl, settings)
     result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
     return Trained(
         model=pretrained.load_policy(start, directory / "adapter"),
         tokenizer=AutoTokenizer.from_pretrained(start),
         reward_model=reward_model,
+        reward_tokenizer=reward_tokenizer,
         directory=directory,
         **result,
     )
