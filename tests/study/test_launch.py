@@ -1,6 +1,8 @@
 """Real processes: a training started by the launcher, one that is killed, one on two processes."""
 
 import json
+import multiprocessing
+import os
 import shutil
 import signal
 import subprocess
@@ -28,8 +30,9 @@ SETTINGS = {
     "sampling": {"max_new_tokens": 6},
     "variants": {
         "airl": {
-            "start": "base", "discriminator": "same", "demonstrations": 4, "unlabelled_questions": 2,
-            "steps": 9, "warmup_steps": 3, "discriminator_steps": 6, "discriminator_updates": 2,
+            "learner": "practice", "start": "base", "discriminator": "same", "demonstrations": 4,
+            "unlabelled_questions": 2, "steps": 9, "prompts_per_step": 2, "warmup_steps": 3,
+            "discriminator_steps": 6, "discriminator_updates": 2,
             "discriminator_schedule": "cosine", "perturbations": 2, "own_near_misses": 2,
             "credit": "stepwise", "lr": 0.01,
         }
@@ -80,36 +83,53 @@ def same(one: dict, other: dict) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def started() -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "lib.study.training.launch", *RUN],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+@pytest.fixture
+def start(study_at, monkeypatch):
+    """Starts a training in a process of its own, forked from one whose imports are done."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lib.study.training.launch"])
+
+    def start() -> multiprocessing.Process:
+        process = context.Process(target=train_in, args=(Path.cwd(),))
+        process.start()
+        return process
+
+    return start
 
 
-def killed_at(path: Path) -> None:
-    """Start the training and kill it as soon as the file or directory is there."""
-    process = started()
+def train_in(directory: Path) -> None:
+    os.chdir(directory)
+    with open("said.txt", "w") as said:
+        os.dup2(said.fileno(), sys.stdout.fileno())
+        os.dup2(said.fileno(), sys.stderr.fileno())
+    sys.argv = ["launch", *RUN]
+    launch.main()
+
+
+def ends_well(process) -> None:
+    process.join()
+    assert process.exitcode == 0, Path("said.txt").read_text()[-2000:]
+
+
+def kill_at(path: Path, process) -> None:
+    """Kill a training as soon as the file or directory is there."""
     while not path.exists():
-        assert process.poll() is None, process.stderr.read().decode()[-2000:]
+        assert process.is_alive(), Path("said.txt").read_text()[-2000:]
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
-def test_a_training_that_is_killed_ends_as_one_that_is_not(study_at):
+def test_a_training_that_is_killed_ends_as_one_that_is_not(study_at, start):
     unbroken = study_at("unbroken", SETTINGS)
-    process = started()
-    assert process.wait() == 0, process.stderr.read().decode()[-2000:]
+    ends_well(start())
     broken = study_at("broken", SETTINGS)
     scratch = broken / ".scratch/qwen2/airl/seed0"
-    killed_at(scratch / "checkpoint-2")  # in the warm-up, while the checkpoint is written
-    killed_at(scratch / "checkpoint-3/trainer_state.json")  # before the policy learns
-    killed_at(scratch / "checkpoint-7/trainer_state.json")  # in the third epoch, the reward at rest
-    process = started()
-    assert process.wait() == 0, process.stderr.read().decode()[-2000:]
+    kill_at(scratch / "checkpoint-2", start())  # in the warm-up, while the checkpoint is written
+    kill_at(scratch / "checkpoint-3/trainer_state.json", start())  # before the policy learns
+    kill_at(scratch / "checkpoint-7/trainer_state.json", start())  # in the third epoch, the reward at rest
+    ends_well(start())
     ours, theirs = result(broken), result(unbroken)
     assert len(ours["log"]) == 9 and ours["log"] == theirs["log"]
     assert {row["step"] for row in ours["watched"]} == {0, 2, 9} and ours["watched"] == theirs["watched"]
