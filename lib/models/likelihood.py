@@ -63,23 +63,42 @@ def _fused_head(model, width: int, outputs: tuple[str, ...]) -> Iterator[None]:
         causal_lm.forward = forward
 
 
-@torch.no_grad()
 def logprobs_and_entropies(
     model, tokenizer, prompts: list[list[int]], completions: list[list[int]], *, batch_size: int
 ) -> list[tuple[list[float], list[float]]]:
     """Per completion the log-probability of each token and the entropy (nats) where it was chosen."""
+    result: list[tuple[list[float], list[float]]] = [([], [])] * len(prompts)
+    for rows, found in _read(model, tokenizer, prompts, completions, batch_size, entropies=True):
+        for i, logprobs, entropies in zip(
+            rows, found.log_probs.tolist(), found.entropy.tolist(), strict=True
+        ):
+            n = len(completions[i])
+            result[i] = (logprobs[:n], entropies[:n])
+    return result
+
+
+def log_densities(
+    model, tokenizer, prompts: list[list[int]], completions: list[list[int]], *, batch_size: int
+) -> list[float]:
+    """The log-probability of each completion as a whole, nats."""
+    result = [0.0] * len(prompts)
+    for rows, found in _read(model, tokenizer, prompts, completions, batch_size, entropies=False):
+        for i, total in zip(rows, found.log_probs.sum(1).tolist(), strict=True):
+            result[i] = total
+    return result
+
+
+@torch.no_grad()
+def _read(
+    model, tokenizer, prompts, completions, batch_size: int, *, entropies: bool
+) -> Iterator[tuple[list[int], FusedCausalLMOutput]]:
+    """Batches of completions of similar length: which they are, and what `of_tokens` says of them."""
     model.eval()
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(completions[i]))
-    result: list[tuple[list[float], list[float]]] = [([], [])] * len(prompts)
     for start in tqdm(range(0, len(order), batch_size), desc="log-probabilities", leave=False):
         rows = order[start : start + batch_size]
         ids_BL, attention_BL, width_t = alignment.pad_completions(
             tokenizer, [prompts[i] for i in rows], [completions[i] for i in rows]
         )
         ids_BL, attention_BL = ids_BL.to(model.device), attention_BL.to(model.device)
-        found = of_tokens(model, ids_BL, attention_BL, width_t, entropies=True)
-        values = zip(rows, found.log_probs.tolist(), found.entropy.tolist(), strict=True)
-        for i, logprobs, entropies in values:
-            n = len(completions[i])
-            result[i] = (logprobs[:n], entropies[:n])
-    return result
+        yield rows, of_tokens(model, ids_BL, attention_BL, width_t, entropies=entropies)

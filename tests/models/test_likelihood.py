@@ -119,3 +119,5 @@ def test_completions_have_their_values_in_their_order_and_length(policy, tokeniz
             expected = plain(policy, ids, torch.ones_like(ids), len(completion))
         assert logprobs == pytest.approx(expected[0][0].tolist(), abs=1e-4)
         assert entropies == pytest.approx(expected[1][0].tolist(), abs=1e-4)
+    totals = likelihood.log_densities(policy, tokenizer, *rows, batch_size=4)
+    assert totals == pytest.approx([sum(logprobs) for logprobs, _ in found], abs=1e-4)

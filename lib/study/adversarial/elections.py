@@ -61,10 +61,8 @@ def log_densities(
     distinct = list(dict.fromkeys(zip(questions, texts, strict=True)))
     prompts = chat.questions_ids(tokenizer, [q for q, _ in distinct], settings.sampling.system_prompt)
     completions, _ = chat.completions(tokenizer, [text for _, text in distinct])
-    read = likelihood.logprobs_and_entropies(
-        learner.policy, tokenizer, prompts, completions, batch_size=buckets.ROWS
-    )
-    found = {asked: sum(logprobs) for asked, (logprobs, _) in zip(distinct, read, strict=True)}
+    read = likelihood.log_densities(learner.policy, tokenizer, prompts, completions, batch_size=buckets.ROWS)
+    found = dict(zip(distinct, read, strict=True))
     return np.array([found[asked] for asked in zip(questions, texts, strict=True)])
 
 
