@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
+from transformers import AutoModelForTokenClassification
 
 from lib.models import likelihood, prefixes, pretrained
 
@@ -98,7 +98,7 @@ class LogRatioDiscriminator(Discriminator):
     @classmethod
     def new(cls, backbone: str | Path, *, r: int, alpha: int) -> "LogRatioDiscriminator":
         """A fresh adapter on a backbone directory, b = 0, beta = 1."""
-        model = AutoModelForCausalLM.from_pretrained(**pretrained.weights(backbone))
+        model = pretrained.causal_lm(backbone)
         return cls.of_policy(get_peft_model(model, cls.config(r, alpha)))
 
     @staticmethod
@@ -118,7 +118,7 @@ class LogRatioDiscriminator(Discriminator):
             raise FileNotFoundError(
                 f"{directory}: no log-ratio discriminator here; train it with notebooks/04_irl_training"
             )
-        model = AutoModelForCausalLM.from_pretrained(**pretrained.weights(backbone))
+        model = pretrained.causal_lm(backbone)
         return cls(PeftModel.from_pretrained(model, directory), **load_file(Path(directory) / SCALARS))
 
     def save(self, directory: str | Path) -> None:

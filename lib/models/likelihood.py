@@ -51,7 +51,7 @@ def _fused_head(model, width: int, outputs: tuple[str, ...]) -> Iterator[None]:
     add_fused_lm_head(causal_lm, outputs=outputs)
 
     def keep_last(_module, _args, output):
-        output.last_hidden_state = output.last_hidden_state[:, -width:]
+        output.last_hidden_state = output.last_hidden_state[:, -width:].contiguous()
         return output
 
     # on a CPU the head would project the prompts too

@@ -85,8 +85,22 @@ def load_backbone(directory: str | Path):
 
     Raises FileNotFoundError with the way out if there is none.
     """
+    return causal_lm(directory), AutoTokenizer.from_pretrained(directory)
+
+
+def causal_lm(directory: str | Path):
+    """The causal LM of a backbone directory, with none of its authors' penalties and ways of sampling.
+
+    Raises FileNotFoundError with the way out if there is none.
+    """
     model = AutoModelForCausalLM.from_pretrained(**weights(directory))
-    return _neutral(model), AutoTokenizer.from_pretrained(directory)
+    model.get_output_embeddings().register_forward_pre_hook(_contiguous)
+    return _neutral(model)
+
+
+def _contiguous(_head, hidden: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    """Of a slice of each row, `matmul` makes a product a row, with a copy of a frozen head's weight each."""
+    return (hidden[0].contiguous(),)
 
 
 def load_policy(backbone: str | Path, saved: str | Path | None = None):

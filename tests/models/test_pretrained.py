@@ -88,3 +88,19 @@ def test_training_samples_as_neutrally_and_ends_where_sampling_does(directory, e
         assert row["input_ids"] == prompt + completion and completion[-1] == ends[0]
         assert row["labels"] == [-100] * len(prompt) + completion
     assert prompts[0].count(ends[0]) == 2  # the template's own: of the system prompt and of the question
+
+
+def test_the_heads_product_is_one_whatever_part_of_the_rows_it_is_asked_for(directory):
+    """What is projected lies in one piece, and is what it would have been."""
+    model, tokenizer = pretrained.load_backbone(directory)
+    seen = []
+    model.lm_head.register_forward_pre_hook(lambda _, args: seen.append(args[0].is_contiguous()))
+    ids = tokenizer(["How many beads are there?"] * 3, return_tensors="pt").input_ids
+    with torch.no_grad():
+        whole, last = model(ids).logits, model(ids, logits_to_keep=2).logits
+    assert seen == [True, True] and torch.allclose(whole[:, -2:], last, atol=1e-6)
+    plain = AutoModelForCausalLM.from_pretrained(**pretrained.weights(directory))
+    plain.lm_head.register_forward_pre_hook(lambda _, args: seen.append(args[0].is_contiguous()))
+    with torch.no_grad():
+        assert torch.equal(plain(ids, logits_to_keep=2).logits, last)
+    assert seen[-1] is False  # as it would be without: this test tells
