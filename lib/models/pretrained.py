@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from lib import files
-from lib.models import gguf_files, templates
+from lib.models import attention, gguf_files, templates
 from lib.schema import Pretrained
 
 SOURCE = "source.json"  # in the directory of a backbone that was trained elsewhere
@@ -66,6 +66,7 @@ def weights(directory: str | Path) -> dict:
             "pretrained_model_name_or_path": source["path"],
             "dtype": torch.bfloat16 if on_gpu or source["gguf_sha256"] else torch.float32,
             "quantization_config": four_bit if source["four_bit"] else None,
+            "attn_implementation": "sdpa" if on_gpu else attention.GROUPED,
         }
     if not (directory / "config.json").exists():
         raise FileNotFoundError(
