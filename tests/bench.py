@@ -77,7 +77,7 @@ def sections(settings: params.Params) -> dict[str, params.Airl]:
     log-ratio, as it learns during the warm-up and as it is practised on after."""
     short = {"steps": STEPS, "warmup_steps": 0, "likelihood_epochs": 0, "start": "base"}
     sizes = settings.airl.model_dump(include={"prompts_per_step", "group_size"})
-    own = settings.airl_variant("airl").model_copy(update=short | sizes)
+    own = settings.airl_variant("airl_practice").model_copy(update=short | sizes)
     return {
         "head": settings.airl.model_copy(update=short),
         "log-ratio, learning": own.model_copy(
@@ -172,7 +172,7 @@ def peak_memory(shared: bool, backbone: Path, settings: params.Params, scratch: 
     tree = settings.model_copy(
         update={"training": settings.training.model_copy(update={"shared_backbone": shared})}
     )
-    section = settings.airl_variant("airl").model_copy(
+    section = settings.airl_variant("airl_practice").model_copy(
         update={
             "steps": 2,
             "warmup_steps": 1,
