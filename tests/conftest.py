@@ -12,11 +12,15 @@ from lib.study import params
 from lib.text import traces
 
 ROOT = Path(__file__).parents[1]
+LONGEST = (
+    "test_end_to_end.py test_full_scale.py test_launch.py test_pages.py test_contributing.py test_browser.py "
+    "test_trainer.py test_reward.py test_repository.py"
+).split()
 
 
 def pytest_collection_modifyitems(items):
     """The longest files first, so that no process is left alone with one at the end."""
-    items.sort(key=lambda item: item.path.name not in ("test_end_to_end.py", "test_full_scale.py"))
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,8 +76,9 @@ def experts():
 
 @pytest.fixture(scope="session")
 def settings():
-    """The parameters of the profile `tiny`."""
-    return params.validate(params.apply_profile(ROOT / "params.yaml", "tiny"), "params.yaml")
+    """The parameters of the profile `tiny`, with policies on both backbones."""
+    tree = params.apply_profile(ROOT / "params.yaml", "tiny") | {"policies": ["qwen2", "llama"]}
+    return params.validate(tree, "params.yaml")
 
 
 @pytest.fixture(scope="module")

@@ -39,8 +39,10 @@ OVERLAY = {
              "warmup_steps": 1},
     "variants": {
         "airl_no_perturbation": None,
-        "airl": {"discriminator_r": 4, "likelihood_epochs": 1, "discriminator_steps": 1, "warmup_steps": 1,
-                 "discriminator_updates": 1, "unlabelled_questions": 4},
+        # random weights write no answers to elect
+        "airl": {**SMALL, "learner": "practice", "discriminator_r": 4, "likelihood_epochs": 1,
+                 "discriminator_steps": 1, "discriminator_updates": 1, "warmup_steps": 1,
+                 "unlabelled_questions": 4},
     },
     "ablations": {
         name: None for name in
@@ -69,7 +71,9 @@ def test_a_pair_has_the_papers_numbers_and_two_sizes_of_one_family(profile):
     sizes = [settings.pretrained[name].path.split("-") for name in (policy, dense.discriminator)]
     assert sizes[0][0] == sizes[1][0] and float(sizes[0][-2][:-1]) > float(sizes[1][-2][:-1])
     own = settings.airl_variant("airl")
-    assert (own.parameterisation, own.start, own.credit) == ("log_ratio", "sft", "elected")
+    assert (own.learner, own.parameterisation, own.start, own.credit) == (
+        "imitation", "log_ratio", "sft", "elected",
+    )  # fmt: skip
     assert own.discriminator == dense.discriminator
 
 

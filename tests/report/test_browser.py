@@ -36,8 +36,7 @@ pytestmark = pytest.mark.skipif(
 def study(tmp_path_factory):
     """Synthetic records, one wrong trace and one question an attack: their root, the viewer's data, where."""
     root = tmp_path_factory.mktemp("study")
-    known = {name: skill for name, skill in synthetic.METHODS.items() if name != "airl_no_perturbation"}
-    shape = {"seeds": 2, "problems": 6, "token_records": 6, "methods": known}
+    shape = {"seeds": 2, "problems": 6, "token_records": 6, "methods": synthetic.TINY}
     synthetic.write(root / "results", ("qwen2", "llama"), **shape)
     path = root / "results" / "runs" / "qwen2" / "base" / "seed0" / "samples.jsonl.gz"
     rows = synthetic.read_rows(path)

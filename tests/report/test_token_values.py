@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, settings_of_two):
     root = tmp_path_factory.mktemp("study") / "results"
-    known = {name: skill for name, skill in synthetic.METHODS.items() if name != "airl_no_perturbation"}
-    synthetic.write(root, ("qwen2", "llama"), seeds=2, problems=6, methods=known, token_records=4)
+    how = {"methods": synthetic.TINY, "token_records": 4}
+    synthetic.write(root, ("qwen2", "llama"), seeds=2, problems=6, **how)
     return root, demonstrations.read_jsonl(root / "data" / "test.jsonl")
 
 

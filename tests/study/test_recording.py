@@ -99,7 +99,7 @@ def recorded(settings, tokenizer, backbone, tmp_path, method: str):
     model, weights = AutoModelForCausalLM.from_pretrained(backbone), tmp_path / "trained"
     for part in ("adapter", "discriminator"):
         (weights / part).mkdir(parents=True)
-    trained = launch.Trained(model, tokenizer, None, [{"step": 1, "loss": 0.5}], "completed", weights)
+    trained = launch.Trained(model, tokenizer, None, None, [{"step": 1, "loss": 0.5}], "completed", weights)
     recording.record_run(
         "qwen2", method, 0, settings=settings, section=settings.section(method), trained=trained,
         validation=VALIDATION, seconds=1.0,
