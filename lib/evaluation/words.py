@@ -39,16 +39,16 @@ def number(value: float) -> str:
     return "n/a" if math.isnan(value) else f"{value:.2f}"
 
 
-def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> str:
-    """A paired difference in words: `better than SFT, by 0.050 [0.010, 0.090]`.
+def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> tuple[str, str]:
+    """A paired difference in words, and its number: `better than SFT`, `, by 0.050 [0.010, 0.090]`.
 
     "better" or "worse" only where its interval leaves 0 out; an undefined one is not comparable.
     """
     if math.isnan(row[name]):
-        return f"not comparable with {than}"
+        return f"not comparable with {than}", ""
     low, high = row[f"{prefix}ci_low"], row[f"{prefix}ci_high"]
     stands = "better than" if low > 0 else "worse than" if high < 0 else "not surely different from"
-    return f"{stands} {than}, by {row[name]:.3f} [{low:.3f}, {high:.3f}]"
+    return f"{stands} {than}", f", by {row[name]:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def interval(row: pd.Series, name: str, prefix: str = "") -> str:

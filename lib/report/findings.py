@@ -69,9 +69,12 @@ def _by_backbone(rows: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _each(rows: dict[str, pd.Series], name: str, than: str) -> str:
-    """The verdict on each backbone."""
-    prefix = "" if name == "above_sft" else f"{name}_"
-    return _list(f"{verdict(row, name, than, prefix)} on {backbone}" for backbone, row in rows.items())
+    """The verdict on each backbone, said once for all that have the same."""
+    prefix, said = "" if name == "above_sft" else f"{name}_", {}
+    for backbone, row in rows.items():
+        stands, by = verdict(row, name, than, prefix)
+        said.setdefault(stands, []).append(f"on {backbone}{by}")
+    return _list(f"{stands} {', and '.join(places)}" for stands, places in said.items())
 
 
 def _list(parts: Iterable[str]) -> str:
@@ -112,8 +115,8 @@ def gains(table: pd.DataFrame) -> list[str]:
     """Each method beside SFT on the same problems and seeds, and its part of GRPO's gain."""
     table = table[(table["temperature"] == "validation") & ~table["method"].isin(["sft", "base"])]
     return [
-        f"On {row['backbone']}, {label(row['method'])} is {verdict(row, 'above_sft', 'SFT')}, and has "
-        f"{interval(row, 'share_of_grpo', 'share_of_grpo_')} of GRPO's gain over the base policy."
+        f"On {row['backbone']}, {label(row['method'])} is {''.join(verdict(row, 'above_sft', 'SFT'))}, and "
+        f"has {interval(row, 'share_of_grpo', 'share_of_grpo_')} of GRPO's gain over the base policy."
         for _, row in table.iterrows()
     ]
 

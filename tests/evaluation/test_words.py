@@ -27,13 +27,13 @@ def difference(value: float, low: float, high: float, prefix: str = "") -> pd.Se
     ],
 )
 def test_a_verdict_in_words(low, value, high, said):
-    assert words.verdict(difference(value, low, high), "above", "SFT") == said
+    assert "".join(words.verdict(difference(value, low, high), "above", "SFT")) == said
 
 
 @given(st.lists(st.floats(-1, 1), min_size=3, max_size=3).map(sorted))
 def test_a_verdict_is_better_or_worse_only_where_the_interval_leaves_0_out(ends):
     low, value, high = ends
-    said = words.verdict(difference(value, low, high, "above_"), "above", "SFT", "above_")
+    said = "".join(words.verdict(difference(value, low, high, "above_"), "above", "SFT", "above_"))
     stands = "better" if low > 0 else "worse" if high < 0 else "not surely different"
     assert said.startswith(stands)
     assert [name for name in ("better", "worse", "not surely different") if name in said] == [stands]
