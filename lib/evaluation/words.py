@@ -10,7 +10,7 @@ LABELS = {
     "grpo": "GRPO (true answers)",
     "airl": "strangers' election (ours)",
     "airl_practice": "practice on a stranger's vote",
-    "airl_updated": "the same, adversarial",
+    "airl_updated": "practice on an adversary's vote",
     "reference": "strangers' election (shorter runs)",
     "airl_dense": "AIRL dense (paper)",
     "airl_no_perturbation": "AIRL dense, no perturbations",

@@ -7,11 +7,14 @@ import seaborn
 from matplotlib.figure import Figure
 
 from lib.evaluation import baselines, figure_tables
+from lib.evaluation.records import METHOD_ORDER
 from lib.evaluation.tables import MAIN_VARIANT
 from lib.evaluation.words import label
 from lib.report.style import BLUE, GREY, ORANGE, colour, styled
 
 INTERVALS = "bars: 95% interval over problems and seeds"
+FEW_STEPS = 10  # of a learning curve, whose points are marked
+WITHOUT_REWARD = "chance majority length logprob base_logprob entropy".split()  # these lead in `uses`
 
 
 def panels(
@@ -69,6 +72,12 @@ def pass_at_k(main: pd.DataFrame) -> Figure:
     return _curves(main[main["temperature"] == "validation"], "method", "pass_at_k", "k", *labels, title)
 
 
+def _in_use(method: str) -> int:
+    """The place of a method in `uses`: what has no reward, the methods in their order, the upper bound."""
+    order = [*WITHOUT_REWARD, *METHOD_ORDER]
+    return order.index(method) if method in order else len(order) + (method == "oracle")
+
+
 @styled
 def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Figure:
     """The three uses of each reward: its policy, its choice among samples, the first wrong step.
@@ -92,7 +101,7 @@ def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Fig
     }
     figure = Figure(figsize=(9.6, 6.6))
     for axis, (title, (table, value)) in zip(figure.subplots(2, 2).flat, shown.items(), strict=True):
-        methods = names(table, "method")[::-1]
+        methods = sorted(names(table, "method"), key=_in_use)[::-1]
         backbones = names(table, "backbone")
         for i, (backbone, rows) in enumerate(table.groupby("backbone", sort=False)):
             shift = 0.24 * ((len(backbones) - 1) / 2 - i)
@@ -163,8 +172,11 @@ def correlations(matrices: dict[str, pd.DataFrame]) -> Figure:
 
 @styled
 def learning_curves(logs: pd.DataFrame) -> Figure:
-    """Pass rate, reward AUROC and discriminator loss against the step: seed mean, and range over seeds."""
-    table = figure_tables.learning_curves(logs)
+    """Pass rate, reward AUROC and discriminator loss on the way: seed mean, and range over seeds.
+
+    Steps of practice and of imitation are not the same; a training is drawn from its start to its end.
+    """
+    table, last = figure_tables.learning_curves(logs), logs.groupby("method")["step"].max()
     measures = {
         "pass_rate": "pass rate of the policy's samples",
         "reward_auroc": "reward AUROC (monitor)",
@@ -177,9 +189,10 @@ def learning_curves(logs: pd.DataFrame) -> Figure:
             here = table[(table["backbone"] == backbone) & (table["measure"] == measure)]
             for method, steps in here.groupby("method", sort=False):
                 look = {"color": colour(method)}
-                axis.plot(steps["step"], steps["mean"], label=label(method), **look)
-                axis.fill_between(steps["step"], steps["low"], steps["high"], alpha=0.18, linewidth=0, **look)
-            axis.set_xlabel("training step")
+                marker, done = "o" if len(steps) < FEW_STEPS else "", steps["step"] / last[method]
+                axis.plot(done, steps["mean"], marker=marker, label=label(method), **look)
+                axis.fill_between(done, steps["low"], steps["high"], alpha=0.18, linewidth=0, **look)
+            axis.set_xlabel("share of the training's steps")
         row[0].set_ylabel(backbone)
     return finish(figure, "Learning curves (line: mean of the seeds; band: their range)")
 

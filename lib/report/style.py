@@ -29,7 +29,7 @@ STYLE = {
     "lines.markersize": 4.5,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
-    "savefig.dpi": 130,
+    "savefig.dpi": 110,
 }
 GREY, BLACK = "#7f7f7f", "#222222"
 # Okabe and Ito's palette
