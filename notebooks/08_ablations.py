@@ -15,11 +15,10 @@
 # %% [markdown]
 # # 8. Ablations: what each part of the recipe is worth
 #
-# One change to the study's recipe at a time, in shorter runs, everything else equal: where the rewards sit
-# and how they become credit, which near misses are shown, how much there is to learn from, how large the
-# discriminator is and whether it learns at all, and where the policy starts. The main comparison, with and
-# without perturbations on every backbone and seed, are the variants of notebook 4; this notebook trains one
-# further ablation. Nothing is chosen by its outcome, so its policy answers no validation question.
+# One change to the study's recipe at a time, everything else equal: what weighs the votes, whether there is a
+# stranger, how much there is to learn from; of recipes that practise also where the rewards sit and how they
+# become credit, and which near misses are shown. What every backbone and seed has are the variants of
+# notebook 4; this notebook trains one further ablation. Nothing is chosen by its outcome, so its policy answers no validation question.
 
 # %%
 import os
@@ -80,7 +79,7 @@ judging.judge(backbone, ablation, seed, trained.reward_model, trained.reward_tok
 # ## Try it
 #
 # Any entry of `ablations` can be run by its name, and a new one is one line: `dvc exp run -S
-# '+ablations.unsmoothed={label_smoothing: 0.0}'`. Say before you look what you expect, then see where it
+# '+ablations.one_round={steps: 1}'`. Say before you look what you expect, then see where it
 # stands in the figure `ablations` of notebook 10.
 #
 # ## Next
