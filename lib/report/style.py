@@ -52,7 +52,7 @@ COLOURS = {
     "random": GREY,
     "majority": ORANGE,
     "logprob": PINK,
-    "reward": BLUE,
+    "reward": RED,  # the main method's
     "reward_weighted_majority": SKY,
     "oracle": GREEN,
     "length": BLACK,
