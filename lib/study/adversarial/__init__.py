@@ -1,1 +1,1 @@
-"""AIRL in the study: `training.train_airl`; from what (`choice`), and how it is watched (`watch`)."""
+"""Practice on a reward (`training`) and elections (`elections`); from what (`choice`), watched (`watch`)."""
