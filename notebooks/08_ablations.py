@@ -18,7 +18,7 @@
 # One change to the study's recipe at a time, everything else equal: what weighs the votes, whether there is a
 # stranger, how much there is to learn from; of recipes that practise also where the rewards sit and how they
 # become credit, and which near misses are shown. What every backbone and seed has are the variants of
-# notebook 4; this notebook trains one further ablation. Nothing is chosen by its outcome, so its policy answers no validation question.
+# notebook 4; this notebook trains one further ablation. Nothing is chosen by its outcome.
 
 # %%
 import os

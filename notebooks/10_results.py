@@ -102,7 +102,7 @@ show(plots.pass_at_k(main), "pass_at_k")
 # nearly always ahead. Paired, problem by problem:
 
 # %%
-gained = keep(comparisons.gains(recorded, trained[1:], resamples), "gains")
+gained = keep(comparisons.gains(recorded, [*trained[1:], *settings.ablations], resamples), "gains")
 say(findings.gains(gained))
 
 # %% [markdown]

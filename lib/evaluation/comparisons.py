@@ -75,16 +75,20 @@ def gains(records: Records, methods: Iterable[str], n_resamples: int) -> pd.Data
     """What a method adds at pass@1: backbone, method, temperature, above_sft, .., above_likelihood, ..,
     above_ttrl, .., above_airl, .., above_airl_practice, .., share_of_grpo, .., n_seeds.
 
-    All are paired, of the same problems and seeds, at the same kind of temperature. `share_of_grpo` is the
-    gain over the base policy, which ran once, as a part of GRPO's. What is above itself, or
-    above a rival that did not run, is left empty.
+    All are paired, of the same problems and seeds, those of the method, at the same kind of temperature.
+    `share_of_grpo` is the gain over the base policy, which ran once, as a part of GRPO's. What is above
+    itself, or above a rival that did not run on these seeds, is left empty.
     """
     table = []
     for key, rows in groups(at_temperatures(records), "temperature", "backbone"):
-        correct = {
-            of["method"]: grid(of_method, "correct").mean(2) for of, of_method in groups(rows, "method")
-        }
         for method in methods:
+            seeds = rows.loc[rows["method"] == method, "seed"].unique()
+            of_seeds = rows[rows["seed"].isin(seeds) | (rows["method"] == "base")]
+            correct = {
+                of["method"]: grid(of_method, "correct").mean(2)
+                for of, of_method in groups(of_seeds, "method")
+                if of["method"] == "base" or of_method["seed"].nunique() == len(seeds)
+            }
             if not {method, "sft", "base", "grpo"} <= correct.keys():
                 continue
             ours = correct[method]

@@ -19,10 +19,8 @@ from lib.reward.falls import first_above
 from lib.text import traces
 
 MAIN_VARIANT = "airl"  # its reward judges the samples of policies that have none of their own
-PRACTICE, TWIN = (
-    "airl_practice",
-    "airl_updated",
-)  # of which the second's discriminator learns against the policy
+PRACTICE, TWIN = "airl_practice", "airl_updated"  # the second with a discriminator that learns on
+EQUAL_WEIGHTS, NO_STRANGER = "vote", "one_backbone"  # ablations of the main variant
 TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
 TEMPERATURES = ("validation", "greedy", "1.0")  # the first is the headline's
 PAPER_VARIANT = "airl_dense"

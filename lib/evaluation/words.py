@@ -12,6 +12,8 @@ LABELS = {
     "airl_practice": "practice on a stranger's vote",
     "airl_updated": "practice on an adversary's vote",
     "reference": "strangers' election (shorter runs)",
+    "vote": "election without weights",
+    "one_backbone": "election without a stranger",
     "airl_dense": "AIRL dense (paper)",
     "airl_no_perturbation": "AIRL dense, no perturbations",
     "airl_step": "AIRL by steps (paper)",

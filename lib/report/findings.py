@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lib.evaluation import baselines, external
-from lib.evaluation.tables import MAIN_VARIANT, PRACTICE, TWIN
+from lib.evaluation.tables import EQUAL_WEIGHTS, MAIN_VARIANT, NO_STRANGER, PRACTICE, TWIN
 from lib.evaluation.words import compare, interval, label, number, verdict
 
 
@@ -44,13 +44,16 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     practical = errors[(errors["threshold"] == "perturbed") & (errors["variant"] == MAIN_VARIANT)]
     chance = errors[errors["detector"] == "chance"]
     ours = {temperature: gain(MAIN_VARIANT, temperature) for temperature in ("validation", "greedy")}
-    best, twin = ours["validation"], gain(TWIN, "validation")
+    best, ours_is = ours["validation"], f"above_{MAIN_VARIANT}"
+    twin, plain, alone = (gain(name, "validation") for name in (TWIN, EQUAL_WEIGHTS, NO_STRANGER))
     return [
         f"Trained on what is elected, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature "
         f"that suits it, and {_each(ours['greedy'], 'above_sft', 'SFT')} greedily.",
         f"It is {_each(best, 'above_ttrl', 'practice on the plain vote')}, and "
         f"{_each(best, 'above_likelihood', 'practice on its own likelihood')}.",
-        "With a discriminator that is trained against the policy, practice on a stranger's vote is "
+        "Where every trace has the same weight, the election is "
+        f"{_each(plain, ours_is, 'with likelihoods')}; with a second policy of its own backbone for a "
+        f"stranger, {_each(alone, ours_is, 'with one')}. With a discriminator that learns against the policy, practice on a stranger's vote is "
         f"{_each(twin, f'above_{PRACTICE}', 'without')}: that is what the adversarial part is worth.",
         f"Among {n} samples of SFT the reward's choice is right in {accuracy('sft', 'reward')}; that of the "
         f"policy's own SFT log-likelihood in {accuracy('sft', 'reward', baselines.LIKELIHOOD)}, the vote in "

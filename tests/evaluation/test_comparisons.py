@@ -97,6 +97,26 @@ def with_runs(study, name: str, of: str, right=lambda correct: correct) -> recor
     return study._replace(**frames)
 
 
+def test_a_method_of_fewer_seeds_is_paired_at_its_own(study):
+    """As an ablation is; and a rival that lacks one of them is left out."""
+    table = comparisons.gains(study, ["airl"], RESAMPLES).set_index(["backbone", "temperature"])
+    frames = {}
+    for part in ("samples", "tempered"):
+        rows = with_runs(study, "few", of="airl")._asdict()[part]
+        kept = (rows["method"] != "few") | (rows["seed"] == 1)
+        frames[part] = rows[kept & ((rows["method"] != "ttrl") | (rows["seed"] == 0))]
+    few = comparisons.gains(study._replace(**frames), ["few"], RESAMPLES).set_index(
+        ["backbone", "temperature"]
+    )
+    assert (few["n_seeds"] == 1).all() and (few["above_airl"] == 0).all() and few["above_ttrl"].isna().all()
+    for key, row in few.iterrows():
+        rows = rows_at(study, key[1], key[0])
+        by_seed = rows.groupby(["seed", "method"])["correct"].mean().unstack()
+        expected = by_seed.loc[1, "airl"] - by_seed.loc[1, "sft"]
+        assert row["above_sft"] == pytest.approx(expected, abs=1e-4)
+    assert (table["n_seeds"] == 2).all()
+
+
 def test_a_method_paired_with_itself_gains_nothing(study):
     table = comparisons.gains(with_runs(study, "copy", of="sft"), ["copy"], RESAMPLES)
     assert len(table) == 2 * 3 and (table[["above_sft", "ci_low", "ci_high"]] == 0).all(axis=None)

@@ -109,7 +109,7 @@ def gain(backbone: str, temperature: str, method: str = "airl", **estimates) -> 
 intervals = st.tuples(*[st.integers(-100, 100)] * 3).map(sorted)  # hundredths: low, value, high
 
 
-@given(st.tuples(*[intervals] * 9))
+@given(st.tuples(*[intervals] * 11))
 def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(drawn):
     """The headline's sentences of the policy: the verdict on every pair follows from its interval."""
     hundredths = [(v / 100, low / 100, high / 100) for low, v, high in drawn]
@@ -132,6 +132,8 @@ def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(dra
             gain("llama", "greedy", above_sft=hundredths[6]),
             gain("qwen2", "greedy", above_sft=hundredths[7]),
             gain("llama", "validation", "airl_updated", above_airl_practice=hundredths[8]),
+            gain("llama", "validation", "vote", above_airl=hundredths[9]),
+            gain("qwen2", "validation", "one_backbone", above_airl=hundredths[10]),
         ]
     )
     said = " ".join(findings.headline({"gains": gained, "rerank": CHOICES, "localisation": FOUND})[:3])
