@@ -53,7 +53,8 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
         f"{_each(best, 'above_likelihood', 'practice on its own likelihood')}.",
         "Where every trace has the same weight, the election is "
         f"{_each(plain, ours_is, 'with likelihoods')}; with a second policy of its own backbone for a "
-        f"stranger, {_each(alone, ours_is, 'with one')}. With a discriminator that learns against the policy, practice on a stranger's vote is "
+        f"stranger, {_each(alone, ours_is, 'with one')}. With a discriminator that learns against the "
+        "policy, practice on a stranger's vote is "
         f"{_each(twin, f'above_{PRACTICE}', 'without')}: that is what the adversarial part is worth.",
         f"Among {n} samples of SFT the reward's choice is right in {accuracy('sft', 'reward')}; that of the "
         f"policy's own SFT log-likelihood in {accuracy('sft', 'reward', baselines.LIKELIHOOD)}, the vote in "
