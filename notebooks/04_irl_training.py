@@ -110,11 +110,12 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # Policy $\pi_\theta$ and stranger $p_\phi$ elect together,
 # $$w_i = \sqrt{\pi_\theta(y_i \mid x)\, p_\phi(y_i \mid x)},$$
 # and in each of a few rounds both write traces of the same questions and then imitate, from their backbones,
-# the likeliest of *their own* traces whose answer was elected. Two sentences say why that may work: the two
-# err differently, so that what both find likely is right more often than what either writes; and as each
-# learns from its own traces, they still err differently in the next round. This leaves AIRL in three ways: no
-# discriminator learns against the policy, the reward is a likelihood, and the policy imitates what is
-# elected instead of following a reward's gradient. Co-training is the older name of the idea (Blum & Mitchell
+# the likeliest of *their own* traces whose answer was elected. Two sentences say why that may work: what a
+# group elects is right more often than its samples, and more so where the two find different errors unlikely;
+# and as each learns from its own traces, they still differ in the next round. Whether the weights and the
+# stranger matter is measured by the ablations `vote` and `one_backbone` of notebook 8. This leaves AIRL in
+# three ways: no discriminator learns against the policy, the reward is a likelihood, and the policy imitates
+# what is elected instead of following a reward's gradient. Co-training is the older name of the idea (Blum & Mitchell
 # 1998).
 #
 # On four traces of one question whose second step goes wrong in the last two, which agree in their answer:

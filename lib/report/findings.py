@@ -52,10 +52,11 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
         f"It is {_each(best, 'above_ttrl', 'practice on the plain vote')}, and "
         f"{_each(best, 'above_likelihood', 'practice on its own likelihood')}.",
         "Where every trace has the same weight, the election is "
-        f"{_each(plain, ours_is, 'with likelihoods')}; with a second policy of its own backbone for a "
-        f"stranger, {_each(alone, ours_is, 'with one')}. With a discriminator that learns against the "
-        "policy, practice on a stranger's vote is "
-        f"{_each(twin, f'above_{PRACTICE}', 'without')}: that is what the adversarial part is worth.",
+        f"{_each(plain, ours_is, 'the one with likelihoods')}; with a second policy of its own backbone "
+        f"for a stranger, {_each(alone, ours_is, 'the one with a stranger')}. With a discriminator that "
+        "learns against the policy, practice on a stranger's vote is "
+        f"{_each(twin, f'above_{PRACTICE}', 'practice without')}: that is what the adversarial part is "
+        "worth.",
         f"Among {n} samples of SFT the reward's choice is right in {accuracy('sft', 'reward')}; that of the "
         f"policy's own SFT log-likelihood in {accuracy('sft', 'reward', baselines.LIKELIHOOD)}, the vote in "
         f"{accuracy('sft', 'majority')}. Among the base policy's it is right in "

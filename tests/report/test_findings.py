@@ -219,11 +219,9 @@ def test_the_main_reward_is_told_against_what_stands_in_its_place_within_problem
         ("qwen2", "base_logprob", 0.6, 0.5, 0.7, NAN, 0.3, 0.2, 0.89, 0.86, 0.9),
     )
     dense, ours, within = findings.reward_quality(table)
-    assert dense.startswith("On llama, AIRL dense (paper):") and ours.startswith(
-        "On qwen2, strangers' election (ours):"
-    )
+    assert dense.startswith("On llama, AIRL dense (paper):") and ours.startswith("On qwen2, election (ours):")
     assert within == (
-        "On qwen2, right against wrong samples of the same problem: AUROC of strangers' election (ours) is "
+        "On qwen2, right against wrong samples of the same problem: AUROC of election (ours) is "
         "0.05 below minus the length (0.90 against 0.95; intervals apart), 0.01 above log-probability by the "
         "base policy (0.90 against 0.89; intervals overlap)."
     )
