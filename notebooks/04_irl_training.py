@@ -115,8 +115,8 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # and as each learns from its own traces, they still differ in the next round. Whether the weights and the
 # stranger matter is measured by the ablations `vote` and `one_backbone` of notebook 8. This leaves AIRL in
 # three ways: no discriminator learns against the policy, the reward is a likelihood, and the policy imitates
-# what is elected instead of following a reward's gradient. Co-training is the older name of the idea (Blum & Mitchell
-# 1998).
+# what is elected instead of following a reward's gradient. Co-training is the older name of the idea (Blum &
+# Mitchell 1998).
 #
 # On four traces of one question whose second step goes wrong in the last two, which agree in their answer:
 
