@@ -1,5 +1,7 @@
 """Figures of what a change does, from the tables of `lib.evaluation.comparisons`."""
 
+import textwrap
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -12,6 +14,7 @@ MEASURES = {  # column: prefix of its interval, title
     "auroc": ("auroc_", "reward AUROC"),
     "hit_at_1": ("hit_at_1_", "localisation hit@1"),
 }
+LABEL_WIDTH = 36  # characters of a line, so that what changed leaves room for its effect
 
 
 def _interval(rows: pd.DataFrame, measure: str):
@@ -39,7 +42,7 @@ def ablations(table: pd.DataFrame) -> Figure:
     """One line a changed setting, beside the reference it is compared with (the dotted line)."""
     table = table.reset_index(drop=True)
     figure, axes = panels(
-        [title for _, title in MEASURES.values()], width=3.0, height=0.9 + 0.21 * len(table)
+        [title for _, title in MEASURES.values()], width=3.0, height=0.9 + 0.26 * len(table)
     )
     for axis, measure in zip(axes[0], MEASURES, strict=True):
         for reference, rows in table.groupby("reference", sort=False):
@@ -51,7 +54,8 @@ def ablations(table: pd.DataFrame) -> Figure:
             axis.errorbar(rows[measure], places, xerr=_interval(rows, measure), fmt="o", color=BLACK,
                           capsize=2, markersize=3.5, elinewidth=0.9)  # fmt: skip
         axis.set_xlabel("share (0 to 1)")
-    axes[0, 0].set_yticks(range(len(table)), [f"{r.ablation} = {r.value}" for r in table.itertuples()])
+    changed = [textwrap.fill(f"{r.ablation} = {r.value}", LABEL_WIDTH) for r in table.itertuples()]
+    axes[0, 0].set_yticks(range(len(table)), changed)
     axes[0, 0].invert_yaxis()
     figure.suptitle(f"One change at a time ({INTERVALS}; dotted: the reference)", fontsize=9)
     return figure
