@@ -41,9 +41,10 @@ def demonstrations(curves: dict[str, pd.DataFrame]) -> Figure:
 def ablations(table: pd.DataFrame) -> Figure:
     """One line a changed setting, beside the reference it is compared with (the dotted line)."""
     table = table.reset_index(drop=True)
-    figure, axes = panels(
-        [title for _, title in MEASURES.values()], width=3.0, height=0.9 + 0.26 * len(table)
-    )
+    changed = [textwrap.fill(f"{r.ablation} = {r.value}", LABEL_WIDTH) for r in table.itertuples()]
+    lines = max(text.count("\n") + 1 for text in changed)
+    height = 0.9 + 0.21 * lines * len(table)
+    figure, axes = panels([title for _, title in MEASURES.values()], width=3.0, height=height)
     for axis, measure in zip(axes[0], MEASURES, strict=True):
         for reference, rows in table.groupby("reference", sort=False):
             places = rows.index.to_numpy()
@@ -54,7 +55,6 @@ def ablations(table: pd.DataFrame) -> Figure:
             axis.errorbar(rows[measure], places, xerr=_interval(rows, measure), fmt="o", color=BLACK,
                           capsize=2, markersize=3.5, elinewidth=0.9)  # fmt: skip
         axis.set_xlabel("share (0 to 1)")
-    changed = [textwrap.fill(f"{r.ablation} = {r.value}", LABEL_WIDTH) for r in table.itertuples()]
     axes[0, 0].set_yticks(range(len(table)), changed)
     axes[0, 0].invert_yaxis()
     figure.suptitle(f"One change at a time ({INTERVALS}; dotted: the reference)", fontsize=9)
