@@ -84,6 +84,7 @@ def gains(records: Records, methods: Iterable[str], n_resamples: int) -> pd.Data
         for method in methods:
             seeds = rows.loc[rows["method"] == method, "seed"].unique()
             of_seeds = rows[rows["seed"].isin(seeds) | (rows["method"] == "base")]
+            of_seeds = of_seeds[of_seeds["method"].isin([method, "base", "grpo", *RIVALS])]
             correct = {
                 of["method"]: grid(of_method, "correct").mean(2)
                 for of, of_method in groups(of_seeds, "method")

@@ -55,7 +55,10 @@ def test_a_log_density_is_the_sum_of_the_models_own_log_probabilities(backbone, 
     model, _ = pretrained.load_backbone(backbone)
     rows = [experts[0], experts[1], experts[0]]
     found = log_densities(
-        Learner(backbone, model, 2), [e.question for e in rows], [e.trace for e in rows], settings
+        Learner(backbone, tokenizer, model, settings.lora),
+        [e.question for e in rows],
+        [e.trace for e in rows],
+        settings,
     )
     for expert, value in zip(rows, found, strict=True):
         prompt = chat.prompt_ids(tokenizer, chat.messages(expert.question))
@@ -97,11 +100,10 @@ def train(backbone_dirs, experts, settings, section, tmp_path):
     model, _ = pretrained.load_backbone(backbone_dirs["qwen2"])
     get_peft_model(model, pretrained.lora(settings.lora)).save_pretrained(tmp_path / "sft")
 
-    def train(name="training", watched=()):
+    def train():
         return train_elections(
             backbone_dirs["qwen2"], backbone_dirs["llama"], experts[:4], experts[4:], section,
-            settings=settings, sft_adapter=tmp_path / "sft", seed=0, output_dir=tmp_path / name,
-            watched=watched,
+            settings=settings, sft_adapter=tmp_path / "sft", seed=0, output_dir=tmp_path / "training",
         )  # fmt: skip
 
     return train
@@ -115,7 +117,7 @@ def weights(trainer):
 
 
 def test_policy_and_reward_come_to_find_likely_what_is_elected(
-    train, written, backbone_dirs, experts, settings
+    train, written, backbone_dirs, tokenizer, experts, settings
 ):
     trainer = train()
     asked = [expert for expert in experts if expert.id in written[-1]]
@@ -123,7 +125,9 @@ def test_policy_and_reward_come_to_find_likely_what_is_elected(
     for family, model in (("qwen2", trainer.model), ("llama", trainer.reward_model.model)):
         before, _ = pretrained.load_backbone(backbone_dirs[family])
         then, now = (
-            log_densities(Learner(backbone_dirs[family], m, 2), questions, texts, settings)
+            log_densities(
+                Learner(backbone_dirs[family], tokenizer, m, settings.lora), questions, texts, settings
+            )
             for m in (before, model)
         )
         assert (now > then).all() and (now - then).mean() > 1.5
@@ -156,7 +160,7 @@ def test_likelihoods_weigh_the_votes_or_nothing_does(
     rows = [{"problem": 0, "sample": i, "text": t, "correct": False} for i, t in enumerate(texts)]
     monkeypatch.setattr(elections.sampling, "answered", lambda *_: rows)
     monkeypatch.setattr(elections, "log_densities", lambda *_: torch.tensor([-1.0, -3.0, -3.0]).numpy())
-    learner = Learner(backbone, None, 2)
+    learner = Learner(backbone, None, None, settings.lora)
     changed = section.model_copy(update={"election": election})
     found = elections._election(learner, (learner, learner), experts[:1], changed, settings)
     assert [traces.parse(text).answer for _, text in found["elected"]] == [expected]

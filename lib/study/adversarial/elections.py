@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from transformers import AutoTokenizer, set_seed
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from trl import SFTTrainer
 
 from lib import files
@@ -33,11 +33,12 @@ from lib.text import chat
 
 
 class Learner(NamedTuple):
-    """One of the two: a backbone, a policy on it, and the rank of the policy's adapter."""
+    """One of the two: a backbone and its tokenizer, a policy on it, and what its adapter is like."""
 
     backbone: Path
+    tokenizer: PreTrainedTokenizerBase
     policy: torch.nn.Module
-    r: int
+    lora: Lora
 
 
 def elected_traces(texts: Sequence[str], scores: Sequence[float], group_size: int, most: int) -> list[int]:
@@ -57,7 +58,7 @@ def log_densities(
     learner: Learner, questions: Sequence[str], texts: Sequence[str], settings: Params
 ) -> np.ndarray:
     """How likely a learner finds each trace after its question, in nats; equal ones are read once."""
-    tokenizer = AutoTokenizer.from_pretrained(learner.backbone)
+    tokenizer = learner.tokenizer
     distinct = list(dict.fromkeys(zip(questions, texts, strict=True)))
     prompts = chat.questions_ids(tokenizer, [q for q, _ in distinct], settings.sampling.system_prompt)
     completions, _ = chat.completions(tokenizer, [text for _, text in distinct])
@@ -94,8 +95,11 @@ def train_elections(
     fitted = training.new_discriminator(
         reward_backbone, None, experts, section, settings, seed, output_dir / "likelihood"
     )
-    own = Learner(backbone, pretrained.load_policy(backbone, sft_adapter), settings.lora.r)
-    stranger = Learner(reward_backbone, fitted.model, section.discriminator_r)
+    tokenizers = [AutoTokenizer.from_pretrained(start) for start in (backbone, reward_backbone)]
+    of_reward = Lora(r=section.discriminator_r, alpha=2 * section.discriminator_r)
+    policy = pretrained.load_policy(backbone, sft_adapter)
+    own = Learner(backbone, tokenizers[0], policy, settings.lora)
+    stranger = Learner(reward_backbone, tokenizers[1], fitted.model, of_reward)
     for round_ in range(section.steps):
         problems = list(itertools.islice(asked, section.prompts_per_step))
         path = output_dir / f"election{round_}.json"
@@ -127,8 +131,8 @@ def train_elections(
 def _election(writer: Learner, both: Sequence[Learner], problems, section: Airl, settings: Params) -> dict:
     """What `both` elect among a writer's samples: `elected`, pairs of a problem's index and a trace; and
     `monitors`, which nothing is decided by: how many samples are right, and the AUROC of the other's view."""
-    tokenizer, n = AutoTokenizer.from_pretrained(writer.backbone), section.group_size
-    rows = sampling.answered(writer.policy, tokenizer, problems, n, settings.sampling.temperature, settings)
+    n, temperature = section.group_size, settings.sampling.temperature
+    rows = sampling.answered(writer.policy, writer.tokenizer, problems, n, temperature, settings)
     texts, right = [row["text"] for row in rows], [row["correct"] for row in rows]
     questions = [problems[row["problem"]].question for row in rows]
     seen = [log_densities(learner, questions, texts, settings) for learner in both]
@@ -160,7 +164,7 @@ def _imitate(
         learner.backbone,
         [problems[i].model_copy(update={"trace": text}) for i, text in elected],
         sft,
-        settings=settings.model_copy(update={"lora": Lora(r=learner.r, alpha=2 * learner.r)}),
+        settings=settings.model_copy(update={"lora": learner.lora}),
         seed=seed,
         output_dir=output_dir,
     )
@@ -170,8 +174,5 @@ def _look(watched, step: int, own: Learner, stranger: Learner, section, settings
     """Ask policy and reward about the watched problems, if there are any."""
     if watched:
         reward_model = LogRatioDiscriminator.of_policy(stranger.policy)
-        tokenizer, reward_tokenizer = (
-            AutoTokenizer.from_pretrained(learner.backbone) for learner in (own, stranger)
-        )
-        asked = own.policy, tokenizer, reward_model, reward_tokenizer, watched
+        asked = own.policy, own.tokenizer, reward_model, stranger.tokenizer, watched
         watch.look(step, *asked, section, settings, output_dir)
