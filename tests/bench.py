@@ -242,7 +242,7 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
     rows = [problems[i % len(problems)] for i in range(settings.sampling.batch_size)]
     prompts = chat.questions_ids(tokenizer, [p.question for p in rows])
     completions = [[5] * settings.sampling.max_new_tokens for _ in rows]
-    likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions, batch_size=len(rows))
+    likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions)
     reward_model = discriminator.HeadDiscriminator.new(backbone, r=settings.airl.discriminator_r, alpha=2)
     scoring.score_texts(
         reward_model,
@@ -253,7 +253,6 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
         boundaries=settings.airl.boundaries,
         interval=settings.airl.interval,
         gamma=settings.airl.score_gamma,
-        batch_size=len(rows),
     )
 
 

@@ -13,7 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification
 
-from lib.models import likelihood, prefixes, pretrained
+from lib.models import buckets, likelihood, pretrained
 
 SCALARS = "log_ratio.safetensors"
 
@@ -22,7 +22,6 @@ class Discriminator(torch.nn.Module):
     """What the forms have in common: `model`, and what of it is trained."""
 
     adapter = "default"
-    reads_prompts_once = False  # faster where samples share a prompt, and rounded a little otherwise
 
     def in_use(self):
         """A context in which the discriminator can be asked and learn; see `lib.airl.shared_backbone`."""
@@ -73,9 +72,12 @@ class HeadDiscriminator(Discriminator):
 
     def logits_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """f at the last `width_t` positions, the completion tokens; arbitrary on padding."""
-        inputs = (self.model, ids_BL, attention_BL, width_t)
-        logits_BL1 = prefixes.outputs(*inputs, prompts_once=self.reads_prompts_once).logits
-        return logits_BL1[:, -width_t:, 0].float()
+
+        def read(ids, attention, width, cache):
+            logits_BL1 = self.model(ids, attention_mask=attention, past_key_values=cache).logits
+            return (logits_BL1[:, -width:, 0].float(),)
+
+        return buckets.in_buckets(read, self.model, ids_BL, attention_BL, width_t)[0]
 
 
 def _with_exact_head(model):
@@ -123,7 +125,8 @@ class LogRatioDiscriminator(Discriminator):
 
     def save(self, directory: str | Path) -> None:
         """Write the adapter, b and beta as safetensors."""
-        self.model.save_pretrained(directory)
+        adapter = {name: w for name, w in self.model.state_dict().items() if ".lora_" in name}
+        self.model.save_pretrained(directory, state_dict=pretrained.stored(adapter))
         self.save_scalars(directory)
 
     def save_scalars(self, directory: str | Path) -> None:
@@ -145,8 +148,7 @@ class LogRatioDiscriminator(Discriminator):
 
     def log_density_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """log p_phi of the completion up to and including each token, nats; positions as `logits_BT`."""
-        inputs = (self.model, ids_BL, attention_BL, width_t)
-        return likelihood.of_tokens(*inputs, prompts_once=self.reads_prompts_once).log_probs.cumsum(1)
+        return likelihood.of_tokens(self.model, ids_BL, attention_BL, width_t).log_probs_BT.cumsum(1)
 
 
 PARAMETERISATIONS = {"head": HeadDiscriminator, "log_ratio": LogRatioDiscriminator}

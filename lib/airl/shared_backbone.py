@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from trl.trainer.utils import use_adapter
 
 from lib.airl.discriminator import HeadDiscriminator, LogRatioDiscriminator
+from lib.models import buckets
 
 ADAPTER = "reward"
 
@@ -76,8 +77,12 @@ class SharedHead(_OnPolicy, HeadDiscriminator):
     def logits_BT(self, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int) -> torch.Tensor:
         """As `HeadDiscriminator.logits_BT`."""
         decoder = self.model.get_base_model().model
-        hidden_BLH = decoder(ids_BL, attention_mask=attention_BL).last_hidden_state
-        return self.score(hidden_BLH[:, -width_t:].float())[..., 0]
+
+        def read(ids, attention, width, cache):
+            hidden_BLH = decoder(ids, attention_mask=attention, past_key_values=cache).last_hidden_state
+            return (self.score(hidden_BLH[:, -width:].float())[..., 0],)
+
+        return buckets.in_buckets(read, self.model, ids_BL, attention_BL, width_t)[0]
 
     def save(self, directory: str | Path) -> None:
         """As `HeadDiscriminator.save`."""

@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from lib.airl import batches, credit, discriminator, objective
 from lib.airl.batches import Row
 from lib.airl.health import Health
-from lib.models import buckets, checkpoints, grpo
+from lib.models import checkpoints, grpo
 from lib.text import alignment, chat
 
 KL_EVERY = 5  # steps between two estimates of the KL to the backbone; each costs two small forwards
@@ -120,13 +120,10 @@ class AIRLTrainer(grpo.Trainer):
         """The discriminator's reward at each token."""
         ids_BL = torch.cat([output["prompt_ids"], output["completion_ids"]], 1)
         attention_BL = torch.cat([output["prompt_mask"], output["completion_mask"]], 1)
-
-        def values(*inputs) -> tuple[torch.Tensor]:
-            return (discriminator.rewards_BT(self.reward_model, self.settings.reward, *inputs),)
-
+        rows = ids_BL, attention_BL, output["completion_ids"].shape[1]
         self.reward_model.eval()
         with self.reward_model.in_use():
-            return buckets.in_buckets(values, ids_BL, attention_BL, output["completion_ids"].shape[1])[0]
+            return discriminator.rewards_BT(self.reward_model, self.settings.reward, *rows)
 
     def _stop_if_degenerate(self, rewards, accuracies, finished_B) -> None:
         """Ask the trainer to stop after this step if the run has degenerated; `fault` then says why."""
@@ -146,12 +143,8 @@ class AIRLTrainer(grpo.Trainer):
         batch = batches.Batch(*(tensor.to(self.accelerator.device) for tensor in collated))
         self.reward_model.train()
         with self.reward_model.in_use():
-            logits_BT = buckets.in_buckets(
-                lambda *inputs: (self.reward_model.logits_BT(*inputs),),
-                batch.ids_BL,
-                batch.attention_BL,
-                batch.boundaries_BT.shape[1],
-            )[0]
+            width_t = batch.boundaries_BT.shape[1]
+            logits_BT = self.reward_model.logits_BT(batch.ids_BL, batch.attention_BL, width_t)
             loss = objective.loss(
                 logits_BT,
                 batch.boundaries_BT,

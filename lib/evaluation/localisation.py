@@ -9,7 +9,7 @@ import random
 from lib.data.demonstrations import Demonstration
 from lib.evaluation import metrics
 from lib.grading import equations
-from lib.models import buckets, likelihood
+from lib.models import likelihood
 from lib.reward import recorded
 from lib.reward.falls import reward_drops
 from lib.schema import Airl, Params
@@ -76,9 +76,7 @@ def detect_by_likelihood(
     questions = [problems[trace["problem"]].question for trace in wrong]
     prompts = chat.questions_ids(tokenizer, questions, settings.sampling.system_prompt)
     completions, _ = chat.completions(tokenizer, [trace["text"] for trace in wrong])
-    values = likelihood.logprobs_and_entropies(
-        model, tokenizer, prompts, completions, batch_size=buckets.ROWS
-    )
+    values = likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions)
     rows = []
     for trace, ids, (logprobs, entropies) in zip(wrong, completions, values, strict=True):
         units = alignment.units_of_tokens(tokenizer, ids)

@@ -1,34 +1,78 @@
-"""Asks a model about rows of different lengths, similar ones together, so that little is padding."""
+"""Reads completions after their prompts: a prompt once for all of its, those of similar length together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
+from transformers import DynamicCache
+
+from lib.models import pretrained
 
 ROWS = 32  # at once: on a CPU twice as fast as 512, whose activations no cache holds
+TOGETHER = 8 * ROWS  # whose prompts are read together
+
+Read = Callable[[torch.Tensor, torch.Tensor, int, DynamicCache | None], Sequence[torch.Tensor]]
+
+
+class _Prompts(NamedTuple):
+    """Keys and values, by layer, of each distinct prompt but its last token; and which is a row's."""
+
+    layers: list[tuple[torch.Tensor, torch.Tensor]]
+    of_row_B: torch.Tensor
+
+    def cache(self, rows: torch.Tensor, first: int) -> DynamicCache:
+        """Those of some rows, from a column on."""
+        cache, of = DynamicCache(), self.of_row_B[rows]
+        for i, (keys, values) in enumerate(self.layers):
+            cache.update(keys[of, :, first:], values[of, :, first:], i)
+        return cache
 
 
 def in_buckets(
-    values: Callable[[torch.Tensor, torch.Tensor, int], tuple[torch.Tensor, ...]],
-    ids_BL: torch.Tensor,
-    attention_BL: torch.Tensor,
-    width_t: int,
+    read: Read, model, ids_BL: torch.Tensor, attention_BL: torch.Tensor, width_t: int
 ) -> list[torch.Tensor]:
-    """What `values(ids, attention, width)` says of the last `width_t` tokens, tensors of shape (B, T).
+    """What `read(ids, attention, width, cache)` says of the last `width_t` tokens, tensors of shape (B, T).
 
-    Rows are padded as by `alignment.pad_completions`, and 0 is on padding. So are those that `values` gets,
+    Rows are padded as by `alignment.pad_completions`, and 0 is on padding. So are those that `read` gets,
     fewer at a time and without the columns that are padding in all of them: what it says may be a sum over
-    the completion so far. Gradients pass.
+    the completion so far. Where rows share prompts, `ids` begin with the prompt's last token, and the model's
+    keys and values of all before it are in `cache`, which is None elsewhere. Gradients pass.
     """
     start = ids_BL.shape[1] - width_t  # of the completions
     prompt_B, completion_B = attention_BL[:, :start].sum(1), attention_BL[:, start:].sum(1)
-    order_B = (prompt_B + completion_B).argsort(stable=True)
+    prompts = _read_prompts(model, ids_BL[:, : start - 1], attention_BL[:, : start - 1])
+    length_B = completion_B if prompts else prompt_B + completion_B
+    order_B = length_B.argsort(stable=True)
     parts = []
     for rows in order_B.split(ROWS):
-        width = int(completion_B[rows].max())
-        columns = slice(start - int(prompt_B[rows].max()), start + width)
-        found = values(ids_BL[rows, columns], attention_BL[rows, columns], width)
+        width, first = int(completion_B[rows].max()), start - int(prompt_B[rows].max())
+        attention = attention_BL[rows, first : start + width]
+        ids, cache = ids_BL[rows, first : start + width], None
+        if prompts and first < start - 1:
+            ids, cache = ids[:, start - 1 - first :], prompts.cache(rows, first)
+        found = read(ids, attention, width, cache)
         is_token_BT = attention_BL[rows, start : start + width] == 1
         right = (0, width_t - width)
         parts.append([torch.nn.functional.pad(v.masked_fill(~is_token_BT, 0.0), right) for v in found])
     back_B = order_B.argsort()
     return [torch.cat(part)[back_B] for part in zip(*parts, strict=True)]
+
+
+def order(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> list[int]:
+    """Rows in an order in which equal prompts stand together, and what is of similar length."""
+    return sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i], len(completions[i])))
+
+
+def _read_prompts(model, ids_BP: torch.Tensor, attention_BP: torch.Tensor) -> _Prompts | None:
+    """None where no rows share a prompt, or where activations are not kept: keys would be lost with them."""
+    inner = pretrained.without_adapter(model)
+    if not ids_BP.shape[1] or (inner.training and inner.is_activation_checkpointing):
+        return None
+    distinct, of_row_B = ids_BP.unique(dim=0, return_inverse=True)
+    if len(distinct) == len(ids_BP):
+        return None
+    first_D = torch.stack([(of_row_B == d).nonzero()[0, 0] for d in range(len(distinct))])
+    cache = DynamicCache()
+    # the adapter's layers are in it, the head is not
+    inner.base_model(distinct, attention_mask=attention_BP[first_D], past_key_values=cache, use_cache=True)
+    return _Prompts([(layer.keys, layer.values) for layer in cache.layers], of_row_B)

@@ -1,12 +1,12 @@
-"""TRL's GRPO trainer for small machines: it can be taken up again, samples fast, and pads little."""
+"""TRL's GRPO trainer for small machines: it can be taken up again, samples fast, and reads prompts once."""
 
 from pathlib import Path
 
-import torch
+from peft import PeftModel
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
-from lib.models import buckets, checkpoints, generation
+from lib.models import checkpoints, generation, likelihood
 
 
 class Trainer(GRPOTrainer):
@@ -46,13 +46,18 @@ class Trainer(GRPOTrainer):
         return completions, None
 
     def _get_per_token_logps_and_entropies(
-        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **_
+        self,
+        model,
+        input_ids,
+        attention_mask,
+        logits_to_keep,
+        batch_size=None,
+        compute_entropy=False,
+        **kwargs,
     ):
-        def values(ids: torch.Tensor, attention: torch.Tensor, width: int) -> tuple[torch.Tensor, ...]:
-            found = super(Trainer, self)._get_per_token_logps_and_entropies(
-                model, ids, attention, width, compute_entropy=compute_entropy
-            )
-            return found[:2] if compute_entropy else found[:1]
-
-        found = buckets.in_buckets(values, input_ids, attention_mask, logits_to_keep)
-        return found[0], found[1] if compute_entropy else None, None
+        rows = model, input_ids, attention_mask, logits_to_keep
+        if not isinstance(model, PeftModel):  # wrapped, in several processes
+            return super()._get_per_token_logps_and_entropies(*rows, batch_size, compute_entropy, **kwargs)
+        with self.accelerator.autocast():
+            found = likelihood.of_tokens(*rows, entropies=compute_entropy, temperature=self.temperature)
+        return found.log_probs_BT, found.entropies_BT, None

@@ -72,7 +72,13 @@ def weights(directory: str | Path) -> dict:
         raise FileNotFoundError(
             f"{directory}: no backbone here; `dvc repro` makes it, or set its path in params.yaml"
         )
-    return {"pretrained_model_name_or_path": directory}
+    # kept in bfloat16 (see `stored`), read into full precision
+    return {"pretrained_model_name_or_path": directory, "dtype": torch.float32}
+
+
+def stored(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights as records keep them, in bfloat16, half the room; what a record tells was done with these."""
+    return {name: weight.detach().to(torch.bfloat16) for name, weight in weights.items()}
 
 
 def placed(model):

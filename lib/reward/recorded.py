@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from lib import runs
 from lib.airl import discriminator
-from lib.models import buckets, pretrained
+from lib.models import pretrained
 from lib.reward import scoring
 from lib.schema import Airl, Params
 from lib.text import chat
@@ -44,20 +44,22 @@ def score(
     """`scoring.score_texts` of traces, in order, with the reward's own boundaries and discount.
 
     Texts are scored as they stand: what a policy sampled token by token, what others wrote as it was read
-    (`traces.normalised`).
+    (`traces.normalised`). Equal ones are read once.
     """
-    return scoring.score_texts(
+    distinct = list(dict.fromkeys(zip(questions, texts, strict=True)))
+    scored = scoring.score_texts(
         reward_model,
         tokenizer,
-        chat.questions_ids(tokenizer, questions, settings.sampling.system_prompt),
-        texts,
+        chat.questions_ids(tokenizer, [q for q, _ in distinct], settings.sampling.system_prompt),
+        [text for _, text in distinct],
         reward=airl.reward,
         boundaries=airl.boundaries,
         interval=airl.interval,
         gamma=airl.score_gamma,
-        batch_size=buckets.ROWS,
         logit=logit,
     )
+    found = dict(zip(distinct, scored, strict=True))
+    return [dict(found[asked]) for asked in zip(questions, texts, strict=True)]
 
 
 def score_samples(

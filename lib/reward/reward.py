@@ -82,7 +82,6 @@ class Reward:
             raise ValueError(f"{backbone}: not the backbone this reward was trained on; export it again")
         kind = discriminator.PARAMETERISATIONS[manifest.parameterisation]
         model = pretrained.placed(kind.load(backbone, directory / ADAPTER))
-        model.reads_prompts_once = True
         return cls(model, AutoTokenizer.from_pretrained(backbone), manifest)
 
     def score(self, question: str, traces: Sequence[str]) -> list[Score]:
@@ -146,7 +145,6 @@ class Reward:
             boundaries=how.boundaries,
             interval=how.interval,
             gamma=how.gamma,
-            batch_size=len(pairs),
             logit=False,
         )
 

@@ -5,6 +5,7 @@ from tqdm.auto import tqdm
 
 from lib.airl import credit
 from lib.airl.discriminator import rewards_BT
+from lib.models import buckets
 from lib.text import alignment, chat, traces
 
 
@@ -19,23 +20,22 @@ def score_texts(
     boundaries: str,
     interval: int,
     gamma: float | None,
-    batch_size: int,
     logit: bool = True,
 ) -> list[dict]:
     """Rewards of traces given as text after prompts given as tokens, in order.
 
-    Rows of similar length share a batch. Each is a dict: `reward` of the whole trace; `unit_reward`, the
+    Equal prompts share a batch. Each is a dict: `reward` of the whole trace; `unit_reward`, the
     reward before the first unit and at each unit's end (the nearest boundary at or before it); `rewards`, at
     every token; and if asked for `logit`, f at its end, which costs another pass where it is not the reward.
     """
     discriminator.eval()
     device = next(discriminator.parameters()).device
     completions, ends = chat.completions(tokenizer, texts)
-    order = sorted(range(len(texts)), key=lambda i: len(prompts[i]) + len(completions[i]))
+    order = buckets.order(prompts, completions)
     result: list[dict] = [{}] * len(texts)
-    starts = range(0, len(order), batch_size)
+    starts = range(0, len(order), buckets.TOGETHER)
     for start in tqdm(starts, desc="scoring", leave=False, disable=len(starts) < 2):
-        rows = order[start : start + batch_size]
+        rows = order[start : start + buckets.TOGETHER]
         ids_BL, attention_BL, width_t = alignment.pad_completions(
             tokenizer, [prompts[i] for i in rows], [completions[i] for i in rows]
         )

@@ -39,25 +39,22 @@ def plain(model, ids, attention, width):
     return chosen * mask, -(logprobs.exp() * logprobs).sum(-1) * mask
 
 
-def assert_as_plain(model, batch, **options):
-    found = likelihood.of_tokens(model, *batch, entropies=True, **options)
-    for ours, expected in zip((found.log_probs, found.entropy), plain(model, *batch), strict=True):
+def assert_as_plain(model, batch):
+    found = likelihood.of_tokens(model, *batch, entropies=True)
+    for ours, expected in zip(found, plain(model, *batch), strict=True):
         assert ours.shape == expected.shape
         assert torch.allclose(ours, expected, atol=1e-5)
-    return found.log_probs
+    return found.log_probs_BT
 
 
-@pytest.mark.parametrize("prompts_once", [False, True])
 @torch.no_grad()
-def test_values_are_those_of_the_plain_head_under_each_adapter_and_none(
-    policy, tokenizer, rows, prompts_once
-):
+def test_values_are_those_of_the_plain_head_under_each_adapter_and_none(policy, tokenizer, rows):
     batch = alignment.pad_completions(tokenizer, *rows)
-    ours = assert_as_plain(policy, batch, prompts_once=prompts_once)
+    ours = assert_as_plain(policy, batch)
     policy.set_adapter("reward")
-    other = assert_as_plain(policy, batch, prompts_once=prompts_once)
+    other = assert_as_plain(policy, batch)
     with policy.disable_adapter():
-        neither = assert_as_plain(policy, batch, prompts_once=prompts_once)
+        neither = assert_as_plain(policy, batch)
     assert min((a - b).abs().max() for a, b in ((ours, other), (ours, neither), (other, neither))) > 0.01
 
 
@@ -66,7 +63,7 @@ def test_gradients_are_those_of_the_plain_head_on_adapters_and_tied_weights(poli
     batch = alignment.pad_completions(tokenizer, *rows)
     torch.manual_seed(0)
     weights, gradients = torch.randn(len(rows[0]), batch[2]), []
-    for logprobs in (likelihood.of_tokens(policy, *batch).log_probs, plain(policy, *batch)[0]):
+    for logprobs in (likelihood.of_tokens(policy, *batch).log_probs_BT, plain(policy, *batch)[0]):
         policy.zero_grad()
         (logprobs * weights).sum().backward()
         gradients.append({name: p.grad for name, p in policy.named_parameters() if p.grad is not None})
@@ -96,7 +93,10 @@ def test_what_is_kept_for_the_gradients_does_not_grow_with_the_vocabulary():
         shape = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}
         heads = {"num_attention_heads": 1, "num_key_value_heads": 1}
         model = Qwen2ForCausalLM(Qwen2Config(vocab_size=vocabulary, **shape, **heads))
-        for head in (lambda *batch: likelihood.of_tokens(*batch).log_probs, lambda *batch: plain(*batch)[0]):
+        for head in (
+            lambda *batch: likelihood.of_tokens(*batch).log_probs_BT,
+            lambda *batch: plain(*batch)[0],
+        ):
             own, numbers = {p.data_ptr() for p in model.parameters()}, []
 
             def count(tensor, own=own, numbers=numbers):
@@ -112,12 +112,12 @@ def test_what_is_kept_for_the_gradients_does_not_grow_with_the_vocabulary():
 
 
 def test_completions_have_their_values_in_their_order_and_length(policy, tokenizer, rows):
-    found = likelihood.logprobs_and_entropies(policy, tokenizer, *rows, batch_size=4)
+    found = likelihood.logprobs_and_entropies(policy, tokenizer, *rows)
     for (logprobs, entropies), prompt, completion in zip(found, *rows, strict=True):
         ids = torch.tensor([prompt + completion])
         with torch.no_grad():
             expected = plain(policy, ids, torch.ones_like(ids), len(completion))
         assert logprobs == pytest.approx(expected[0][0].tolist(), abs=1e-4)
         assert entropies == pytest.approx(expected[1][0].tolist(), abs=1e-4)
-    totals = likelihood.log_densities(policy, tokenizer, *rows, batch_size=4)
+    totals = likelihood.log_densities(policy, tokenizer, *rows)
     assert totals == pytest.approx([sum(logprobs) for logprobs, _ in found], abs=1e-4)

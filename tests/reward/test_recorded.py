@@ -46,7 +46,12 @@ def test_samples_are_scored_in_order_and_few_keep_their_tokens(
 def test_the_reward_is_scored_as_its_settings_say(monkeypatch, tokenizer, experts, settings):
     """Boundaries, reward and discount are the variant's; there is no discount where rewards accumulate."""
     asked = []
-    monkeypatch.setattr(scoring, "score_texts", lambda *_, **options: asked.append(options))
+
+    def score_texts(*_, **options):
+        asked.append(options)
+        return [{}]
+
+    monkeypatch.setattr(scoring, "score_texts", score_texts)
     recorded.score(None, tokenizer, ["How many?"], ["2"], settings.airl_variant("airl"), settings)
     recorded.score(None, tokenizer, ["How many?"], ["2"], settings.airl_variant("airl_dense"), settings)
     ours, paper = ({key: options[key] for key in ("reward", "boundaries", "gamma")} for options in asked)

@@ -171,7 +171,7 @@ def test_a_batch_says_what_the_studys_scorer_says_of_each(learned, pairs, settin
         (alone,) = scoring.score_texts(
             learned.model, learned.tokenizer, chat.questions_ids(learned.tokenizer, [question]),
             [traces.normalised(trace)], reward=airl.reward, boundaries=airl.boundaries,
-            interval=airl.interval, gamma=airl.score_gamma, batch_size=1,
+            interval=airl.interval, gamma=airl.score_gamma,
         )  # fmt: skip
         assert found.trace == pytest.approx(alone["reward"], abs=2e-3)
         assert found.steps == pytest.approx(alone["unit_reward"], abs=2e-3)

@@ -102,7 +102,7 @@ def test_padding_by_hand(tokenizer):
 
 def test_logprobs_and_entropies_match_one_row_at_a_time(model, tokenizer, prompts, experts):
     completions = [tokenizer(e.trace + scratch.END).input_ids for e in experts]
-    values = likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions, batch_size=5)
+    values = likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions)
     for prompt, completion, (logprobs, entropies) in zip(prompts, completions, values, strict=True):
         ids = prompt + completion
         with torch.no_grad():

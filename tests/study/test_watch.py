@@ -64,7 +64,7 @@ def test_watching_changes_nothing_and_tells_what_there_was(trained, tokenizer, e
     with ours.reward_model.in_use():
         scored = scoring.score_texts(
             ours.reward_model, tokenizer, prompts, [row["text"] for row in last], reward=section.reward,
-            boundaries=section.boundaries, interval=section.interval, gamma=section.score_gamma, batch_size=8,
+            boundaries=section.boundaries, interval=section.interval, gamma=section.score_gamma,
         )  # fmt: skip
     for row, found in zip(last, scored, strict=True):
         assert row["correct"] == answers.is_correct(

@@ -9,7 +9,7 @@ from lib.data import reading, splits
 from lib.data.demonstrations import Demonstration
 from lib.evaluation import metrics
 from lib.grading import answers
-from lib.models import buckets, generation, likelihood
+from lib.models import generation, likelihood
 from lib.schema import Params
 from lib.text import alignment, chat, traces
 
@@ -35,9 +35,7 @@ def sample_rows(
     which, prompts, completions = _written(
         model, tokenizer, problems, n, temperature, max_new_tokens, batch_size, system_prompt
     )
-    values = likelihood.logprobs_and_entropies(
-        model, tokenizer, prompts, completions, batch_size=buckets.ROWS
-    )
+    values = likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions)
     rows = []
     for (problem, sample), ids, (logprobs, entropies) in zip(which, completions, values, strict=True):
         text = tokenizer.decode(ids, skip_special_tokens=True)
