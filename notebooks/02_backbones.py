@@ -34,7 +34,7 @@ import random
 import torch
 
 from lib import runs
-from lib.models import scratch
+from lib.models import pretrained, scratch
 from lib.report import plots
 from lib.study import params, recording
 from lib.study.training import backbones, sampling
@@ -82,6 +82,17 @@ losses = scratch.pretrain(
 # %%
 figure = plots.training_curves([{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)], ["loss"])
 # %% [markdown]
+# ## Save
+#
+# The directory loads like any model of the hub. Its weights are kept in bfloat16, and from here on the model
+# is what they say.
+
+# %%
+model.to(torch.bfloat16).save_pretrained(runs.backbone_dir(backbone))
+tokenizer.save_pretrained(runs.backbone_dir(backbone))
+model, tokenizer = pretrained.load_backbone(runs.backbone_dir(backbone))
+
+# %% [markdown]
 # ## Is it a fair start?
 #
 # On the validation split. A fair start is right a third to half of the time, its majority vote is beatable,
@@ -93,14 +104,11 @@ start = sampling.validate(model, tokenizer, 0, settings)
 start
 
 # %% [markdown]
-# ## Save
+# ## The record
 #
-# The directory loads like any model of the hub. Its samples of the test questions are recorded too:
-# they are the `base` row of every table.
+# Its samples of the test questions are the `base` row of every table.
 
 # %%
-model.save_pretrained(runs.backbone_dir(backbone))
-tokenizer.save_pretrained(runs.backbone_dir(backbone))
 section = settings.pretraining
 recording.record_base(backbone, model, tokenizer, settings, section, start, losses, watch.seconds)
 

@@ -125,8 +125,7 @@ def lowest_last(rows: pd.DataFrame, n_resamples: int) -> tuple[float, float, flo
     (`reward_drops`) is over the last step or the answer; m drops that tie for the largest count 1/m each.
     Averaged within a problem of a seed, then over those. Undefined for a reward of whole traces alone.
     """
-    if rows["unit_reward"].isna().any():
-        return UNDEFINED
+    rows = rows[rows["unit_reward"].notna()]  # kept of some samples
     wrong = rows[~rows["correct"] & (rows["unit_reward"].map(len) > 3)]  # the first is before any unit
     if wrong.empty:
         return UNDEFINED

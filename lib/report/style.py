@@ -29,6 +29,7 @@ STYLE = {
     "lines.markersize": 4.5,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
+    "figure.dpi": 80,  # in notebooks
     "savefig.dpi": 110,
 }
 GREY, BLACK = "#7f7f7f", "#222222"

@@ -10,7 +10,7 @@ from lib.data import splits
 from lib.schema import Params
 from lib.study.training import sampling
 
-UNJUDGED_LACK = ("logprob", "unit_logprob", "unit_entropy")  # what detectors of errors read
+OF_TOKENS = ("unit_logprob", "unit_entropy")  # kept where values are kept token by token
 
 
 def record_base(
@@ -70,24 +70,30 @@ def _write(directory: Path, run: runs.Run, log: list[dict], model, tokenizer, se
     n, test, long = settings.sampling.n, splits.split("test"), splits.split("test_long")
     fewer = n if judged else max(settings.evaluation.ks)
     rows = sampling.sample(*policy, test, settings, n=fewer, token_records=tokens)
-    if not judged:
-        rows = [{key: value for key, value in row.items() if key not in UNJUDGED_LACK} for row in rows]
-    runs.write(directory, run, log=log, samples=rows)
+    runs.write(directory, run, log=log, samples=[_read(row, judged) for row in rows])
     best, fewer = run.metrics["validation_temperature"], max(settings.evaluation.ks)
     tempered = (("validation", fewer, best), ("greedy", 1, 0.0))
-    runs.write_rows(directory / runs.TEMPERED, _answered(policy, test, tempered, settings))
-    tempered = (("1.0", n, settings.sampling.temperature),) * judged + (("greedy", 1, 0.0),)
-    runs.write_rows(directory / runs.LONG, _answered(policy, long, tempered, settings))
+    runs.write_rows(directory / runs.TEMPERED, _answered(policy, test, tempered, settings, texts=False))
+    is_base = run.method == "base"  # whose samples of longer problems rewards judge
+    tempered = (("1.0", n, settings.sampling.temperature),) * is_base + (("greedy", 1, 0.0),)
+    runs.write_rows(directory / runs.LONG, _answered(policy, long, tempered, settings, texts=is_base))
     if judged:
         known = splits.split("validation")[: settings.evaluation.threshold_problems]
         rows = sampling.sample(*policy, known, settings, n=n, token_records=0)
-        runs.write_rows(directory / runs.KNOWN, rows)
+        runs.write_rows(directory / runs.KNOWN, [_read(row, judged) for row in rows])
 
 
-def _answered(policy, problems, asked, settings: Params) -> list[dict]:
-    """Rows of `sampling.answered` by temperature: its name, how many samples a problem, and what it is."""
+def _read(row: dict, judged: bool) -> dict:
+    """What later stages read of a sampled row."""
+    unread = () if "ends" in row else OF_TOKENS if judged else (*OF_TOKENS, "logprob")
+    return {key: value for key, value in row.items() if key not in unread}
+
+
+def _answered(policy, problems, asked, settings: Params, *, texts: bool) -> list[dict]:
+    """Rows of `sampling.answered`, the texts if asked for, by temperature: its name, how many samples a
+    problem, and what it is."""
     return [
-        {"temperature": name, **row}
+        {"temperature": name, **{key: value for key, value in row.items() if texts or key != "text"}}
         for name, n, temperature in asked
         for row in sampling.answered(*policy, problems, n, temperature, settings)
     ]

@@ -124,8 +124,10 @@ def test_the_base_policy_has_one_record_with_all_that_rewards_judge(study, backb
     assert counts(record, runs.TEMPERED) == {"validation": 2 * fewer, "greedy": 2}
     assert counts(record, runs.LONG) == {"1.0": 2 * n, "greedy": 2}
     samples = runs.samples("qwen2", "base", 3)
-    assert all(set(recording.UNJUDGED_LACK) | {"ends"} <= row.keys() for row in samples)
-    assert not any("ends" in row for row in runs.read_rows(record / runs.KNOWN))
+    assert all({*recording.OF_TOKENS, "logprob", "ends"} <= row.keys() for row in samples)
+    known, long, tempered = (runs.read_rows(record / name) for name in (runs.KNOWN, runs.LONG, runs.TEMPERED))
+    assert all("logprob" in row and not {*recording.OF_TOKENS, "ends"} & row.keys() for row in known)
+    assert all("text" in row for row in long) and not any("text" in row for row in tempered)
     assert runs.read(record).metrics == {f"validation_{name}": value for name, value in VALIDATION.items()}
     assert (record / "log.csv").read_text() == "step,loss\n1,2\n11,2\n"
 
@@ -139,7 +141,8 @@ def test_a_policy_that_no_reward_judges_has_fewer_samples_and_no_likelihoods(
     assert counts(record, runs.TEMPERED) == {"validation": 2 * fewer, "greedy": 2}
     assert counts(record, runs.LONG) == {"greedy": 2} and not (record / runs.KNOWN).exists()
     samples = runs.read_rows(record / runs.SAMPLES)
-    assert not any(set(recording.UNJUDGED_LACK) & row.keys() for row in samples)
+    assert not any({*recording.OF_TOKENS, "logprob"} & row.keys() for row in samples)
+    assert not any("text" in row for row in runs.read_rows(record / runs.LONG))
     assert sorted(path.name for path in (record / runs.UNREAD).iterdir()) == ["adapter", "discriminator"]
     assert not (record / "adapter").exists()
 

@@ -22,7 +22,7 @@ def judge(
     for policy in runs.JUDGED:
         rows = runs.samples(backbone, policy, seed)
         scored = recorded.score_samples(*judge, test, rows, airl, settings, logit=policy == "base")
-        scores += [{**where, "policy": policy, **row} for row in scored]
+        scores += [{**where, "policy": policy, **_read(row)} for row in scored]
         of_policy = errors(backbone, policy, seed, settings)
         test_errors, known = (
             localisation.detect_by_reward(*judge, problems, wrong, airl, settings)
@@ -34,6 +34,12 @@ def judge(
     runs.write_rows(record / runs.SCORES, scores)
     runs.write_rows(record / runs.LOCALISATION, found)
     runs.write_rows(record / runs.TRANSFER, list(_elsewhere(backbone, judge, where, airl, settings)))
+
+
+def _read(row: dict) -> dict:
+    """What later stages read of a score: the steps' of few samples, and of those with token rewards."""
+    of_steps = "rewards" in row or row["sample"] < FEW
+    return row if of_steps else {key: value for key, value in row.items() if key != "unit_reward"}
 
 
 def errors(

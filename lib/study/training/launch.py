@@ -182,7 +182,7 @@ def _watched(method: str, seed: int, settings: Params) -> list[Demonstration]:
 
 def _save(trainer, directory: Path) -> None:
     """Write what `_load` reads. Every process takes part, the first writes."""
-    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    weights = pretrained.stored(trainer.accelerator.get_state_dict(trainer.model_wrapped))
     if not trainer.accelerator.is_main_process:
         return
     with files.new_directory(directory) as temporary:
