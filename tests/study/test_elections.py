@@ -11,7 +11,7 @@ from peft import get_peft_model
 from lib.grading import answers
 from lib.models import generation, pretrained
 from lib.study.adversarial import elections
-from lib.study.adversarial.elections import Learner, elected_traces, log_densities, train_elections
+from lib.study.adversarial.elections import Learner, elect, log_densities, train_elections
 from lib.text import chat, traces
 
 
@@ -24,31 +24,37 @@ def test_the_likeliest_distinct_traces_of_the_elected_answer_by_hand():
     texts = [trace("3"), long_way, short_way, long_way, "no answer", "none", "of", "these"]
     scores = [-1.0, -2.0, -1.5, -2.0, -0.1, -0.1, -0.1, -0.1]
     # exp(-1) < exp(-2) + exp(-1.5) + exp(-2), and the second group elects nothing
-    assert elected_traces(texts, scores, 4, 5) == [2, 1]
-    assert elected_traces(texts, scores, 4, 1) == [2]
+    first, second = elect(texts, scores, 4)
+    assert first == ([2, 1], [0], True) and second == ([], [4, 5, 6, 7], False)
     alone = [-0.1, *scores[1:]]  # exp(-0.1) is more than all others together
-    assert elected_traces(texts, alone, 4, 2) == [0]
+    assert next(elect(texts, alone, 4)) == ([0], [2, 1], False)
 
 
 @given(
     st.lists(
         st.tuples(st.sampled_from("123"), st.sampled_from("ab"), st.floats(-5, 0)), min_size=4, max_size=4
-    ),
-    st.integers(1, 3),
+    )
 )
-def test_what_is_kept_is_of_the_answer_with_the_most_weight(drawn, most):
+def test_what_is_elected_is_of_the_answer_with_the_most_weight(drawn):
     score = {}  # a text has one score, as a judge gives it
     texts = [trace(answer, step) for answer, step, _ in drawn]
     for text, (_, _, value) in zip(texts, drawn, strict=True):
         score.setdefault(text, value)
-    kept = elected_traces(texts, [score[text] for text in texts], 4, most)
-    weights = {a: sum(math.exp(score[t]) for t in texts if traces.parse(t).answer == a) for a, _, _ in drawn}
-    elected = {traces.parse(texts[i]).answer for i in kept}
-    assert len(elected) == 1 and weights[elected.pop()] == pytest.approx(max(weights.values()))
-    of_it = {t for t in texts if traces.parse(t).answer == traces.parse(texts[kept[0]]).answer}
-    assert len({texts[i] for i in kept}) == len(kept) == min(most, len(of_it))
-    left_out = [score[text] for text in of_it - {texts[i] for i in kept}]
-    assert all(score[texts[i]] >= value for i in kept for value in left_out)
+    ((won, lost, sure),) = elect(texts, [score[text] for text in texts], 4)
+    given = [traces.parse(text).answer for text in texts]
+    weights = {
+        a: sum(math.exp(score[t]) for t, of in zip(texts, given, strict=True) if of == a) for a in given
+    }
+    (elected,) = {given[i] for i in won}
+    assert weights[elected] == pytest.approx(max(weights.values()))
+    for places, expected in ((won, True), (lost, False)):
+        assert {texts[i] for i in places} == {
+            t for t, of in zip(texts, given, strict=True) if (of == elected) == expected
+        }
+        assert len({texts[i] for i in places}) == len(places)
+        found = [score[texts[i]] for i in places]
+        assert found == sorted(found, reverse=True)
+    assert sure == (given.count(elected) >= 2)
 
 
 def test_a_log_density_is_the_sum_of_the_models_own_log_probabilities(backbone, tokenizer, experts, settings):
@@ -100,10 +106,10 @@ def train(backbone_dirs, experts, settings, section, tmp_path):
     model, _ = pretrained.load_backbone(backbone_dirs["qwen2"])
     get_peft_model(model, pretrained.lora(settings.lora)).save_pretrained(tmp_path / "sft")
 
-    def train():
+    def train(section=section, name="training"):
         return train_elections(
             backbone_dirs["qwen2"], backbone_dirs["llama"], experts[:4], experts[4:], section,
-            settings=settings, sft_adapter=tmp_path / "sft", seed=0, output_dir=tmp_path / "training",
+            settings=settings, sft_adapter=tmp_path / "sft", seed=0, output_dir=tmp_path / name,
         )  # fmt: skip
 
     return train
@@ -131,6 +137,42 @@ def test_policy_and_reward_come_to_find_likely_what_is_elected(
             for m in (before, model)
         )
         assert (now > then).all() and (now - then).mean() > 1.5
+
+
+@pytest.mark.parametrize("kind", ["own", "stranger"])
+def test_what_lost_is_pushed_below_what_was_elected(
+    kind, train, written, section, backbone_dirs, tokenizer, experts, settings, monkeypatch
+):
+    """More than imitation does that; of both learners."""
+    margins = []
+    for epochs in (0, 12):
+        changed = section.model_copy(update={"contrast_epochs": epochs, "contrast_lr": 0.01})
+        trainer = train(changed, f"of {epochs} epochs")
+        policy, family = (trainer.model, "qwen2") if kind == "own" else (trainer.reward_model.model, "llama")
+        learner = Learner(backbone_dirs[family], tokenizer, policy, settings.lora)
+        asked = [expert for expert in experts if expert.id in written[-1]]
+        won, lost = (
+            log_densities(learner, [e.question for e in asked], texts, settings)
+            for texts in ([e.trace for e in asked], [trace("77")] * len(asked))
+        )
+        margins.append((won - lost).mean())
+        assert list(policy.peft_config) == ["default"]
+    assert margins[1] > margins[0] + 1
+
+
+def test_only_where_a_group_is_sure_is_a_trace_said_to_have_lost(
+    backbone, experts, settings, section, monkeypatch
+):
+    sure, unsure = [trace("2"), trace("2"), trace("3")], [trace("2"), trace("3"), trace("4")]
+    rows = [
+        {"problem": i, "sample": j, "text": text, "correct": False}
+        for i, texts in enumerate((sure, unsure)) for j, text in enumerate(texts)
+    ]  # fmt: skip
+    monkeypatch.setattr(elections.sampling, "answered", lambda *_: rows)
+    monkeypatch.setattr(elections, "log_densities", lambda *_: torch.zeros(6).numpy())
+    learner = Learner(backbone, None, None, settings.lora)
+    found = elections._election(learner, (learner, learner), experts[:2], section, settings)
+    assert found["pairs"] == [(0, trace("2"), trace("3"))]
 
 
 def test_rounds_ask_further_questions_and_their_logs_follow_each_other(train, written, section):

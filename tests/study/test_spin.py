@@ -2,9 +2,10 @@ import pytest
 import torch
 from peft import PeftModel
 from transformers import AutoTokenizer
+from trl import DPOConfig
 
 from lib.models import generation, likelihood, pretrained
-from lib.study.training import launch, policies, spin
+from lib.study.training import launch, policies, preferences, spin
 from lib.text import chat
 from tests import stand_ins
 
@@ -52,7 +53,7 @@ def trained(backbone, sft, experts, short, pairs, tmp_path_factory):
 
 
 def logprobs(model, tokenizer, prompts, completions) -> torch.Tensor:
-    found = likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions, batch_size=8)
+    found = likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions)
     return torch.tensor([sum(values) for values, _ in found])
 
 
@@ -99,9 +100,10 @@ def test_no_reference_is_left_and_the_policy_is_saved_alone(trained, backbone, t
     launch._save(trained, tmp_path / "trained")
     loaded = pretrained.load_policy(backbone, tmp_path / "trained/adapter")
     assert isinstance(loaded, PeftModel)
-    ids = tokenizer("How many now?", return_tensors="pt").input_ids
-    with torch.no_grad():
-        assert torch.allclose(loaded.eval()(ids).logits, trained.model.eval()(ids).logits, atol=1e-6)
+    kept = {name: p for name, p in loaded.named_parameters() if ".lora_" in name}
+    ours = {name: p for name, p in trained.model.named_parameters() if ".lora_" in name}
+    assert kept.keys() == ours.keys()
+    assert all(torch.equal(p, ours[name].bfloat16().float()) for name, p in kept.items())
 
 
 def test_a_sample_that_is_the_experts_is_no_pair(backbone, experts, tokenizer, short, monkeypatch):
@@ -122,8 +124,10 @@ def test_tokens_are_those_of_sampling_whatever_the_template_writes_after_the_end
     model, _ = pretrained.load_backbone(tmp_path / "backbone")
     typed = experts[0].model_copy(update={"question": f"What does {tokenizer.eos_token} mean?"})
     rows = spin._pairs(model, tokenizer, [typed, experts[1]], 1, short)
-    arguments = spin.DPOConfig(output_dir=str(tmp_path), report_to="none", use_cpu=True, max_length=None)
-    trainer = spin._OfTokens(model=model, processing_class=tokenizer, train_dataset=rows, args=arguments)
+    arguments = DPOConfig(output_dir=str(tmp_path), report_to="none", use_cpu=True, max_length=None)
+    trainer = preferences._OfTokens(
+        model=model, processing_class=tokenizer, train_dataset=rows, args=arguments
+    )
     (batch,) = trainer.get_train_dataloader()
     left = {
         tuple(chat.prompt_ids(tokenizer, chat.messages(e.question)) + chat.completion_ids(tokenizer, e.trace))

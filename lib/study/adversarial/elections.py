@@ -11,24 +11,24 @@ In the end the stranger is the reward.
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from datasets import Dataset
 from sklearn.metrics import roc_auc_score
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
-from trl import SFTTrainer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Trainer, set_seed
 
 from lib import files
 from lib.airl import batches, credit
 from lib.airl.discriminator import LogRatioDiscriminator
 from lib.data.demonstrations import Demonstration
-from lib.models import buckets, likelihood, pretrained
+from lib.models import likelihood, pretrained
 from lib.schema import Airl, Lora, Params
 from lib.study.adversarial import choice, training, watch
-from lib.study.training import policies, sampling
+from lib.study.training import policies, preferences, sampling
 from lib.text import chat
 
 
@@ -41,17 +41,23 @@ class Learner(NamedTuple):
     lora: Lora
 
 
-def elected_traces(texts: Sequence[str], scores: Sequence[float], group_size: int, most: int) -> list[int]:
-    """Which traces are imitated: of each group at most `most` distinct ones that give the answer which the
-    group elects (`credit.elected`), the likeliest first."""
+def elect(
+    texts: Sequence[str], scores: Sequence[float], group_size: int
+) -> Iterator[tuple[list[int], list[int], bool]]:
+    """Of each group the traces that give the answer it elects (`credit.elected`), and those that do not.
+
+    Distinct ones, the likeliest first; and whether at least half of the group give that answer.
+    """
     codes = batches.answer_codes(texts, group_size)
     won = credit.elected(torch.tensor(scores, dtype=torch.float64), codes, group_size).tolist()
-    kept = []
     for start in range(0, len(texts), group_size):
-        ranked = sorted(range(start, start + group_size), key=lambda i: -scores[i])
-        distinct = {texts[i]: i for i in reversed(ranked) if won[i]}  # of equal traces the first
-        kept += sorted(distinct.values(), key=lambda i: -scores[i])[:most]
-    return kept
+        group = range(start, start + group_size)
+        first: dict[str, int] = {}
+        for i in sorted(group, key=lambda i: -scores[i]):
+            first.setdefault(texts[i], i)
+        distinct = list(first.values())
+        sure = 2 * sum(won[i] for i in group) >= group_size
+        yield [i for i in distinct if won[i]], [i for i in distinct if not won[i]], sure
 
 
 def log_densities(
@@ -62,7 +68,7 @@ def log_densities(
     distinct = list(dict.fromkeys(zip(questions, texts, strict=True)))
     prompts = chat.questions_ids(tokenizer, [q for q, _ in distinct], settings.sampling.system_prompt)
     completions, _ = chat.completions(tokenizer, [text for _, text in distinct])
-    read = likelihood.log_densities(learner.policy, tokenizer, prompts, completions, batch_size=buckets.ROWS)
+    read = likelihood.log_densities(learner.policy, tokenizer, prompts, completions)
     found = dict(zip(distinct, read, strict=True))
     return np.array([found[asked] for asked in zip(questions, texts, strict=True)])
 
@@ -79,7 +85,7 @@ def train_elections(
     seed,
     output_dir,
     watched: Sequence[Demonstration] = (),
-) -> SFTTrainer:
+) -> Trainer:
     """`steps` rounds of `prompts_per_step` questions, the first by the policy in the directory `sft_adapter`.
 
     Returns the trainer of the policy's last imitation, with the log of all rounds, and the stranger in
@@ -110,9 +116,7 @@ def train_elections(
             files.write_json(path, [_election(one, both, problems, section, settings) for one in both])
         elections = json.loads(path.read_text(encoding="utf-8"))
         trainers = [
-            _imitate(
-                one, problems, election["elected"], section, settings, seed, output_dir / f"{name}{round_}"
-            )
+            _imitate(one, problems, election, section, settings, seed, output_dir / f"{name}{round_}")
             for one, election, name in zip((own, stranger), elections, ("own", "stranger"), strict=True)
         ]
         own, stranger = (
@@ -129,15 +133,19 @@ def train_elections(
 
 
 def _election(writer: Learner, both: Sequence[Learner], problems, section: Airl, settings: Params) -> dict:
-    """What `both` elect among a writer's samples: `elected`, pairs of a problem's index and a trace; and
-    `monitors`, which nothing is decided by: how many samples are right, and the AUROC of the other's view."""
+    """What `both` elect among a writer's samples: `elected`, each a problem's index and a trace.
+
+    Beside it `pairs`, where the group is sure, of one and a likely trace that lost; and `monitors`, by which
+    nothing is decided: how many samples are right, and the AUROC of the other's view.
+    """
     n, temperature = section.group_size, settings.sampling.temperature
     rows = sampling.answered(writer.policy, writer.tokenizer, problems, n, temperature, settings)
     texts, right = [row["text"] for row in rows], [row["correct"] for row in rows]
     questions = [problems[row["problem"]].question for row in rows]
     seen = [log_densities(learner, questions, texts, settings) for learner in both]
     weights = np.mean(seen, axis=0) if section.election == "both" else np.zeros(len(rows))
-    kept = elected_traces(texts, weights, n, section.imitated)
+    elections = list(elect(texts, weights, n))
+    kept = [i for won, _, _ in elections for i in won[: section.imitated]]
     if not kept:
         raise ValueError(
             f"airl.learner: no trace of {len(rows)} gives an answer, so that none is elected; train SFT for "
@@ -146,28 +154,61 @@ def _election(writer: Learner, both: Sequence[Learner], problems, section: Airl,
     monitors = {"pass_rate": float(np.mean(right))}
     if 0 < sum(right) < len(right):
         monitors["reward_auroc"] = float(roc_auc_score(right, seen[-1]))
-    return {"elected": [(rows[i]["problem"], texts[i]) for i in kept], "monitors": monitors}
+    pairs = [
+        (rows[i]["problem"], texts[i], texts[j])
+        for won, lost, sure in elections
+        if sure
+        for i, j in zip(won[: section.imitated], lost, strict=False)
+    ]
+    elected = [(rows[i]["problem"], texts[i]) for i in kept]
+    return {"elected": elected, "pairs": pairs, "monitors": monitors}
 
 
 def _imitate(
     learner: Learner,
     problems: Sequence[Demonstration],
-    elected: Sequence[tuple[int, str]],
+    election: dict,
     section: Airl,
     settings: Params,
     seed: int,
     output_dir: Path,
-) -> SFTTrainer:
-    """SFT of a learner's backbone, by a fresh adapter, on elected traces."""
+) -> Trainer:
+    """SFT of a learner's backbone, by a fresh adapter, on its elected traces; then `contrast_epochs` of DPO,
+    these against those that lost."""
     sft = settings.sft.model_copy(update={"epochs": section.imitation_epochs, "lr": section.lr})
-    return policies.train_sft(
+    imitated = policies.train_sft(
         learner.backbone,
-        [problems[i].model_copy(update={"trace": text}) for i, text in elected],
+        [problems[i].model_copy(update={"trace": text}) for i, text in election["elected"]],
         sft,
         settings=settings.model_copy(update={"lora": learner.lora}),
         seed=seed,
         output_dir=output_dir,
     )
+    if not (section.contrast_epochs and election["pairs"]):
+        return imitated
+    contrasted = preferences.train_dpo(
+        imitated.model,
+        learner.tokenizer,
+        _contrasts(learner.tokenizer, problems, election["pairs"], settings),
+        epochs=section.contrast_epochs,
+        batch_size=sft.batch_size,
+        lr=section.contrast_lr,
+        beta=section.contrast_beta,
+        imitate=True,
+        settings=settings,
+        seed=seed,
+        output_dir=output_dir / "contrast",
+    )
+    contrasted.state.log_history = imitated.state.log_history
+    return contrasted
+
+
+def _contrasts(tokenizer, problems, pairs, settings: Params) -> Dataset:
+    """Pairs of traces as tokens after their question's."""
+    questions = [problems[i].question for i, _, _ in pairs]
+    prompts = chat.questions_ids(tokenizer, questions, settings.sampling.system_prompt)
+    won, lost = (chat.completions(tokenizer, [pair[side] for pair in pairs])[0] for side in (1, 2))
+    return Dataset.from_dict({"prompt_ids": prompts, "chosen_ids": won, "rejected_ids": lost})
 
 
 def _look(watched, step: int, own: Learner, stranger: Learner, section, settings, output_dir) -> None:

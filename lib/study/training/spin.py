@@ -5,12 +5,12 @@ from pathlib import Path
 from datasets import Dataset
 from peft import PeftModel
 from transformers import set_seed
-from trl import DPOConfig, DPOTrainer
+from trl import DPOTrainer
 
 from lib.data.demonstrations import Demonstration
 from lib.models import generation, pretrained
 from lib.schema import Params, Spin
-from lib.study.training import policies
+from lib.study.training import preferences
 from lib.text import chat
 
 
@@ -33,33 +33,19 @@ def train_spin(
     model, tokenizer = pretrained.load_backbone(backbone)
     policy, log = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True), []
     for round_ in range(section.rounds):
-        trainer = _OfTokens(
-            model=policy,
-            processing_class=tokenizer,
-            train_dataset=_pairs(policy, tokenizer, demonstrations, section.samples, settings),
-            args=DPOConfig(
-                **policies.common(
-                    settings, seed, Path(output_dir) / f"round{round_}", section.batch_size, "pairs"
-                )
-                | {"save_strategy": "no", "max_length": None},
-                num_train_epochs=section.epochs,
-                learning_rate=section.lr,
-                beta=section.beta,
-            ),
+        trainer = preferences.train_dpo(
+            policy,
+            tokenizer,
+            _pairs(policy, tokenizer, demonstrations, section.samples, settings),
+            **section.model_dump(include={"epochs", "batch_size", "lr", "beta"}),
+            settings=settings,
+            seed=seed,
+            output_dir=Path(output_dir) / f"round{round_}",
         )
-        trainer = policies.train(trainer)
-        policy = trainer.accelerator.unwrap_model(trainer.model)
-        policy.delete_adapter("ref")  # a copy of what this round began with; the next makes its own
+        policy = trainer.model
         log += [{**row, "step": len(log) + row["step"]} for row in trainer.state.log_history if "loss" in row]
     trainer.state.log_history = log
     return trainer
-
-
-class _OfTokens(DPOTrainer):
-    """DPO on tokens: TRL renders whole conversations, whose templates may write on after the end."""
-
-    def _prepare_dataset(self, dataset, *_):
-        return dataset
 
 
 def _pairs(policy, tokenizer, demonstrations, samples: int, settings: Params) -> Dataset:
