@@ -6,6 +6,8 @@ STUDIES ?= studies
 PROFILE ?= tiny
 STAGES ?=
 WEIGHTS ?=
+DEMONSTRATIONS ?= demonstrations.jsonl
+MODEL ?=
 
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.installed
@@ -17,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro repro-all study tiny test weights bench notebooks lint format hooks clean
+.PHONY: help setup repro repro-all study tiny own test weights bench notebooks lint format hooks clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -40,7 +42,7 @@ repro-all: $(READY)  ## the same from nothing: train everything again (hours)
 # The study in a directory of its own: its code and its parameters, and DVC without git.
 define run_study
 mkdir -p $(STUDY)
-$(BIN)/python -m lib.study.params $(PROFILE) > $(STUDY)/params.tmp
+$(BIN)/python -m $(PARAMETERS) > $(STUDY)/params.tmp
 mv $(STUDY)/params.tmp $(STUDY)/params.yaml
 rm -rf $(STUDY)/lib $(STUDY)/notebooks $(STUDY)/launch
 cp -R lib notebooks launch dvc.yaml .dvcignore $(STUDY)
@@ -50,6 +52,8 @@ cd $(STUDY) && $(BIN)/dvc repro $(STAGES)
 $(if $(STAGES),,cd $(STUDY) && $(BIN)/python -m lib.report --summary)
 endef
 
+PARAMETERS = lib.study.params $(PROFILE)
+
 study: $(READY)  ## run the study at a profile of params.yaml in studies/PROFILE: make study PROFILE=tiny
 	$(run_study)
 
@@ -57,6 +61,15 @@ tiny: PROFILE = tiny
 tiny: $(READY)  ## run the whole study from nothing at the profile tiny, in minutes
 	rm -rf $(STUDY)
 	$(run_study)
+
+own: PROFILE = own
+own: PARAMETERS = lib.study.own $(STUDY) $(MODEL)
+own: $(READY)  ## train a reward on your own: make own DEMONSTRATIONS=my.jsonl MODEL=DIRECTORY (or a name on the hub)
+	mkdir -p $(STUDY)/demonstrations
+	cp $(DEMONSTRATIONS) $(STUDY)/demonstrations/train.jsonl
+	$(run_study)
+	rm -rf $(STUDY)/reward
+	cd $(STUDY) && $(BIN)/python -m lib.study.export results/runs/own/airl/seed0 reward
 
 test: $(READY)  ## run the tests, the tiny study included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

@@ -304,12 +304,14 @@ if len(errors := first_errors.table(RESULTS, on_text)):
 # %% [markdown]
 # ## Token by token
 #
-# Right and wrong traces of the base policy with the paper's dense reward at each token. Near the first
-# wrong unit a dense reward should turn. Discounting backwards then spreads the blame to the tokens before
-# it.
+# Right and wrong traces of the base policy with the paper's dense reward at each token; in a study without it
+# with the first variant's. Near the first wrong unit a dense reward should turn. Discounting backwards then
+# spreads the blame to the tokens before it.
 
 # %%
-dense = recorded.scores.query("policy == 'base' and variant == @tables.PAPER_VARIANT")
+paper = tables.PAPER_VARIANT
+variant = paper if paper in settings.variants else next(iter(settings.variants))
+dense = recorded.scores.query("policy == 'base' and variant == @variant")
 backbone, seed = settings.policies[0], settings.seeds[0]
 examples = viewer.examples(dense[(dense["backbone"] == backbone) & (dense["seed"] == seed)], count=3)
 heatmaps = [viewer.heatmap_html(e["tokens"], e["values"], e["title"], e["wrong"]) for e in examples]
@@ -319,7 +321,7 @@ display(HTML("".join(heatmaps)))
 show(viewer.token_heatmaps(examples), "token_heatmaps")
 
 # %%
-gamma = settings.airl_variant(tables.PAPER_VARIANT).gamma
+gamma = settings.airl_variant(variant).gamma
 for example in examples:
     rewards = torch.tensor([example["values"]])
     everywhere = torch.ones_like(rewards, dtype=torch.bool)

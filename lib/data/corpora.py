@@ -74,7 +74,7 @@ def make_splits(
     for split, size in sizes.items():
         name = published.get(split, source.train)
         if name not in pools:
-            pools[name] = _read(dataset, path, name)
+            pools[name] = read(dataset, path, name)
             random.Random(f"{seed} {name}").shuffle(pools[name])
         lengths = {*(long_steps if split == "test_long" else steps)}
         if split != "demonstrations":
@@ -160,6 +160,8 @@ def _mmlu_pro(row: dict) -> dict:
 
 def _own(row: dict) -> dict:
     fields = {name: _text(row, name) for name in ("question", "trace", "answer")}
+    if not any(tag in fields["trace"] for tag in traces.TAGS):
+        return _fields(fields["question"], fields["trace"], fields["answer"], "jsonl")
     return {**fields, "family": "jsonl", "n_steps": len(traces.parse(fields["trace"]).steps)}
 
 
@@ -215,8 +217,11 @@ def _first_wrong_step(row: dict, n_units: int) -> int | None:
 # --- rows and their fields ---
 
 
-def _read(dataset: str, path: str, published: str) -> list[Demonstration]:
-    """The demonstrations of a published split, in its order; the id says where a row stands in it."""
+def read(dataset: str, path: str, published: str) -> list[Demonstration]:
+    """The demonstrations of a published split, in its order; the id says where a row stands in it.
+
+    Raises ValueError for a row that cannot be read, by where it is.
+    """
     source, file = SOURCES[dataset], Path(path) / f"{published}.jsonl"
     if path and not file.exists():
         raise ValueError(f"data.path: there is no {file}")

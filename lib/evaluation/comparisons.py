@@ -77,7 +77,7 @@ def gains(records: Records, methods: Iterable[str], n_resamples: int) -> pd.Data
 
     All are paired, of the same problems and seeds, those of the method, at the same kind of temperature.
     `share_of_grpo` is the gain over the base policy, which ran once, as a part of GRPO's. What is above
-    itself, or above a rival that did not run on these seeds, is left empty.
+    itself, or compared with what did not run on these seeds, is left empty.
     """
     table = []
     for key, rows in groups(at_temperatures(records), "temperature", "backbone"):
@@ -90,18 +90,19 @@ def gains(records: Records, methods: Iterable[str], n_resamples: int) -> pd.Data
                 for of, of_method in groups(of_seeds, "method")
                 if of["method"] == "base" or of_method["seed"].nunique() == len(seeds)
             }
-            if not {method, "sft", "base", "grpo"} <= correct.keys():
+            if not {method, "sft", "base"} <= correct.keys():
                 continue
-            ours = correct[method]
-            base, grpo = (np.broadcast_to(correct[name], ours.shape) for name in ("base", "grpo"))
-            share = intervals.statistic_ci(
-                _share,
-                ours[:, :, None],
-                base[:, :, None],
-                grpo[:, :, None],
-                n_resamples=n_resamples,
-                seed=SEED,
-            )
+            ours, share = correct[method], (np.nan,) * 3
+            if "grpo" in correct:
+                base, grpo = (np.broadcast_to(correct[name], ours.shape) for name in ("base", "grpo"))
+                share = intervals.statistic_ci(
+                    _share,
+                    ours[:, :, None],
+                    base[:, :, None],
+                    grpo[:, :, None],
+                    n_resamples=n_resamples,
+                    seed=SEED,
+                )
             row = {"backbone": key["backbone"], "method": method, "temperature": key["temperature"]}
             for i, rival in enumerate(RIVALS):
                 above = (np.nan,) * 3

@@ -18,6 +18,7 @@ from lib.models import attention, gguf_files, templates
 from lib.schema import Pretrained
 
 SOURCE = "source.json"  # in the directory of a backbone that was trained elsewhere
+HERE = "."  # in its place of a path: the weights stand beside it
 
 
 def write_pretrained(directory: str | Path, source: Pretrained) -> None:
@@ -63,7 +64,7 @@ def weights(directory: str | Path) -> dict:
             bnb_4bit_use_double_quant=True,
         )
         return {
-            "pretrained_model_name_or_path": source["path"],
+            "pretrained_model_name_or_path": directory if source["path"] == HERE else source["path"],
             "dtype": torch.bfloat16 if on_gpu or source["gguf_sha256"] else torch.float32,
             "quantization_config": four_bit if source["four_bit"] else None,
             "attn_implementation": "sdpa" if on_gpu else attention.GROUPED,

@@ -73,24 +73,43 @@ def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
         raise ValueError(f"{run_dir}: a run of {run.method} has no reward; name a run of AIRL")
     if target.exists():
         raise ValueError(f"{target}: exists already; name a new directory")
-    # a record has more: the adapter's size, and keys that there were when it was made
+    # a record has the adapter's size too, and keys that there were when it was made
     asked = {key: value for key, value in run.parameters.items() if key in Airl.model_fields}
-    airl = Airl.model_validate(asked, strict=False)
+    airl = Airl.model_validate(settings.airl.model_dump() | asked, strict=False)
     backbone = runs.require(runs.backbone_dir(settings.discriminator_backbone(airl, run.backbone)))
     manifest = Manifest(
         **{key: getattr(airl, key) for key in ("parameterisation", "reward", "boundaries", "interval")},
         gamma=airl.score_gamma,
         threshold=_threshold(run_dir),
         system_prompt=settings.sampling.system_prompt,
-        backbone_sha256=backbone_sha256(backbone),
+        backbone_sha256="",
     )
     with files.new_directory(target) as temporary:
         hidden = shutil.ignore_patterns(".*")
-        shutil.copytree(backbone, temporary / BACKBONE, ignore=hidden)
+        _copy_backbone(backbone, temporary / BACKBONE)
+        manifest = manifest.model_copy(update={"backbone_sha256": backbone_sha256(temporary / BACKBONE)})
         shutil.copytree(run_dir / "discriminator", temporary / ADAPTER, ignore=hidden)
         (temporary / ADAPTER / "README.md").unlink(missing_ok=True)  # peft's, with nothing in it
         files.write_json(temporary / MANIFEST, manifest.model_dump())
         (temporary / "README.md").write_text(card(run, airl, backbone, settings), encoding="utf-8")
+
+
+def _source(backbone: Path) -> str:
+    """The path of weights that were trained elsewhere; "" of others."""
+    source = backbone / pretrained.SOURCE
+    return json.loads(source.read_text(encoding="utf-8"))["path"] if source.exists() else ""
+
+
+def _copy_backbone(backbone: Path, target: Path) -> None:
+    """With its weights, unless these are on the hub, which has them for everyone."""
+    hidden, path = shutil.ignore_patterns(".*"), _source(backbone)
+    is_local = path and Path(path).is_dir()
+    if is_local:
+        shutil.copytree(path, target, ignore=hidden)
+    shutil.copytree(backbone, target, ignore=hidden, dirs_exist_ok=True)
+    if is_local:
+        source = json.loads((target / pretrained.SOURCE).read_text(encoding="utf-8"))
+        files.write_json(target / pretrained.SOURCE, source | {"path": pretrained.HERE})
 
 
 def card(run: runs.Run, airl: Airl, backbone: Path, settings: Params) -> str:
@@ -125,13 +144,14 @@ def _form(airl: Airl) -> str:
 
 def usage(airl: Airl, backbone: Path, system_prompt: str) -> str:
     """A script that loads an exported reward with transformers and peft alone, and scores tokens."""
-    head, source = airl.parameterisation == "head", backbone / pretrained.SOURCE
-    elsewhere = json.loads(source.read_text(encoding="utf-8"))["path"] if source.exists() else None
+    head, path = airl.parameterisation == "head", _source(backbone)
+    on_hub = path and not Path(path).is_dir()
+    dtype = 'dtype="auto"' if path else "dtype=torch.float32"
     system = {"role": "system", "content": system_prompt}
     return USAGE.substitute(
         model="AutoModelForTokenClassification" if head else "AutoModelForCausalLM",
-        weights=repr(elsewhere) if elsewhere else 'f"{directory}/backbone"',
-        arguments="num_labels=1" if head else 'dtype="auto"',
+        weights=repr(path) if on_hub else 'f"{directory}/backbone"',
+        arguments=f"num_labels=1, {dtype}" if head else dtype,
         system=f"{system!r}, " if system_prompt else "",
         reward=REWARD[airl.parameterisation, airl.reward],
     )

@@ -34,7 +34,7 @@ def published(gsm8k):
     """The rows of GSM8K's published splits, and the demonstrations made of them."""
     lines = {name: (gsm8k / f"{name}.jsonl").read_text().splitlines() for name in ("train", "test")}
     return {
-        name: ([json.loads(line) for line in lines[name]], corpora._read("gsm8k", str(gsm8k), name))
+        name: ([json.loads(line) for line in lines[name]], corpora.read("gsm8k", str(gsm8k), name))
         for name in lines
     }
 
