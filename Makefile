@@ -80,6 +80,7 @@ weights: $(READY)  ## fetch SmolLM2-135M and Qwen2.5-Coder-0.5B into weights/, o
 bench: $(READY)  ## measure speed and memory of training and sampling, print a table
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench_scoring
+	$(BIN)/python -m tests.bench_weights
 
 notebooks: $(READY)  ## write the .ipynb of every notebook from its .py, without outputs
 	$(BIN)/python -m lib.study.notebook_pairs

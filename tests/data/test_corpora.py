@@ -314,7 +314,7 @@ def test_a_dataset_without_near_misses_is_refused_when_it_is_read(tmp_path):
         ("medreason", {k: v for k, v in MEDREASON.items() if k != "options"}, "options: missing"),
         ("mmlu_pro", {**MMLU_PRO, "options": "A. 1"}, "options: missing or ill-typed"),
         ("jsonl", {**own(1, 1)[0], "answer": "7"}, "trace: it answers '1', but the field answer is '7'"),
-        ("jsonl", {"question": "?", "trace": "1+1=2", "answer": "2"}, "trace: no answer; end it with"),
+        ("jsonl", {"question": "?", "trace": "<think>\n1=1", "answer": "2"}, "trace: no answer; end it with"),
         ("jsonl", {"question": "?", "answer": "2"}, "trace: missing or ill-typed"),
     ],
 )  # fmt: skip

@@ -81,11 +81,12 @@ def test_every_detector_scores_each_unit(reward_model, backbone, tokenizer, expe
 def test_a_reward_that_falls_points_at_the_unit_it_falls_over(monkeypatch, tokenizer, experts, settings):
     """f is 1 before the first wrong unit and -1 from there on: the detector cannot miss."""
     wrong = localisation.wrong_traces(experts, [], seed=0)
+    first = {trace["text"]: trace["first_wrong_unit"] for trace in wrong}
 
     def score(_, tokenizer, prompts, texts, **__):
         return [
-            {"unit_reward": [1.0] * (w["first_wrong_unit"] + 1) + [-1.0] * (n - w["first_wrong_unit"])}
-            for w, n in zip(wrong, [len(traces.unit_spans(text)) for text in texts], strict=True)
+            {"unit_reward": [1.0] * (first[text] + 1) + [-1.0] * (len(traces.unit_spans(text)) - first[text])}
+            for text in texts
         ]
 
     monkeypatch.setattr(scoring, "score_texts", score)
