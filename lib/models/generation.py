@@ -13,8 +13,9 @@ from tqdm.auto import tqdm
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from lib.models import pretrained
+from lib.models import attention, pretrained
 
+ROOM = 32  # tokens for which keys and values get room at a time, where they stand in one piece
 DROP_AT = 0.75  # of a batch still being written: to drop rows copies the others' keys and values
 
 
@@ -74,8 +75,9 @@ def _sample(model, tokenizer, prompts, ends, temperature, max_new_tokens) -> lis
     logits_DV = model(
         **read, position_ids=positions_DL, past_key_values=cache, use_cache=True, logits_to_keep=1
     ).logits[:, -1]
+    grouped = model.config._attn_implementation == attention.GROUPED
     for i, layer in enumerate(cache.layers):
-        cache.layers[i] = _InPlace(layer, of_row_B, max_new_tokens)
+        cache.layers[i] = _Whole(layer, of_row_B, 0) if grouped else _InPlace(layer, of_row_B, max_new_tokens)
     mask_BL, logits_BV = read.attention_mask[of_row_B], logits_DV[of_row_B]
     positions_B = mask_BL.sum(1)
     written_BT = torch.full((len(prompts), max_new_tokens), int(ends[0]), device=model.device)
@@ -136,6 +138,28 @@ class _InPlace(DynamicLayer):
 
     def _show(self) -> None:
         self.keys, self.values = (buffer[:, :, : self._length] for buffer in self._buffers)
+
+
+class _Whole(_InPlace):
+    """Keys and values in one piece, with some room at their end that the mask leaves out.
+
+    On two cores a matrix product with a part of each row's takes eight times as long as with the whole.
+    """
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        lacks = self.get_mask_sizes(key_states.shape[2])[0] - self._buffers[0].shape[2]
+        if lacks > 0:
+            self._buffers = [torch.nn.functional.pad(buffer, (0, 0, 0, lacks)) for buffer in self._buffers]
+        return super().update(key_states, value_states, *args, **kwargs)
+
+    def get_seq_length(self) -> int:
+        return self._length
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return -(-(self._length + query_length) // ROOM) * ROOM, 0
+
+    def _show(self) -> None:
+        self.keys, self.values = self._buffers
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from lib.models import attention, pretrained
+from lib.models import attention, generation, pretrained
 from tests import stand_ins
 
 
@@ -51,3 +51,26 @@ def test_a_prompt_is_read_as_theirs(models):
     read = tokenizer(["How many beads?", "How many?"], return_tensors="pt", padding=True)
     mask = read.attention_mask.bool()
     assert torch.allclose(ours(**read).logits[mask], theirs(**read).logits[mask], atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [generation.ROOM - 20, 2 * generation.ROOM + 9])
+def test_what_is_written_greedily_is_as_theirs_however_long(models, length):
+    """Of prompts of different lengths, some of them twice; keys and values get further room on the way."""
+    ours, theirs, tokenizer = models
+    asked = ["How many beads?", "How many beads are there now, after all?", "How many beads?", "And now?"]
+    prompts = [tokenizer(text).input_ids for text in asked]
+    found = generation.generate(
+        ours, tokenizer, prompts, temperature=0, max_new_tokens=length, batch_size=len(prompts)
+    )
+    ends = generation.end_ids(ours, tokenizer)
+    for prompt, written in zip(prompts, found, strict=True):
+        ids = torch.tensor([prompt])
+        alone = theirs.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=length,
+            eos_token_id=ends,
+        )
+        assert written == alone[0, len(prompt) :].tolist()
+    assert max(map(len, found)) == length
