@@ -45,18 +45,23 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     chance = errors[errors["detector"] == "chance"]
     ours = {temperature: gain(MAIN_VARIANT, temperature) for temperature in ("validation", "greedy")}
     best, ours_is = ours["validation"], f"above_{MAIN_VARIANT}"
-    twin, plain, alone = (gain(name, "validation") for name in (TWIN, EQUAL_WEIGHTS, NO_STRANGER))
+    election, vote = "the election", "practice on a stranger's vote"
+    parts = [  # what is changed, the method in which it is, and what that is compared with
+        (f"Where every trace has the same weight, {election}", EQUAL_WEIGHTS, ours_is, "with likelihoods"),
+        (f"With two policies on one backbone {election}", NO_STRANGER, ours_is, "with a stranger"),
+        (f"With an adversary that learns on, {vote}", TWIN, f"above_{PRACTICE}", "without one"),
+    ]
+    changed = [
+        f"{what} is {_each(rows, name, f'that {than}')}."
+        for what, method, name, than in parts
+        if (rows := gain(method, "validation"))
+    ]
     return [
         f"Trained on what is elected, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature "
         f"that suits it, and {_each(ours['greedy'], 'above_sft', 'SFT')} greedily.",
         f"It is {_each(best, 'above_ttrl', 'practice on the plain vote')}, and "
         f"{_each(best, 'above_likelihood', 'practice on its own likelihood')}.",
-        "Where every trace has the same weight, the election is "
-        f"{_each(plain, ours_is, 'the one with likelihoods')}; with a second policy of its own backbone "
-        f"for a stranger, {_each(alone, ours_is, 'the one with a stranger')}. With a discriminator that "
-        "learns against the policy, practice on a stranger's vote is "
-        f"{_each(twin, f'above_{PRACTICE}', 'practice without')}: that is what the adversarial part is "
-        "worth.",
+        *([" ".join(changed)] if changed else []),
         f"Among {n} samples of SFT the reward's choice is right in {accuracy('sft', 'reward')}; that of the "
         f"policy's own SFT log-likelihood in {accuracy('sft', 'reward', baselines.LIKELIHOOD)}, the vote in "
         f"{accuracy('sft', 'majority')}. Among the base policy's it is right in "

@@ -175,7 +175,7 @@ FOUND = pd.DataFrame(
 
 def test_the_headline_leads_with_what_takes_no_step_labels():
     gained = pd.DataFrame([gain("qwen2", "validation"), gain("qwen2", "greedy")])
-    *_, adversarial, choice, pointer = findings.headline(
+    above_sft, above_rivals, choice, pointer = findings.headline(
         {"gains": gained, "rerank": CHOICES, "localisation": FOUND}
     )
     assert choice == (
@@ -185,7 +185,23 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
     )
     assert "0.60 [0.50, 0.70] on qwen2" in pointer and "chance finds 0.20" in pointer
     assert "0.90" not in pointer
-    assert "practice on a stranger's vote is n/a: " in adversarial  # it did not run
+    assert "greedily" in above_sft and "vote" in above_rivals
+
+
+def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
+    gained = pd.DataFrame(
+        [
+            gain("qwen2", "validation"), gain("qwen2", "greedy"),
+            gain("qwen2", "validation", "airl_updated", above_airl_practice=(-0.2, -0.3, -0.1)),
+            gain("qwen2", "validation", "vote", above_airl=(-0.01, -0.02, 0.02)),
+        ]
+    )  # fmt: skip
+    told = findings.headline({"gains": gained, "rerank": CHOICES, "localisation": FOUND})[2]
+    assert told == (
+        "Where every trace has the same weight, the election is not surely different from that with "
+        "likelihoods on qwen2, by -0.010 [-0.020, 0.020]. With an adversary that learns on, practice on a "
+        "stranger's vote is worse than that without one on qwen2, by -0.200 [-0.300, -0.100]."
+    )
 
 
 @pytest.mark.parametrize(
