@@ -20,11 +20,11 @@ class _Prompts(NamedTuple):
     layers: list[tuple[torch.Tensor, torch.Tensor]]
     of_row_B: torch.Tensor
 
-    def cache(self, rows: torch.Tensor, first: int) -> DynamicCache:
-        """Those of some rows, from a column on."""
+    def cache(self, rows: torch.Tensor) -> DynamicCache:
+        """Those of some rows, whole: a key knows its column, and the model counts on from the last."""
         cache, of = DynamicCache(), self.of_row_B[rows]
         for i, (keys, values) in enumerate(self.layers):
-            cache.update(keys[of, :, first:], values[of, :, first:], i)
+            cache.update(keys[of], values[of], i)
         return cache
 
 
@@ -45,11 +45,11 @@ def in_buckets(
     order_B = length_B.argsort(stable=True)
     parts = []
     for rows in order_B.split(ROWS):
-        width, first = int(completion_B[rows].max()), start - int(prompt_B[rows].max())
+        width = int(completion_B[rows].max())
+        first = 0 if prompts else start - int(prompt_B[rows].max())
         attention = attention_BL[rows, first : start + width]
-        ids, cache = ids_BL[rows, first : start + width], None
-        if prompts and first < start - 1:
-            ids, cache = ids[:, start - 1 - first :], prompts.cache(rows, first)
+        ids = ids_BL[rows, start - 1 if prompts else first : start + width]
+        cache = prompts.cache(rows) if prompts else None
         found = read(ids, attention, width, cache)
         is_token_BT = attention_BL[rows, start : start + width] == 1
         right = (0, width_t - width)
@@ -68,11 +68,10 @@ def _read_prompts(model, ids_BP: torch.Tensor, attention_BP: torch.Tensor) -> _P
     inner = pretrained.without_adapter(model)
     if not ids_BP.shape[1] or (inner.training and inner.is_activation_checkpointing):
         return None
-    distinct, of_row_B = ids_BP.unique(dim=0, return_inverse=True)
+    distinct, of_row_B = torch.cat([ids_BP, attention_BP], 1).unique(dim=0, return_inverse=True)
     if len(distinct) == len(ids_BP):
         return None
-    first_D = torch.stack([(of_row_B == d).nonzero()[0, 0] for d in range(len(distinct))])
-    cache = DynamicCache()
+    (ids_DP, attention_DP), cache = distinct.chunk(2, 1), DynamicCache()
     # the adapter's layers are in it, the head is not
-    inner.base_model(distinct, attention_mask=attention_BP[first_D], past_key_values=cache, use_cache=True)
+    inner.base_model(ids_DP, attention_mask=attention_DP, past_key_values=cache, use_cache=True)
     return _Prompts([(layer.keys, layer.values) for layer in cache.layers], of_row_B)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from peft import PeftModel
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
@@ -56,7 +55,7 @@ class Trainer(GRPOTrainer):
         **kwargs,
     ):
         rows = model, input_ids, attention_mask, logits_to_keep
-        if not isinstance(model, PeftModel):  # wrapped, in several processes
+        if self.accelerator.num_processes > 1:  # the model is wrapped, and has to be called as a whole
             return super()._get_per_token_logps_and_entropies(*rows, batch_size, compute_entropy, **kwargs)
         with self.accelerator.autocast():
             found = likelihood.of_tokens(*rows, entropies=compute_entropy, temperature=self.temperature)

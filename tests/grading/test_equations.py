@@ -122,7 +122,7 @@ FALSE = {  # really, by line of train.jsonl
 
 @pytest.mark.skipif("STUDY_GSM8K" not in os.environ, reason="STUDY_GSM8K names no directory of GSM8K")
 def test_the_false_equations_of_gsm8k():
-    rows = corpora._read("gsm8k", os.environ["STUDY_GSM8K"], "train")
+    rows = corpora.read("gsm8k", os.environ["STUDY_GSM8K"], "train")
     found = [(i, e) for i, row in enumerate(rows, start=1) for e in equations.find(row.trace)]
     assert len(found) > 20_000
     false = {(i, f"{e.expression} = {e.result}") for i, e in found if not equations.holds(e)}

@@ -18,12 +18,16 @@ def drawn(rng: random.Random, n: int) -> list[int]:
 @pytest.fixture(params=["shared", "own"])
 def batch(tokenizer, request):
     """Three buckets of rows; a longer prompt has a longer completion, more or less. Prompts are ten rows' or
-    one's."""
+    one's, so that there are buckets without the longest."""
     rng = random.Random(0)
-    sizes = [rng.randint(4, 30) for _ in range(70)]
-    prompts = [drawn(rng, n + rng.randint(-3, 3)) for n in sizes]
     if request.param == "shared":
-        prompts = [prompts[i // 10] for i in range(70)]
+        lengths = [4, 7, 11, 15, 20, 25, 30]
+        sizes = [length for length in lengths for _ in range(10)]
+        of_length = {length: drawn(rng, length) for length in lengths}
+        prompts = [of_length[length] for length in sizes]
+    else:
+        sizes = [rng.randint(4, 30) for _ in range(70)]
+        prompts = [drawn(rng, n + rng.randint(-3, 3)) for n in sizes]
     return alignment.pad_completions(tokenizer, prompts, [drawn(rng, n + rng.randint(-3, 3)) for n in sizes])
 
 
@@ -74,7 +78,7 @@ def test_a_prompt_is_read_once_and_little_padding_is(backbone, batch):
     tokens = int(attention_BL[:, -width_t:].sum())
     if len(distinct) < len(ids_BL):
         assert read[0] == distinct.shape and sum(rows for rows, _ in read[1:]) == len(ids_BL)
-        assert sum(rows * length for rows, length in read[1:]) < 1.3 * (tokens + len(ids_BL))
+        assert sum(rows * length for rows, length in read[1:]) < 1.5 * (tokens + len(ids_BL))
     else:
         assert [rows for rows, _ in read] == [32, 32, 6]
         assert sum(rows * length for rows, length in read) < 0.8 * attention_BL.numel()
