@@ -66,7 +66,8 @@ own: PROFILE = own
 own: PARAMETERS = lib.study.own $(STUDY) $(MODEL)
 own: $(READY)  ## train a reward on your own: make own DEMONSTRATIONS=my.jsonl MODEL=DIRECTORY (or a name on the hub)
 	mkdir -p $(STUDY)/demonstrations
-	cp $(DEMONSTRATIONS) $(STUDY)/demonstrations/train.jsonl
+	cmp -s $(DEMONSTRATIONS) $(STUDY)/demonstrations/train.jsonl || \
+		{ cp $(DEMONSTRATIONS) $(STUDY)/demonstrations/train.jsonl && rm -rf $(STUDY)/results/data; }
 	$(run_study)
 	rm -rf $(STUDY)/reward
 	cd $(STUDY) && $(BIN)/python -m lib.study.export results/runs/own/airl/seed0 reward

@@ -161,7 +161,8 @@ def _mmlu_pro(row: dict) -> dict:
 def _own(row: dict) -> dict:
     fields = {name: _text(row, name) for name in ("question", "trace", "answer")}
     if not any(tag in fields["trace"] for tag in traces.TAGS):
-        return _fields(fields["question"], fields["trace"], fields["answer"], "jsonl")
+        steps = [line.rstrip() for line in fields["trace"].split("\n") if line.strip()]
+        fields["trace"] = traces.render(steps, fields["answer"])
     return {**fields, "family": "jsonl", "n_steps": len(traces.parse(fields["trace"]).steps)}
 
 

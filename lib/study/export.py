@@ -19,6 +19,15 @@ from lib.reward.reward import ADAPTER, BACKBONE, MANIFEST, Manifest, backbone_sh
 from lib.schema import Airl, Params
 from lib.study import params
 
+# of a model's directory; the study's own takes its place
+TOKENIZER = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template*",
+    "vocab*",
+    "merges*",
+)
 CARD = Path(__file__).with_name("model_card.md")
 USAGE = Template('''import re
 
@@ -105,7 +114,7 @@ def _copy_backbone(backbone: Path, target: Path) -> None:
     hidden, path = shutil.ignore_patterns(".*"), _source(backbone)
     is_local = path and Path(path).is_dir()
     if is_local:
-        shutil.copytree(path, target, ignore=hidden)
+        shutil.copytree(path, target, ignore=shutil.ignore_patterns(".*", *TOKENIZER))
     shutil.copytree(backbone, target, ignore=hidden, dirs_exist_ok=True)
     if is_local:
         source = json.loads((target / pretrained.SOURCE).read_text(encoding="utf-8"))

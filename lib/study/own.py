@@ -14,6 +14,7 @@ from lib.data import corpora
 from lib.data.demonstrations import Demonstration
 from lib.schema import merge
 from lib.study import params
+from lib.text import perturb
 
 PROFILE, DATA = "own", "demonstrations"
 LEAST, MOST = 10, 200  # questions of validation and of test, each, and the fewest demonstrations
@@ -48,12 +49,31 @@ def sizes(rows: Sequence[Demonstration]) -> dict:
     }
 
 
+def _check(rows: Sequence[Demonstration]) -> None:
+    """Raise ValueError for a question that comes twice, and where few traces can be struck by a rule: near
+    misses are what the report finds errors in."""
+    seen: set[str] = set()
+    for row in rows:
+        if row.question in seen:
+            raise ValueError(
+                f"the question of {row.id} comes twice: {row.question[:60]!r}; keep one trace of it"
+            )
+        seen.add(row.question)
+    struck = sum(perturb.applies(row.question, row.trace, perturb.SETS["all"]) for row in rows)
+    if 2 * struck < len(rows):
+        raise ValueError(
+            f"{len(rows) - struck} of {len(rows)} traces have no calculation, number, listed option, yes/no "
+            "or true/false in which an error could be made; half of them need one"
+        )
+
+
 def parameters(study: Path, model: str) -> dict:
     """The profile `own` with the sizes and the model of a study. Raises ValueError for lines that cannot be
     read, by file and line, and for too few of them."""
     lines = study / DATA / "train.jsonl"
     rows = corpora.read("jsonl", str(study / DATA), "train")
     try:
+        _check(rows)
         data = sizes(rows)
     except ValueError as error:
         raise ValueError(f"{lines}: {error}") from error

@@ -17,8 +17,6 @@ RESAMPLES = 50
 REWARDS = (
     "likelihood",
     "airl",
-    "airl_practice",
-    "airl_updated",
     "airl_dense",
     "airl_no_perturbation",
 )  # of synthetic.METHODS

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,12 @@ from trl import GRPOConfig, GRPOTrainer
 
 from lib import files, runs
 from lib.airl import discriminator
+from lib.models import pretrained
 from lib.reward import reward, score_file, scoring
 from lib.reward.reward import Reward
 from lib.study import export, params
 from lib.text import chat, traces
+from tests import stand_ins
 
 ROOT = Path(__file__).parents[2]
 KINDS = {
@@ -231,6 +234,30 @@ def test_how_lines_and_texts_end_changes_no_reward(exported, experts, name):
 def test_an_empty_trace_is_refused(learned, empty):
     with pytest.raises(ValueError, match="trace 1 is empty"):
         learned.score("How many?", ["<think>", empty])
+
+
+def test_weights_that_are_not_on_the_hub_are_taken_along_and_the_tokenizer_is_the_studys(
+    experts, tmp_path, monkeypatch
+):
+    """The directory is moved, the weights it came from are gone, and had another end token in their files."""
+    hub, backbone, kept = tmp_path / "hub", tmp_path / "study/backbone", tmp_path / "kept"
+    stand_ins.build(hub, "qwen2", [text for e in experts for text in (e.question, e.trace)])
+    files.write_json(hub / "special_tokens_map.json", {"eos_token": "<|endoftext|>"})
+    backbone.mkdir(parents=True)
+    pretrained.write_pretrained(backbone, stand_ins.source(hub))
+    model, tokenizer = pretrained.load_backbone(backbone)
+    ids = tokenizer("How many?", return_tensors="pt").input_ids
+    with torch.no_grad():
+        expected = model(ids).logits
+    export._copy_backbone(backbone, kept / "backbone")
+    shutil.rmtree(hub)
+    (kept / "backbone").rename(tmp_path / "elsewhere")
+    monkeypatch.chdir(kept)
+    model, found = pretrained.load_backbone(tmp_path / "elsewhere")
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, expected)
+    assert found.eos_token == tokenizer.eos_token == "<|im_end|>"
+    assert found.chat_template == tokenizer.chat_template
 
 
 def test_a_directory_that_is_no_whole_reward_is_refused(exported, tmp_path):

@@ -90,6 +90,25 @@ def test_too_few_lines_say_how_many_are_needed(tmp_path, monkeypatch):
         own.parameters(write(tmp_path, [line(i) for i in range(needed - 1)]), "")
 
 
+def test_a_question_that_comes_twice_and_traces_without_a_number_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ValueError, match="the question of train-00050 comes twice: 'What is 3"):
+        own.parameters(write(tmp_path, [*(line(i) for i in range(50)), line(3)]), "")
+    words = [
+        {"question": f"Capital of {c}{d}?", "trace": "It is well known.", "answer": f"{c}{d}ville"}
+        for c in "abcdefg" for d in "hijklmno"
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="56 of 56 traces have no calculation"):
+        own.parameters(write(tmp_path, words), "")
+
+
+def test_ones_own_lines_stay_as_they_are(tmp_path):
+    write(tmp_path, [{"question": "?", "trace": "x = 1 << 3\n\n  y <<= 2 is 32", "answer": "32"}])
+    (row,) = corpora.read("jsonl", str(tmp_path / "demonstrations"), "train")
+    assert row.trace == "<think>\nx = 1 << 3\n  y <<= 2 is 32\n</think>\n<answer>32</answer>"
+    assert row.n_steps == 2
+
+
 def test_without_the_file_one_line_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(ValueError, match="there is no"):
