@@ -20,7 +20,7 @@ from lib.text import traces
 
 MAIN_VARIANT = "airl"  # its reward judges the samples of policies that have none of their own
 PRACTICE, TWIN = "airl_practice", "airl_updated"  # the second with a discriminator that learns on
-EQUAL_WEIGHTS, NO_STRANGER = "vote", "one_backbone"  # ablations of the main variant
+EQUAL_WEIGHTS, NO_STRANGER, CONTRAST = "vote", "one_backbone", "contrast"  # ablations of the main variant
 TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
 TEMPERATURES = ("validation", "greedy", "1.0")  # the first is the headline's
 PAPER_VARIANT = "airl_dense"

@@ -14,6 +14,7 @@ LABELS = {
     "reference": "election (shorter runs)",
     "vote": "election without weights",
     "one_backbone": "election without a stranger",
+    "contrast": "election, against what lost too",
     "airl_dense": "AIRL dense (paper)",
     "airl_no_perturbation": "AIRL dense, no perturbations",
     "airl_step": "AIRL by steps (paper)",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lib.evaluation import baselines, external
-from lib.evaluation.tables import EQUAL_WEIGHTS, MAIN_VARIANT, NO_STRANGER, PRACTICE, TWIN
+from lib.evaluation.tables import CONTRAST, EQUAL_WEIGHTS, MAIN_VARIANT, NO_STRANGER, PRACTICE, TWIN
 from lib.evaluation.words import compare, interval, label, number, verdict
 
 
@@ -49,6 +49,7 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     parts = [  # what is changed, the method in which it is, and what that is compared with
         (f"Where every trace has the same weight, {election}", EQUAL_WEIGHTS, ours_is, "with likelihoods"),
         (f"With two policies on one backbone {election}", NO_STRANGER, ours_is, "with a stranger"),
+        (f"Trained against what lost too, {election}", CONTRAST, ours_is, "by imitation alone"),
         (f"With an adversary that learns on, {vote}", TWIN, f"above_{PRACTICE}", "without one"),
     ]
     changed = [
