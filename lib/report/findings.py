@@ -45,6 +45,15 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     chance = errors[errors["detector"] == "chance"]
     ours = {temperature: gain(MAIN_VARIANT, temperature) for temperature in ("validation", "greedy")}
     best, ours_is = ours["validation"], f"above_{MAIN_VARIANT}"
+    rivals = {
+        "above_ttrl": "practice on the plain vote",
+        "above_likelihood": "practice on its own likelihood",
+    }
+    against = [
+        _each(best, name, than)
+        for name, than in rivals.items()
+        if any(pd.notna(row[name]) for row in best.values())
+    ]
     election, vote = "the election", "practice on a stranger's vote"
     parts = [  # what is changed, the method in which it is, and what that is compared with
         (f"Where every trace has the same weight, {election}", EQUAL_WEIGHTS, ours_is, "with likelihoods"),
@@ -60,8 +69,7 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     return [
         f"Trained on what is elected, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature "
         f"that suits it, and {_each(ours['greedy'], 'above_sft', 'SFT')} greedily.",
-        f"It is {_each(best, 'above_ttrl', 'practice on the plain vote')}, and "
-        f"{_each(best, 'above_likelihood', 'practice on its own likelihood')}.",
+        *([f"It is {', and '.join(against)}."] if against else []),
         *([" ".join(changed)] if changed else []),
         f"Among {n} samples of SFT the reward's choice is right in {accuracy('sft', 'reward')}; that of the "
         f"policy's own SFT log-likelihood in {accuracy('sft', 'reward', baselines.LIKELIHOOD)}, the vote in "

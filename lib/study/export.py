@@ -103,21 +103,20 @@ def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
         (temporary / "README.md").write_text(card(run, airl, backbone, settings), encoding="utf-8")
 
 
-def _source(backbone: Path) -> str:
-    """The path of weights that were trained elsewhere; "" of others."""
+def _source(backbone: Path) -> dict:
+    """Where weights are that were trained elsewhere; of others there is no path."""
     source = backbone / pretrained.SOURCE
-    return json.loads(source.read_text(encoding="utf-8"))["path"] if source.exists() else ""
+    return json.loads(source.read_text(encoding="utf-8")) if source.exists() else {"path": ""}
 
 
 def _copy_backbone(backbone: Path, target: Path) -> None:
     """With its weights, unless these are on the hub, which has them for everyone."""
-    hidden, path = shutil.ignore_patterns(".*"), _source(backbone)
-    is_local = path and Path(path).is_dir()
+    hidden, source = shutil.ignore_patterns(".*"), _source(backbone)
+    is_local = source["path"] and Path(source["path"]).is_dir()
     if is_local:
-        shutil.copytree(path, target, ignore=shutil.ignore_patterns(".*", *TOKENIZER))
+        shutil.copytree(source["path"], target, ignore=shutil.ignore_patterns(".*", *TOKENIZER))
     shutil.copytree(backbone, target, ignore=hidden, dirs_exist_ok=True)
     if is_local:
-        source = json.loads((target / pretrained.SOURCE).read_text(encoding="utf-8"))
         files.write_json(target / pretrained.SOURCE, source | {"path": pretrained.HERE})
 
 
@@ -153,13 +152,13 @@ def _form(airl: Airl) -> str:
 
 def usage(airl: Airl, backbone: Path, system_prompt: str) -> str:
     """A script that loads an exported reward with transformers and peft alone, and scores tokens."""
-    head, path = airl.parameterisation == "head", _source(backbone)
-    on_hub = path and not Path(path).is_dir()
-    dtype = 'dtype="auto"' if path else "dtype=torch.float32"
+    head, source = airl.parameterisation == "head", _source(backbone)
+    on_hub = source["path"] and not Path(source["path"]).is_dir()
+    dtype = 'dtype="auto"' if on_hub or source.get("gguf_sha256") else "dtype=torch.float32"
     system = {"role": "system", "content": system_prompt}
     return USAGE.substitute(
         model="AutoModelForTokenClassification" if head else "AutoModelForCausalLM",
-        weights=repr(path) if on_hub else 'f"{directory}/backbone"',
+        weights=repr(source["path"]) if on_hub else 'f"{directory}/backbone"',
         arguments=f"num_labels=1, {dtype}" if head else dtype,
         system=f"{system!r}, " if system_prompt else "",
         reward=REWARD[airl.parameterisation, airl.reward],
