@@ -100,7 +100,7 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # sample vote for its answer with a weight $w_i$, and the elected answer take the place of the true one in
 # GRPO (`elected`):
 # $$a^*(x) = \arg\max_a \sum_{i:\, a_i = a} w_i, \qquad r_i = 1[a_i = a^*(x)].$$
-# With equal weights this is TTRL, the vote of notebook 5; the variant `airl_practice` takes the stranger's
+# With equal weights this is TTRL, the vote of notebook 5; the ablation `airl_practice` takes the stranger's
 # $w_i = p_\phi(y_i \mid x)$, and in `airl_updated` the stranger is a discriminator that learns against the
 # policy.
 #
@@ -113,10 +113,13 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # the likeliest of *their own* traces whose answer was elected. Two sentences say why that may work: what a
 # group elects is right more often than its samples, and more so where the two find different errors unlikely;
 # and as each learns from its own traces, they still differ in the next round. Whether the weights and the
-# stranger matter is measured by the ablations `vote` and `one_backbone` of notebook 8. This leaves AIRL in
-# three ways: no discriminator learns against the policy, the reward is a likelihood, and the policy imitates
-# what is elected instead of following a reward's gradient. Co-training is the older name of the idea (Blum &
-# Mitchell 1998).
+# stranger matter is measured by ablations of notebook 8. This leaves AIRL in three ways: no discriminator
+# learns against the policy, the reward is a likelihood, and the policy imitates what is elected instead of
+# following a reward's gradient. An adversarial form (`contrast_epochs`) goes on after each imitation with
+# $$-\log\sigma\Big(\beta\Big[\log\frac{\pi(y^+)}{\pi_0(y^+)} - \log\frac{\pi(y^-)}{\pi_0(y^-)}\Big]\Big),$$
+# $y^+$ a likely elected trace, $y^-$ a likely one of the same writer that lost, $\pi_0$ what it imitated: each
+# learner is then a discriminator of its own samples (Rafailov et al. 2023). Co-training is the older name of the
+# idea (Blum & Mitchell 1998).
 #
 # On four traces of one question whose second step goes wrong in the last two, which agree in their answer:
 
@@ -232,6 +235,8 @@ judging.judge(backbone, variant, seed, trained.reward_model, trained.reward_toke
 # - Blum & Mitchell (1998), *Combining labeled and unlabeled data with co-training*, COLT.
 # - Ng, Harada & Russell (1999), *Policy invariance under reward transformations: theory and application
 #   to reward shaping*, ICML.
+# - Rafailov et al. (2023), *Direct preference optimization: your language model is secretly a reward model*,
+#   [arXiv 2305.18290](https://arxiv.org/abs/2305.18290).
 # - Zuo et al. (2025), *TTRL: test-time reinforcement learning*, [arXiv
 #   2504.16084](https://arxiv.org/abs/2504.16084).
 # - Shao et al. (2024), *DeepSeekMath: pushing the limits of mathematical reasoning in open language
