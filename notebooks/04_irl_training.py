@@ -117,7 +117,7 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # learns against the policy, the reward is a likelihood, and the policy imitates what is elected instead of
 # following a reward's gradient. An adversarial form (`contrast_epochs`) goes on after each imitation with
 # $$-\log\sigma\Big(\beta\Big[\log\frac{\pi(y^+)}{\pi_0(y^+)} - \log\frac{\pi(y^-)}{\pi_0(y^-)}\Big]\Big),$$
-# $y^+$ a likely elected trace, $y^-$ a likely one of its own that lost, $\pi_0$ what it is by then: each learner
+# $y^+$ a likely elected trace, $y^-$ a likely one of its own that lost, $\pi_0$ what it is by then: so each
 # becomes a discriminator of its own samples (Rafailov et al. 2023). Co-training is the older name of the idea
 # (Blum & Mitchell 1998).
 #
