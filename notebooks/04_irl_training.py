@@ -100,7 +100,7 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # sample vote for its answer with a weight $w_i$, and the elected answer take the place of the true one in
 # GRPO (`elected`):
 # $$a^*(x) = \arg\max_a \sum_{i:\, a_i = a} w_i, \qquad r_i = 1[a_i = a^*(x)].$$
-# With equal weights this is TTRL, the vote of notebook 5; the ablation `airl_practice` takes the stranger's
+# With equal weights this is TTRL, the vote of notebook 5; the variant `airl_practice` takes the stranger's
 # $w_i = p_\phi(y_i \mid x)$, and in `airl_updated` the stranger is a discriminator that learns against the
 # policy.
 #

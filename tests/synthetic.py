@@ -18,11 +18,11 @@ RUN = {
 }  # fmt: skip
 METHODS = {
     "base": 0.4, "sft": 0.6, "likelihood": 0.65, "spin": 0.6, "ttrl": 0.62, "grpo": 0.75, "airl": 0.7,
-    "airl_dense": 0.5, "airl_no_perturbation": 0.45,
+    "airl_practice": 0.69, "airl_dense": 0.5, "airl_no_perturbation": 0.45,
 }  # fmt: skip
 TINY = {  # of those that the profile `tiny` has
     name: level for name, level in METHODS.items()
-    if name not in ("ttrl", "airl_no_perturbation")
+    if name not in ("ttrl", "airl_practice", "airl_no_perturbation")
 }  # fmt: skip
 LONG = "3 steps"  # what the longer problems are called, as the profile `tiny` has it
 WATCHED_STEPS = (0, 3, 10)

@@ -9,8 +9,8 @@ import pandas as pd
 from lib import runs
 
 METHOD_ORDER = (
-    "base sft likelihood spin ttrl grpo_demonstrations airl airl_dense airl_no_perturbation airl_step "
-    "airl_interval grpo"
+    "base sft likelihood spin ttrl grpo_demonstrations airl airl_practice airl_dense airl_no_perturbation "
+    "airl_step airl_interval grpo"
 ).split()
 SAMPLE_COLUMNS = "problem sample text correct well_formed first_wrong_unit n_tokens logprob ends".split()
 TEMPERED_COLUMNS = ["temperature", "problem", "sample", "correct"]

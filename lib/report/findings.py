@@ -48,6 +48,7 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     rivals = {
         "above_ttrl": "practice on the plain vote",
         "above_likelihood": "practice on its own likelihood",
+        f"above_{PRACTICE}": "practice on a stranger's vote",
     }
     against = [
         _each(best, name, than)

@@ -17,6 +17,7 @@ RESAMPLES = 50
 REWARDS = (
     "likelihood",
     "airl",
+    "airl_practice",
     "airl_dense",
     "airl_no_perturbation",
 )  # of synthetic.METHODS

@@ -109,7 +109,7 @@ def gain(backbone: str, temperature: str, method: str = "airl", **estimates) -> 
 intervals = st.tuples(*[st.integers(-100, 100)] * 3).map(sorted)  # hundredths: low, value, high
 
 
-@given(st.tuples(*[intervals] * 11))
+@given(st.tuples(*[intervals] * 13))
 def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(drawn):
     """The headline's sentences of the policy: the verdict on every pair follows from its interval."""
     hundredths = [(v / 100, low / 100, high / 100) for low, v, high in drawn]
@@ -121,6 +121,7 @@ def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(dra
                 above_sft=hundredths[0],
                 above_likelihood=hundredths[1],
                 above_ttrl=hundredths[2],
+                above_airl_practice=hundredths[11],
             ),
             gain(
                 "qwen2",
@@ -128,6 +129,7 @@ def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(dra
                 above_sft=hundredths[3],
                 above_likelihood=hundredths[4],
                 above_ttrl=hundredths[5],
+                above_airl_practice=hundredths[12],
             ),
             gain("llama", "greedy", above_sft=hundredths[6]),
             gain("qwen2", "greedy", above_sft=hundredths[7]),
