@@ -1,15 +1,15 @@
 """Run records: what a run was, did and wrote, saved whole or not at all.
 
-A record is a directory: `run.json` (see `Run`), `log.csv` (one row a logged step), `samples.jsonl.gz`
-(one row a sampled trace), `tempered.jsonl.gz` and `long.jsonl.gz` (at other temperatures, of longer
-problems), `watched.jsonl.gz` of some (on the way of a training), what a reward says of samples, and whatever
+A record is a directory: `run.json` (see `Run`), `log.csv` (one row a logged step), `samples.jsonl.xz`
+(one row a sampled trace), `tempered.jsonl.xz` and `long.jsonl.xz` (at other temperatures, of longer
+problems), `watched.jsonl.xz` of some (on the way of a training), what a reward says of samples, and whatever
 was trained.
 """
 
 import csv
-import gzip
 import importlib.metadata
 import json
+import lzma
 import os
 import platform
 import resource
@@ -30,13 +30,13 @@ FOLDER_STAGES = {
     "localisation": "localisation",
     "external": "external",
 }
-SAMPLES, LONG, WATCHED = "samples.jsonl.gz", "long.jsonl.gz", "watched.jsonl.gz"
-TEMPERED = "tempered.jsonl.gz"  # test samples at other temperatures than that of training
-KNOWN = "known.jsonl.gz"  # validation samples of the policies that rewards judge
+SAMPLES, LONG, WATCHED = "samples.jsonl.xz", "long.jsonl.xz", "watched.jsonl.xz"
+TEMPERED = "tempered.jsonl.xz"  # test samples at other temperatures than that of training
+KNOWN = "known.jsonl.xz"  # validation samples of the policies that rewards judge
 SCORES, LOCALISATION, TRANSFER = (
-    "scores.jsonl.gz",
-    "localisation.jsonl.gz",
-    "transfer.jsonl.gz",
+    "scores.jsonl.xz",
+    "localisation.jsonl.xz",
+    "transfer.jsonl.xz",
 )  # of a reward
 JUDGED = ("base", "sft")  # the policies whose samples rewards judge
 UNREAD = "unread"  # the part of a record that no stage reads, kept out of git
@@ -80,7 +80,7 @@ class Stopwatch:
 
 
 def write(directory: str | Path, run: Run, *, log: list[dict], samples: list[dict]) -> None:
-    """Write run.json, samples.jsonl.gz and, unless there is no log, log.csv; within `files.new_directory`."""
+    """Write run.json, samples.jsonl.xz and, unless there is no log, log.csv; within `files.new_directory`."""
     directory = Path(directory)
     files.write_json(directory / "run.json", run.model_dump())
     write_rows(directory / SAMPLES, samples)
@@ -177,9 +177,22 @@ def record_of(backbone: str, method: str, seed: int) -> Path:
     return run_dir(backbone, method, 0 if method == "base" else seed)
 
 
-def is_taken_away(method: str, seed: int) -> bool:
-    """Whether a run's reward is kept where readers find it: the study's own, of the first seed."""
-    return (method, seed) == ("airl", 0)
+def is_kept(part: str, method: str, seed: int) -> bool:
+    """Whether git keeps a run's `adapter` or `discriminator`, for others to start from or to take away: those
+    of SFT and of the study's own reward, of the first seed."""
+    return (part, method, seed) in (("adapter", "sft", 0), ("discriminator", "airl", 0))
+
+
+def sft_adapter(backbone: str, seed: int) -> Path:
+    """Where the adapter of SFT is. Raises ValueError, saying how to make it again, if git did not keep it."""
+    record = require(run_dir(backbone, "sft", seed))
+    found = [path for path in (record / "adapter", record / UNREAD / "adapter") if path.exists()]
+    if not found:
+        raise ValueError(
+            f"{record}: git keeps the adapter of the first seed alone; make this one again with "
+            f"`dvc repro --single-item --force sft@{backbone}-{seed}`"
+        )
+    return found[0]
 
 
 def samples(backbone: str, method: str, seed: int) -> list[dict]:
@@ -188,21 +201,21 @@ def samples(backbone: str, method: str, seed: int) -> list[dict]:
 
 
 def write_rows(path: str | Path, rows: Iterable[dict]) -> None:
-    """Write rows as gzipped JSON lines, the same bytes for the same rows; floats should come rounded."""
+    """Write rows as JSON lines in xz, the same bytes for the same rows; floats should come rounded."""
     lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    files.write_bytes(Path(path), gzip.compress("".join(lines).encode(), mtime=0))
+    files.write_bytes(Path(path), lzma.compress("".join(lines).encode(), preset=9))
 
 
 def read_rows(path: str | Path) -> list[dict]:
-    """Read gzipped JSON lines.
+    """Read JSON lines in xz.
 
     Raises ValueError `path: what` for a missing or damaged file, `path:line: what` for a bad line.
     """
     path = require(path)
     try:
-        text = gzip.decompress(path.read_bytes()).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not gzipped text ({error}); delete it and run `dvc repro`") from error
+        text = lzma.decompress(path.read_bytes()).decode()
+    except (lzma.LZMAError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not text in xz ({error}); delete it and run `dvc repro`") from error
     rows = []
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
         try:

@@ -78,7 +78,7 @@ pd.DataFrame(counts).fillna(0).astype(int)
 rows = []
 for policy in runs.JUDGED:
     for seed in settings.seeds[:1] if policy == "base" else settings.seeds:
-        adapter = None if policy == "base" else runs.run_dir(backbone, policy, seed) / "adapter"
+        adapter = None if policy == "base" else runs.sft_adapter(backbone, seed)
         model = pretrained.load_policy(start, adapter)
         test_errors, known = (
             localisation.detect_by_likelihood(model, tokenizer, problems, wrong, settings)
@@ -87,7 +87,7 @@ for policy in runs.JUDGED:
         for row in localisation.calibrated(test_errors, known):
             del row["text"]
             rows.append({**row, "policy": policy, "variant": "", "seed": seed})
-runs.write_rows(runs.RESULTS / "localisation" / f"{backbone}.jsonl.gz", rows)
+runs.write_rows(runs.RESULTS / "localisation" / f"{backbone}.jsonl.xz", rows)
 
 # %% [markdown]
 # ## Hits

@@ -88,7 +88,7 @@ if any(row["first_wrong_unit"] is not None for row in labelled):
     threshold = localisation.threshold_on_experts(reward_model, tokenizer, experts, airl, settings)
     run["threshold"] = round(threshold, 4)
 rows = [{**run, **row} for row in external.score(reward_model, tokenizer, labelled, airl, settings)]
-runs.write_rows(runs.RESULTS / "external" / f"{name}.jsonl.gz", rows)
+runs.write_rows(runs.RESULTS / "external" / f"{name}.jsonl.xz", rows)
 
 # %% [markdown]
 # Were the reward a perfect judge, the two colours would not overlap.

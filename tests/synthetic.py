@@ -1,7 +1,7 @@
 """Run records of an imaginary study, in the format of real ones, for the tests of the analysis."""
 
-import gzip
 import json
+import lzma
 import math
 import random
 import re
@@ -31,11 +31,11 @@ WATCHED_STEPS = (0, 3, 10)
 def write_rows(path: Path, rows: list[dict]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row) + "\n" for row in rows)
-    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+    path.write_bytes(lzma.compress(text.encode()))
 
 
 def read_rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+    return [json.loads(line) for line in lzma.decompress(path.read_bytes()).decode().splitlines()]
 
 
 def adversarial(method: str) -> bool:
@@ -213,7 +213,7 @@ def write(
                 ]
                 written[backbone, method, seed] = rows
                 directory = results / "runs" / backbone / method / f"seed{seed}"
-                write_rows(directory / "samples.jsonl.gz", rows)
+                write_rows(directory / "samples.jsonl.xz", rows)
                 own_rng = random.Random(f"{backbone} {method} {seed} tempered")
                 skills = {"validation": min(level + 0.1, 1.0), "greedy": min(level + 0.2, 1.0)}
                 sampled, greedy = (
@@ -224,13 +224,13 @@ def write(
                     ]
                     for temperature, higher in skills.items()
                 )
-                write_rows(directory / "tempered.jsonl.gz", sampled + greedy)
+                write_rows(directory / "tempered.jsonl.xz", sampled + greedy)
                 hot = [{**row, "temperature": "1.0"} for row in sampled] if method in ("base", "sft") else []
-                write_rows(directory / "long.jsonl.gz", hot + greedy)
+                write_rows(directory / "long.jsonl.xz", hot + greedy)
                 if adversarial(method) and method not in ablations and seed == 0 and token_records:
                     first = [row for row in rows if row["problem"] < min(2, token_records)]
                     own_rng = random.Random(f"{backbone} {method} watched")
-                    write_rows(directory / "watched.jsonl.gz", watched_rows(own_rng, method, first))
+                    write_rows(directory / "watched.jsonl.xz", watched_rows(own_rng, method, first))
                 if method != "base":
                     (directory / "log.csv").write_text(log_csv(rng, adversarial(method), 100))
                 record = RUN | {"backbone": backbone, "method": method, "seed": seed}
@@ -262,13 +262,13 @@ def write(
             for other in backbones:
                 if other != backbone:
                     transfer += transfer_rows(rng, f"samples of {other}", seed, written[other, "base", 0])
-            write_rows(directory / "scores.jsonl.gz", scores)
-            write_rows(directory / "localisation.jsonl.gz", located(rng, own, variant, seed))
-            write_rows(directory / "transfer.jsonl.gz", [{"variant": variant, **row} for row in transfer])
+            write_rows(directory / "scores.jsonl.xz", scores)
+            write_rows(directory / "localisation.jsonl.xz", located(rng, own, variant, seed))
+            write_rows(directory / "transfer.jsonl.xz", [{"variant": variant, **row} for row in transfer])
         without_reward = located(rng, own, "", 0)
         for seed in range(1, seeds):
             without_reward += located(rng, own, "", seed, ("sft",))
-        write_rows(results / "localisation" / f"{backbone}.jsonl.gz", without_reward)
+        write_rows(results / "localisation" / f"{backbone}.jsonl.xz", without_reward)
 
 
 def write_split(path: Path, tasks: list[world.Problem]) -> None:

@@ -77,15 +77,16 @@ def test_every_run_is_recorded(study, settings):
         run = runs.read(directory)
         assert (run.backbone, run.method, run.seed, run.profile) == (backbone, method, seed, "tiny")
         assert run.status == "completed"
-        rows = runs.read_rows(directory / "samples.jsonl.gz")
+        rows = runs.read_rows(directory / "samples.jsonl.xz")
         samples = settings.sampling.n if method in runs.JUDGED else max(settings.evaluation.ks)
         assert len(rows) == settings.data.test * samples
         unread = directory / runs.UNREAD
         adversarial = method in (*settings.variants, *settings.ablations)
-        assert (directory / "discriminator").exists() == runs.is_taken_away(method, seed)
-        assert (unread / "discriminator").exists() == (adversarial and not runs.is_taken_away(method, seed))
-        assert (directory / "adapter").exists() == (method == "sft")
-        assert (unread / "adapter").exists() == (method not in ("base", "sft"))
+        made = {"adapter": method != "base", "discriminator": adversarial}
+        for part, is_made in made.items():
+            kept = runs.is_kept(part, method, seed)
+            assert (directory / part).exists() == kept
+            assert (unread / part).exists() == (is_made and not kept)
     loaded = records.load(study / "results").runs
     assert wanted <= set(loaded[["backbone", "method", "seed"]].itertuples(index=False, name=None))
 

@@ -119,7 +119,7 @@ def directory(published_rows, tmp_path_factory) -> Path:
 def test_every_method_is_trained_and_recorded(directory):
     for method in ("base", "sft", "grpo", "spin", "airl_dense", "airl"):
         record = directory / "results/runs" / TRAINED / method / "seed0"
-        run, rows = runs.read(record), runs.read_rows(record / "samples.jsonl.gz")
+        run, rows = runs.read(record), runs.read_rows(record / "samples.jsonl.xz")
         n = 4 if method in runs.JUDGED else 2
         assert (run.profile, run.status, len(rows)) == ("stand_ins", "completed", 6 * n)
         assert all(row["first_wrong_unit"] is None for row in rows)  # of real data no one knows

@@ -1,5 +1,5 @@
-import gzip
 import json
+import lzma
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
         runs.write(temporary, RUN, log=log, samples=ROWS)
         assert not directory.exists()
     assert runs.read(directory) == RUN
-    assert runs.read_rows(directory / "samples.jsonl.gz") == ROWS
+    assert runs.read_rows(directory / "samples.jsonl.xz") == ROWS
     assert (directory / "log.csv").read_text() == "step,loss,kl\n1,0.123457,\n2,,2\n"
     assert [path.name for path in directory.parent.iterdir()] == ["seed0"]
 
@@ -57,7 +57,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         runs.write_rows(tmp_path / name, ROWS)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    lines = gzip.decompress((tmp_path / "a").read_bytes()).decode().removesuffix("\n").split("\n")
+    lines = lzma.decompress((tmp_path / "a").read_bytes()).decode().removesuffix("\n").split("\n")
     assert [json.loads(line) for line in lines] == ROWS
 
 
@@ -75,15 +75,15 @@ def test_a_value_that_json_cannot_hold_is_refused_and_nothing_written(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(b'{"a": 1}\n{"a": \n', mtime=0), ":2: not JSON"),
-        (gzip.compress(b'{"a": 1}\n\n', mtime=0), ":2: not JSON"),
-        (gzip.compress(b"[1]\n", mtime=0), ":1: expected a JSON object"),
-        (gzip.compress(b'{"a": 1}\n', mtime=0)[:-9], ": not gzipped text"),
-        (b'{"a": 1}\n', ": not gzipped text"),
+        (lzma.compress(b'{"a": 1}\n{"a": \n'), ":2: not JSON"),
+        (lzma.compress(b'{"a": 1}\n\n'), ":2: not JSON"),
+        (lzma.compress(b"[1]\n"), ":1: expected a JSON object"),
+        (lzma.compress(b'{"a": 1}\n')[:-9], ": not text in xz"),
+        (b'{"a": 1}\n', ": not text in xz"),
     ],
 )
 def test_a_damaged_file_is_refused_with_its_line(tmp_path, content, message):
-    path = tmp_path / "rows.jsonl.gz"
+    path = tmp_path / "rows.jsonl.xz"
     path.write_bytes(content)
     with pytest.raises(ValueError) as caught:
         runs.read_rows(path)
@@ -93,12 +93,12 @@ def test_a_damaged_file_is_refused_with_its_line(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("path", "stage"),
     [
-        ("results/runs/qwen2/sft/seed0/samples.jsonl.gz", "sft"),
-        ("results/runs/qwen2/base/seed0/samples.jsonl.gz", "backbone"),
-        ("results/runs/qwen2/airl_dense/seed0/samples.jsonl.gz", "irl, ablation or sft_ablation"),
-        ("results/runs/qwen2/spin/seed0/samples.jsonl.gz", "spin"),
-        ("results/runs/qwen2/airl/seed0/scores.jsonl.gz", "irl, ablation or sft_ablation"),
-        ("results/localisation/qwen2.jsonl.gz", "localisation"),
+        ("results/runs/qwen2/sft/seed0/samples.jsonl.xz", "sft"),
+        ("results/runs/qwen2/base/seed0/samples.jsonl.xz", "backbone"),
+        ("results/runs/qwen2/airl_dense/seed0/samples.jsonl.xz", "irl, ablation or sft_ablation"),
+        ("results/runs/qwen2/spin/seed0/samples.jsonl.xz", "spin"),
+        ("results/runs/qwen2/airl/seed0/scores.jsonl.xz", "irl, ablation or sft_ablation"),
+        ("results/localisation/qwen2.jsonl.xz", "localisation"),
     ],
 )
 def test_a_missing_file_is_refused_with_the_stage_that_makes_it(tmp_path, path, stage):

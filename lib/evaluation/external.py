@@ -120,10 +120,10 @@ def _accuracy(selector: str, n: int, samples: list[dict]) -> float:
 
 
 def table(results: str | Path, n_resamples: int) -> pd.DataFrame:
-    """The `check` of each `external/<name>.jsonl.gz` under `results`, other profiles' records included."""
+    """The `check` of each `external/<name>.jsonl.xz` under `results`, other profiles' records included."""
     checked = [
         check(path.name.split(".")[0], runs.read_rows(path), n_resamples)
-        for path in sorted(Path(results).glob("**/external/*.jsonl.gz"))
+        for path in sorted(Path(results).glob("**/external/*.jsonl.xz"))
     ]
     return pd.concat(checked, ignore_index=True) if checked else pd.DataFrame(columns=COLUMNS)
 

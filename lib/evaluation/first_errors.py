@@ -82,7 +82,7 @@ def table(results: str | Path, checked: pd.DataFrame) -> pd.DataFrame:
     The interval is that of `f1`; n is the number of solutions that it is of.
     """
     rows = []
-    for path in sorted(Path(results).glob("**/external/*.jsonl.gz")):
+    for path in sorted(Path(results).glob("**/external/*.jsonl.xz")):
         name = path.name.split(".")[0]
         of = checked[checked["name"] == name].set_index("metric")
         if "f1" in of.index:

@@ -86,12 +86,12 @@ def load(results: str | Path) -> Records:
 
 
 def _read_all(results: Path, file: str) -> pd.DataFrame:
-    """The rows of a file of every run that has it, and of `results/localisation/<backbone>.jsonl.gz`."""
+    """The rows of a file of every run that has it, and of `results/localisation/<backbone>.jsonl.xz`."""
     paths = {path: path.parts[-4] for path in sorted(results.glob(f"runs/*/*/seed*[0-9]/{file}"))}
     if not paths:
         raise ValueError(f"{results}/runs: no {file}; make them with `dvc repro`")
     if file == runs.LOCALISATION:
-        shared = sorted((results / "localisation").glob("*.jsonl.gz"))
+        shared = sorted((results / "localisation").glob("*.jsonl.xz"))
         paths |= {path: path.name.split(".")[0] for path in shared}
     return pd.concat([pd.DataFrame(runs.read_rows(p)).assign(backbone=name) for p, name in paths.items()])
 

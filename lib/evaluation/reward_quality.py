@@ -24,12 +24,12 @@ def table(records: Records, experts: Sequence[str], n_resamples: int) -> pd.Data
     random, ..
 
     AUROC and correlations (Pearson) are of the trace's reward, against a right answer and against a
-    well-formed trace; the calibration error is of sigmoid(logit) at the trace's end as the
-    probability of a right answer. Each is computed per seed, then averaged. `auroc_within` compares the
-    samples of one problem alone (`metrics.auroc_within`), the mean over the problems of each seed that have
-    right and wrong ones: it knows nothing of which problem is hard. `reranked` is the accuracy of the sample
-    with the highest reward, `random` that of any. `lowest_last`: see the function. Beside the trained rewards
-    stand those of `baselines.scores`.
+    well-formed trace; the calibration error is of sigmoid(logit) at the trace's end as the probability of a
+    right answer, on the few samples that keep it. Each is computed per seed, then averaged. `auroc_within`
+    compares the samples of one problem alone (`metrics.auroc_within`), the mean over the problems of each
+    seed that have right and wrong ones: it knows nothing of which problem is hard. `reranked` is the accuracy
+    of the sample with the highest reward, `random` that of any. `lowest_last`: see the function. Beside the
+    trained rewards stand those of `baselines.scores`.
 
     Of style (`experts` are the experts' traces by problem): `auroc_within_style` compares samples of one
     problem with the same wording of operators; `auroc_across_style` right ones in a style that no expert
@@ -45,14 +45,14 @@ def table(records: Records, experts: Sequence[str], n_resamples: int) -> pd.Data
 
 
 def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
-    reward, correct, logit = grid(rows, "reward"), grid(rows, "correct"), grid(rows, "logit")
+    reward, correct, told = grid(rows, "reward"), grid(rows, "correct"), rows[rows["logit"].notna()]
 
     statistic = functools.partial(
         intervals.statistic_ci, n_resamples=n_resamples, seed=SEED, bounds=intervals.CORRELATION
     )
     ece = UNDEFINED
-    if not np.isnan(logit).any():
-        of_logit = (expit(logit), correct)
+    if len(told):
+        of_logit = (expit(grid(told, "logit")), grid(told, "correct"))
         ece = statistic(metrics.expected_calibration_error, *of_logit, bounds=intervals.FRACTION)
 
     def paired(pairs_SPNN: np.ndarray) -> tuple[float, float, float]:

@@ -189,7 +189,7 @@ def _rerankable(scores: pd.DataFrame) -> Iterable[tuple[dict, dict[str, np.ndarr
 
 def calibration(records: Records) -> pd.DataFrame:
     """Reliability on the base policy's samples: backbone, variant, predicted and observed (means), n."""
-    rows = on_base(records)
+    rows = on_base(records).dropna(subset="logit")  # kept of few samples
     rows = rows.assign(predicted=expit(rows["logit"]))
     # not scikit-learn's calibration_curve: it puts a value on an edge into the bin below, and tells no counts
     rows["bin"] = (rows["predicted"] * metrics.BINS).astype(int).clip(upper=metrics.BINS - 1)

@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from lib import files
+from lib import files, images
 
 STYLE = {
     "svg.hashsalt": "study",
@@ -78,7 +78,9 @@ def save(figure: Figure, name: str, directory: str | Path) -> Path:
         buffer = io.BytesIO()
         with matplotlib.rc_context(STYLE):
             figure.savefig(buffer, format=suffix, metadata=metadata)
-        path = files.write_bytes(Path(directory) / f"{name}.{suffix}", buffer.getvalue())
+        drawn = buffer.getvalue()
+        small = images.with_few_colours(drawn) if suffix == "png" else drawn
+        path = files.write_bytes(Path(directory) / f"{name}.{suffix}", small)
     return path
 
 

@@ -54,9 +54,14 @@ def score_texts(
             values, marks = values_BT[b, :n].tolist(), boundaries_BT[b, :n].tolist()
             at_ends = alignment.at_unit_ends(values, marks, units[b], len(traces.unit_spans(texts[i])))
             result[i] = {
-                "reward": round(scores_B[b].item(), 3),
-                **({"logit": round(logits_B[b].item(), 3)} if logit else {}),
-                "unit_reward": [round(v, 3) for v in at_ends],
+                "reward": _short(scores_B[b].item()),
+                **({"logit": _short(logits_B[b].item())} if logit else {}),
+                "unit_reward": [_short(v) for v in at_ends],
                 "rewards": [round(v, 2) for v in values],
             }
     return result
+
+
+def _short(value: float) -> float:
+    """To three decimals, or two from 10 on."""
+    return round(value, 3 if abs(value) < 10 else 2)

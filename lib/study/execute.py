@@ -6,6 +6,7 @@ run, so that a notebook whose cells are deterministic gives the same bytes again
 """
 
 import argparse
+import base64
 import os
 import sys
 from pathlib import Path
@@ -19,10 +20,11 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from ruamel.yaml.error import YAMLError
 
-from lib import files
+from lib import files, images
 from lib.study.params import parse_value
 
 ROOT = Path(__file__).parents[2]
+PNG = "image/png"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -64,7 +66,7 @@ def execute(notebook: str | Path, out: str | Path, parameters: dict[str, Any]) -
 
 
 def stripped(notebook: NotebookNode) -> NotebookNode:
-    """A copy without timings, random cell ids, versions, stderr and progress displays.
+    """A copy without timings, random cell ids, versions, stderr and progress; its figures of few colours.
 
     Text that reached stdout in several pieces is joined: how it was cut is a matter of timing.
     """
@@ -86,6 +88,9 @@ def _stripped_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
         shown = output.get("data", {})
         if output.get("name") == "stderr" or "<progress" in shown.get("text/html", "") or WIDGET in shown:
             continue
+        if PNG in shown:
+            few = images.with_few_colours(base64.b64decode(shown[PNG]))
+            output = NotebookNode(output, data=NotebookNode(shown) | {PNG: base64.b64encode(few).decode()})
         if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
             kept[-1] = NotebookNode(kept[-1], text=kept[-1].text + output.text)
         else:

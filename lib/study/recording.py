@@ -29,15 +29,14 @@ def record_base(
 def record_run(backbone, method, seed, *, settings, section, trained, validation, seconds) -> None:
     """Record a trained policy: its samples, its log, its weights, for AIRL its reward and what was watched.
 
-    Weights that a later stage reads are those of SFT, from which others start, and the first seed's reward of
-    the study's own, to be taken away. The others are kept in `runs.UNREAD`, which neither git nor DVC sees.
+    Weights that are not to be kept (`runs.is_kept`) lie in `runs.UNREAD`, which neither git nor DVC sees.
     """
     run = _run(backbone, method, seed, settings, section, validation, seconds, trained.status)
-    read = {"adapter": method == "sft", "discriminator": runs.is_taken_away(method, seed)}
     with files.new_directory(runs.run_dir(backbone, method, seed)) as directory:
-        for part, is_read in read.items():
+        for part in ("adapter", "discriminator"):
             if (trained.directory / part).exists():
-                target = directory if is_read else directory / runs.UNREAD
+                kept = runs.is_kept(part, method, seed)
+                target = directory if kept else directory / runs.UNREAD
                 shutil.copytree(trained.directory / part, target / part)
         if (trained.directory / runs.WATCHED).exists():
             shutil.copy(trained.directory / runs.WATCHED, directory)
@@ -85,7 +84,7 @@ def _write(directory: Path, run: runs.Run, log: list[dict], model, tokenizer, se
 
 def _read(row: dict, judged: bool) -> dict:
     """What later stages read of a sampled row."""
-    unread = () if "ends" in row else OF_TOKENS if judged else (*OF_TOKENS, "logprob")
+    unread = () if "ends" in row else OF_TOKENS if judged else (*OF_TOKENS, "logprob", "text")
     return {key: value for key, value in row.items() if key not in unread}
 
 

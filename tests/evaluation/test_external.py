@@ -147,8 +147,8 @@ def test_the_interval_is_over_problems():
 
 def test_the_table_holds_every_scored_file(tmp_path):
     assert external.table(tmp_path, 10).empty
-    runs.write_rows(tmp_path / "external/mine.jsonl.gz", BY_HAND)
-    theirs = tmp_path / "gsm8k_small/external/others.jsonl.gz"
+    runs.write_rows(tmp_path / "external/mine.jsonl.xz", BY_HAND)
+    theirs = tmp_path / "gsm8k_small/external/others.jsonl.xz"
     runs.write_rows(theirs, [fields | {"variant": "airl_dense"} for fields in BY_HAND])
     table = external.table(tmp_path, 10)
     mine, others = (table[table["name"] == name].reset_index(drop=True) for name in ("mine", "others"))
@@ -280,7 +280,7 @@ def test_the_notebook_scores_a_file_and_writes_its_rows(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     space = runpy.run_path(str(ROOT / "notebooks" / "11_external_check.py"))
-    rows = runs.read_rows(tmp_path / "results" / "external" / "gsm8k.jsonl.gz")
+    rows = runs.read_rows(tmp_path / "results" / "external" / "gsm8k.jsonl.xz")
     assert [(fields["is_correct"], fields["variant"]) for fields in rows] == [
         (True, "airl_dense"),
         (False, "airl_dense"),

@@ -62,8 +62,8 @@ def test_what_is_missing_is_not_made_up():
 
 
 def test_the_table_has_a_row_of_every_benchmark_with_a_threshold(tmp_path):
-    runs.write_rows(tmp_path / "external/mine.jsonl.gz", ROWS)
-    runs.write_rows(tmp_path / "external/untold.jsonl.gz", [f | {"first_wrong_unit": None} for f in ROWS])
+    runs.write_rows(tmp_path / "external/mine.jsonl.xz", ROWS)
+    runs.write_rows(tmp_path / "external/untold.jsonl.xz", [f | {"first_wrong_unit": None} for f in ROWS])
     table = first_errors.table(tmp_path, external.table(tmp_path, 20))
     assert list(table.columns) == first_errors.COLUMNS
     (found,) = table.to_dict("records")

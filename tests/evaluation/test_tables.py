@@ -36,7 +36,7 @@ def study(results) -> records.Records:
 
 
 def rows_of(results, backbone, method, seed, file="samples"):
-    return synthetic.read_rows(results / "runs" / backbone / method / f"seed{seed}" / f"{file}.jsonl.gz")
+    return synthetic.read_rows(results / "runs" / backbone / method / f"seed{seed}" / f"{file}.jsonl.xz")
 
 
 def expert_traces(results) -> list[str]:
@@ -348,7 +348,7 @@ def test_missing_samples_are_refused(study):
 
 def test_a_score_without_its_sample_is_refused(tmp_path):
     synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=3, samples=2)
-    path = tmp_path / "runs" / "qwen2" / "airl" / "seed0" / "scores.jsonl.gz"
+    path = tmp_path / "runs" / "qwen2" / "airl" / "seed0" / "scores.jsonl.xz"
     rows = synthetic.read_rows(path)
     synthetic.write_rows(path, [*rows, rows[0] | {"problem": 99}])
     with pytest.raises(ValueError, match="no sample 0 of problem 99"):
@@ -357,7 +357,7 @@ def test_a_score_without_its_sample_is_refused(tmp_path):
 
 def as_written(results, backbone: str, file: str) -> pd.DataFrame:
     """The rows of a file of all of a backbone's runs."""
-    paths = sorted(results.glob(f"runs/{backbone}/*/*/{file}.jsonl.gz"))
+    paths = sorted(results.glob(f"runs/{backbone}/*/*/{file}.jsonl.xz"))
     assert paths
     return pd.concat([pd.DataFrame(synthetic.read_rows(path)) for path in paths])
 
@@ -383,7 +383,7 @@ def test_what_rewards_say_is_read_as_their_runs_wrote_it(results, study):
 
 def test_the_detectors_without_a_reward_are_read_beside_the_rewards(results, study):
     for backbone in ("llama", "qwen2"):
-        shared = synthetic.read_rows(results / "localisation" / f"{backbone}.jsonl.gz")
+        shared = synthetic.read_rows(results / "localisation" / f"{backbone}.jsonl.xz")
         expected = pd.concat([pd.DataFrame(shared), as_written(results, backbone, "localisation")])
         key = ["variant", "seed", "detector", "policy", "source", "problem", "sample"]
         here = study.localisation[study.localisation["backbone"] == backbone]
@@ -404,17 +404,17 @@ def test_policies_away_from_home_are_read_as_they_were_written(results, study):
 @pytest.mark.parametrize("lost", ["scores", "localisation", "transfer"])
 def test_records_without_a_rewards_file_say_what_to_run(tmp_path, lost):
     synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=2, samples=2)
-    for path in tmp_path.glob(f"runs/*/*/*/{lost}.jsonl.gz"):
+    for path in tmp_path.glob(f"runs/*/*/*/{lost}.jsonl.xz"):
         path.unlink()
-    with pytest.raises(ValueError, match=f"runs: no {lost}.jsonl.gz; make them with `dvc repro`"):
+    with pytest.raises(ValueError, match=f"runs: no {lost}.jsonl.xz; make them with `dvc repro`"):
         records.load(tmp_path)
 
 
 @pytest.mark.parametrize("lost", ["samples", "tempered", "long"])
 def test_a_run_that_lacks_samples_is_named_with_its_stage(tmp_path, lost):
     synthetic.write(tmp_path, backbones=("qwen2",), seeds=1, problems=2, samples=2)
-    (tmp_path / "runs" / "qwen2" / "sft" / "seed0" / f"{lost}.jsonl.gz").unlink()
-    message = f"sft/seed0/{lost}.jsonl.gz: no such file; run `dvc repro`, whose stage sft makes it"
+    (tmp_path / "runs" / "qwen2" / "sft" / "seed0" / f"{lost}.jsonl.xz").unlink()
+    message = f"sft/seed0/{lost}.jsonl.xz: no such file; run `dvc repro`, whose stage sft makes it"
     with pytest.raises(ValueError, match=re.escape(message)):
         records.load(tmp_path)
 

@@ -38,14 +38,14 @@ def study(tmp_path_factory):
     root = tmp_path_factory.mktemp("study")
     shape = {"seeds": 2, "problems": 6, "token_records": 6, "methods": synthetic.TINY}
     synthetic.write(root / "results", ("qwen2", "llama"), **shape)
-    path = root / "results" / "runs" / "qwen2" / "base" / "seed0" / "samples.jsonl.gz"
+    path = root / "results" / "runs" / "qwen2" / "base" / "seed0" / "samples.jsonl.xz"
     rows = synthetic.read_rows(path)
     ends = synthetic.token_ends(HOSTILE)
     row = next(row for row in rows if row["first_wrong_unit"] is not None)
     row |= {"text": HOSTILE, "ends": ends, "logprobs": [-0.5] * len(ends), "correct": False}
     row |= {"first_wrong_unit": 0, "unit_logprob": [-1.0, 0.0], "unit_entropy": [1.0, 0.0]}
     synthetic.write_rows(path, rows)
-    for path in (root / "results" / "runs" / "qwen2").rglob("seed0/scores.jsonl.gz"):
+    for path in (root / "results" / "runs" / "qwen2").rglob("seed0/scores.jsonl.xz"):
         scores = synthetic.read_rows(path)
         for score in scores:
             if score["policy"] == "base" and (score["problem"], score["sample"]) == (
@@ -54,7 +54,7 @@ def study(tmp_path_factory):
             ):
                 score |= {"rewards": [0.25] * len(ends), "unit_reward": [0.0, -1.0, -1.0]}
         synthetic.write_rows(path, scores)
-    for path in (root / "results" / "runs").rglob("seed1/scores.jsonl.gz"):  # SFT's second seed: unjudged
+    for path in (root / "results" / "runs").rglob("seed1/scores.jsonl.xz"):  # SFT's second seed: unjudged
         rows = synthetic.read_rows(path)
         synthetic.write_rows(path, [row for row in rows if row["policy"] == "base"])
     tree = params.apply_profile(ROOT / "params.yaml", "tiny") | {"policies": ["qwen2", "llama"]}

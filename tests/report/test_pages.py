@@ -63,7 +63,7 @@ def study(tmp_path_factory) -> Path:
          "first_wrong_unit": None, "unit_reward": [0.0, 1.0]}
         for problem in range(5) for sample in range(2)
     ]  # fmt: skip
-    synthetic.write_rows(directory / "results" / "external" / "gsm8k.jsonl.gz", labelled)
+    synthetic.write_rows(directory / "results" / "external" / "gsm8k.jsonl.xz", labelled)
     run_notebook(directory)
     return directory
 
@@ -188,7 +188,7 @@ def test_traces_of_one_class_leave_the_auroc_undefined(tmp_path, skill):
 def test_a_hostile_trace_stays_text(tmp_path):
     hostile = "<think>\n<script>alert(1)</script>\n</think>\n<answer>$x_1$</answer>"
     make_study(tmp_path, seeds=1, problems=6, token_records=6)
-    for path in (tmp_path / "results" / "runs" / "qwen2" / "base").rglob("samples.jsonl.gz"):
+    for path in (tmp_path / "results" / "runs" / "qwen2" / "base").rglob("samples.jsonl.xz"):
         rows = synthetic.read_rows(path)
         wrong = next(row for row in rows if row["first_wrong_unit"] is not None and row["well_formed"])
         ends = synthetic.token_ends(hostile)
@@ -196,7 +196,7 @@ def test_a_hostile_trace_stays_text(tmp_path):
         wrong["logprobs"] = [-0.5] * len(ends)
         synthetic.write_rows(path, rows)
         where = (wrong["problem"], wrong["sample"])
-    for scores_path in (tmp_path / "results" / "runs" / "qwen2").rglob("scores.jsonl.gz"):
+    for scores_path in (tmp_path / "results" / "runs" / "qwen2").rglob("scores.jsonl.xz"):
         scores = synthetic.read_rows(scores_path)
         for row in scores:
             if (row["problem"], row["sample"]) == where and row["policy"] == "base":

@@ -96,7 +96,7 @@ def test_one_sample_alone_has_no_advantage(settings_of_two):
 
 def all_scores(root) -> list[dict]:
     """What every reward of qwen2 says of samples."""
-    paths = sorted((root / "runs" / "qwen2").rglob("scores.jsonl.gz"))
+    paths = sorted((root / "runs" / "qwen2").rglob("scores.jsonl.xz"))
     return [row for path in paths for row in synthetic.read_rows(path)]
 
 
@@ -109,7 +109,7 @@ def test_what_is_shown_is_what_was_recorded(study, collected):
         for method, seeds in entry["traces"]["qwen2"].items():
             for seed, shown in seeds.items():
                 rows = synthetic.read_rows(
-                    root / "runs" / "qwen2" / method / f"seed{seed}" / "samples.jsonl.gz"
+                    root / "runs" / "qwen2" / method / f"seed{seed}" / "samples.jsonl.xz"
                 )
                 by_sample = {row["sample"]: row for row in rows if row["problem"] == i}
                 for trace in shown:
@@ -142,7 +142,7 @@ def test_what_was_written_in_training_is_shown_step_by_step(study, collected, se
     for i, entry in enumerate(watched):
         assert set(entry["traces"]["qwen2"]) == set(settings_of_two.variants)
         for variant, seeds in entry["traces"]["qwen2"].items():
-            rows = synthetic.read_rows(root / "runs" / "qwen2" / variant / "seed0" / "watched.jsonl.gz")
+            rows = synthetic.read_rows(root / "runs" / "qwen2" / variant / "seed0" / "watched.jsonl.xz")
             of = {(row["step"], row["sample"]): row for row in rows if row["problem"] == i}
             assert list(seeds) == ["0"]
             steps = [trace["step"] for trace in seeds["0"]]
@@ -171,7 +171,7 @@ def test_right_and_wrong_traces_are_shown_once_each_and_the_experts_own_if_it_wa
     for i, entry in enumerate(collected["problems"]):
         for method, seeds in entry["traces"]["qwen2"].items():
             seed = max(seeds)  # the base policy has one
-            path = root / "runs" / "qwen2" / method / f"seed{seed}" / "samples.jsonl.gz"
+            path = root / "runs" / "qwen2" / method / f"seed{seed}" / "samples.jsonl.xz"
             rows = synthetic.read_rows(path)
             written = {row["text"]: row["correct"] for row in rows if row["problem"] == i}
             shown = seeds[seed]
@@ -187,7 +187,7 @@ def test_detectors_name_the_first_unit_above_their_threshold(study, collected):
     named = 0
     scored = all_scores(root)
     for policy, seed in (("base", "0"), ("sft", "1")):
-        rows = synthetic.read_rows(root / "runs" / "qwen2" / policy / f"seed{seed}" / "samples.jsonl.gz")
+        rows = synthetic.read_rows(root / "runs" / "qwen2" / policy / f"seed{seed}" / "samples.jsonl.xz")
         for i, entry in enumerate(collected["problems"]):
             for trace in entry["traces"]["qwen2"][policy][seed]:
                 if trace["wrong"] is None:
@@ -212,13 +212,13 @@ def test_detectors_name_the_first_unit_above_their_threshold(study, collected):
 
 def test_a_trace_cut_off_keeps_its_values_and_one_of_other_tokens_is_left_out(tmp_path, settings_of_two):
     synthetic.write(tmp_path, backbones=("qwen2", "llama"), seeds=1, problems=3, token_records=1)
-    base = tmp_path / "runs" / "qwen2" / "base" / "seed0" / "samples.jsonl.gz"
+    base = tmp_path / "runs" / "qwen2" / "base" / "seed0" / "samples.jsonl.xz"
     samples = synthetic.read_rows(base)
     for row in samples[:2]:
         row["text"] += " " * (1 + row["sample"])  # so that all texts differ
         row["ends"][-1] = len(row["text"])
     synthetic.write_rows(base, samples)
-    for path in (tmp_path / "runs" / "qwen2").rglob("scores.jsonl.gz"):
+    for path in (tmp_path / "runs" / "qwen2").rglob("scores.jsonl.xz"):
         rows = synthetic.read_rows(path)
         for row in rows:
             if (row["policy"], row["problem"]) == ("base", 0):

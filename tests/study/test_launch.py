@@ -206,7 +206,9 @@ def test_checkpoints_that_started_from_other_weights_are_forgotten(study_at):
     runs.backbone_dir("qwen2").unlink()
     runs.backbone_dir("qwen2").symlink_to(own)
     settings = params.load("params.yaml")
-    with pytest.raises(ValueError, match="adapter: no such file; run `dvc repro`, whose stage sft makes it"):
+    with pytest.raises(
+        ValueError, match="sft/seed0: no such file; run `dvc repro`, whose stage sft makes it"
+    ):
         launch._made_with("qwen2", "airl", 0, settings)
     adapter.mkdir(parents=True)
     seen = [launch._made_with("qwen2", "airl", 0, settings)]

@@ -94,17 +94,17 @@ def counts(record, name: str) -> dict:
     return found
 
 
-def recorded(settings, tokenizer, backbone, tmp_path, method: str):
+def recorded(settings, tokenizer, backbone, tmp_path, method: str, seed: int = 0):
     """Record a run of the untrained backbone as that of a method; the directory of the record."""
     model, weights = AutoModelForCausalLM.from_pretrained(backbone), tmp_path / "trained"
     for part in ("adapter", "discriminator"):
         (weights / part).mkdir(parents=True)
     trained = launch.Trained(model, tokenizer, None, None, [{"step": 1, "loss": 0.5}], "completed", weights)
     recording.record_run(
-        "qwen2", method, 0, settings=settings, section=settings.section(method), trained=trained,
+        "qwen2", method, seed, settings=settings, section=settings.section(method), trained=trained,
         validation=VALIDATION, seconds=1.0,
     )  # fmt: skip
-    return runs.run_dir("qwen2", method, 0)
+    return runs.run_dir("qwen2", method, seed)
 
 
 @pytest.fixture
@@ -147,10 +147,15 @@ def test_a_policy_that_no_reward_judges_has_fewer_samples_and_no_likelihoods(
     assert not (record / "adapter").exists()
 
 
-def test_sfts_adapter_is_kept_where_others_read_it(study, backbone, tokenizer, few, tmp_path):
-    record = recorded(few, tokenizer, backbone, tmp_path, "sft")
-    assert (record / "adapter").exists() and (record / runs.KNOWN).exists()
-    assert not (record / runs.UNREAD / "adapter").exists()
+@pytest.mark.parametrize(("seed", "place"), [(0, "adapter"), (1, "unread/adapter")])
+def test_sfts_adapter_is_found_wherever_it_is_kept(study, backbone, tokenizer, few, tmp_path, seed, place):
+    record = recorded(few, tokenizer, backbone, tmp_path, "sft", seed)
+    assert (record / runs.KNOWN).exists()
+    assert runs.sft_adapter("qwen2", seed) == record / place and (record / place).exists()
+    assert len(list(record.rglob("adapter"))) == 1
+    (record / place).rmdir()
+    with pytest.raises(ValueError, match=f"seed{seed}: git keeps .* `dvc repro .* sft@qwen2-{seed}`$"):
+        runs.sft_adapter("qwen2", seed)
 
 
 def test_the_temperature_of_validation_is_what_a_policy_is_then_sampled_at(

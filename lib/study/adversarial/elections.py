@@ -31,6 +31,8 @@ from lib.study.adversarial import choice, training, watch
 from lib.study.training import policies, preferences, sampling
 from lib.text import chat
 
+LOGGED_EVERY = 10  # steps whose losses are kept
+
 
 class Learner(NamedTuple):
     """One of the two: a backbone and its tokenizer, a policy on it, and what its adapter is like."""
@@ -127,7 +129,9 @@ def train_elections(
         log += [{**row, "step": len(log) + row["step"]} for row in losses]
     _look(watched, len(log), own, stranger, section, settings, output_dir)
     trainer = trainers[0]
-    trainer.state.log_history = log
+    trainer.state.log_history = [
+        row for i, row in enumerate(log) if i % LOGGED_EVERY == 0 or "pass_rate" in row
+    ]
     trainer.reward_model = LogRatioDiscriminator.of_policy(stranger.policy)
     return trainer
 

@@ -22,7 +22,7 @@ def judge(
     for policy in runs.JUDGED:
         rows = runs.samples(backbone, policy, seed)
         scored = recorded.score_samples(*judge, test, rows, airl, settings, logit=policy == "base")
-        scores += [{**where, "policy": policy, **_read(row)} for row in scored]
+        scores += [_read({**where, "policy": policy, **row}) for row in scored]
         of_policy = errors(backbone, policy, seed, settings)
         test_errors, known = (
             localisation.detect_by_reward(*judge, problems, wrong, airl, settings)
@@ -37,9 +37,11 @@ def judge(
 
 
 def _read(row: dict) -> dict:
-    """What later stages read of a score: the steps' of few samples, and of those with token rewards."""
-    of_steps = "rewards" in row or row["sample"] < FEW
-    return row if of_steps else {key: value for key, value in row.items() if key != "unit_reward"}
+    """What later stages read of a score: logits and the steps' rewards of few base samples, and the steps' of
+    those with token rewards."""
+    few = row["policy"] == "base" and row["sample"] < FEW
+    kept = {"unit_reward": few or "rewards" in row, "logit": few}
+    return {key: value for key, value in row.items() if kept.get(key, True)}
 
 
 def errors(

@@ -48,7 +48,7 @@ def look(
 ) -> None:
     """Write what a policy samples into `runs.WATCHED`; the training's random numbers stay what they were.
 
-    A row is one of `samples.jsonl.gz` with its token values, the `step` before which it was sampled, and
+    A row is one of `samples.jsonl.xz` with its token values, the `step` before which it was sampled, and
     what `scoring.score_texts` said of it then.
     """
     path, before = Path(directory) / runs.WATCHED, []

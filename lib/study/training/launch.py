@@ -100,8 +100,8 @@ def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
     starts = [runs.backbone_dir(backbone)]
     if isinstance(section, Airl):
         starts.append(runs.backbone_dir(settings.discriminator_backbone(section, backbone)))
-    if isinstance(section, Spin) or getattr(section, "start", None) == "sft":
-        starts.append(_sft_adapter(backbone, seed))
+    if adapter := _goes_on_from(section, backbone, seed):
+        starts.append(adapter)
     return {
         "method": section.model_dump(mode="json"),
         **shared,
@@ -110,8 +110,10 @@ def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
     }
 
 
-def _sft_adapter(backbone: str, seed: int) -> Path:
-    return runs.run_dir(backbone, "sft", seed) / "adapter"
+def _goes_on_from(section, backbone: str, seed: int) -> Path | None:
+    """The adapter of SFT, if a training starts from it."""
+    of_sft = isinstance(section, Spin) or getattr(section, "start", None) == "sft"
+    return runs.sft_adapter(backbone, seed) if of_sft else None
 
 
 def _run(command: list[str]) -> None:
@@ -152,14 +154,12 @@ def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: P
     demonstrations = splits.demonstrations_of(seed)
     if isinstance(section, Sft):
         return policies.train_sft(start, demonstrations[: section.demonstrations], section, **common)
-    few = demonstrations[: settings.sft.demonstrations]
+    few, adapter = demonstrations[: settings.sft.demonstrations], _goes_on_from(section, backbone, seed)
     if isinstance(section, Spin):
-        return train_spin(start, _sft_adapter(backbone, seed), few, section, **common)
+        return train_spin(start, adapter, few, section, **common)
     if isinstance(section, Grpo):
         questions = few if section.questions == "demonstrations" else splits.split("train")
-        return policies.train_grpo(
-            start, questions, section, sft_adapter=_sft_adapter(backbone, seed), **common
-        )
+        return policies.train_grpo(start, questions, section, sft_adapter=adapter, **common)
     learn = train_elections if section.learner == "imitation" else train_airl
     return learn(
         start,
@@ -167,7 +167,7 @@ def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: P
         demonstrations,
         splits.split("train"),  # further questions to practise on; their answers are not read
         section,
-        sft_adapter=_sft_adapter(backbone, seed),
+        sft_adapter=adapter,
         watched=_watched(method, seed, settings),
         **common,
     )

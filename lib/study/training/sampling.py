@@ -27,7 +27,7 @@ def sample_rows(
     first_wrong_unit: Callable[[str, str], int | None],
     system_prompt: str,
 ) -> list[dict]:
-    """The rows of `samples.jsonl.gz`: n traces a problem, graded, with their log-probabilities.
+    """The rows of `samples.jsonl.xz`: n traces a problem, graded, with their log-probabilities.
 
     `first_wrong_unit(text, expert_trace)` judges a trace. Token-level values are kept for the
     first `token_records` problems only.
@@ -67,7 +67,7 @@ def sample_rows(
 def sample(
     model, tokenizer, problems: list[Demonstration], settings: Params, *, n: int, token_records: int
 ) -> list[dict]:
-    """Rows of `samples.jsonl.gz` for a policy on some problems, at the temperature it was trained at.
+    """Rows of `samples.jsonl.xz` for a policy on some problems, at the temperature it was trained at.
 
     Only the world can say where a trace goes wrong; of other data `first_wrong_unit` is always None.
     """
