@@ -85,7 +85,9 @@ def save(figure: Figure, name: str, directory: str | Path) -> Path:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay the figure out once and round the result: the solver's last digits differ from run to run."""
+    """Lay the figure out once, as it is saved, and round the result: the solver's last digits differ from run
+    to run, and text is wider at one resolution than at another."""
+    figure.set_dpi(STYLE["savefig.dpi"])
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axis in figure.axes:

@@ -4,6 +4,7 @@ import matplotlib
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lib.evaluation.records import METHOD_ORDER
 from lib.report import comparison_plots, plots, style, viewer
@@ -37,6 +38,23 @@ def test_a_callers_style_changes_nothing(tmp_path):
     with matplotlib.rc_context({"font.size": 30, "axes.grid": False, "svg.hashsalt": "other"}):
         style.save(plots.pass_at_k(MAIN), "styled", tmp_path)
     assert (tmp_path / "plain.svg").read_bytes() == (tmp_path / "styled.svg").read_bytes()
+
+
+def test_nothing_that_is_written_is_cut_off(tmp_path):
+    """Long names beside two columns of panels, of which the first has none above it to make room."""
+    main = MAIN.assign(temperature="validation", k=1, method="airl_practice")
+    chosen = MAIN.assign(n=16, selector="reward", variant="airl_practice", policy="sft", accuracy=0.5)
+    located = MAIN.assign(
+        error_source="policy", policy="sft", threshold="perturbed", variant="airl_practice",
+        detector="reward", hit_at_1=0.5,
+    )  # fmt: skip
+    both = pd.concat([chosen, chosen.assign(policy="base")])
+    figure = plots.uses(main, both, located)
+    path = style.save(figure, "uses", tmp_path)
+    figure.set_dpi(style.STYLE["savefig.dpi"])
+    drawn, whole = figure.get_tightbbox(), figure.bbox_inches
+    assert drawn.x0 >= 0 and drawn.x1 <= whole.width and drawn.y0 >= 0 and drawn.y1 <= whole.height
+    assert Image.open(path).width == pytest.approx(whole.width * style.STYLE["savefig.dpi"], abs=1)
 
 
 def test_error_bars_are_the_intervals():
