@@ -19,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro repro-all study tiny own test weights bench notebooks lint format hooks clean
+.PHONY: help setup repro repro-all study keep tiny own test weights bench notebooks lint format hooks clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,13 @@ PARAMETERS = lib.study.params $(PROFILE)
 
 study: $(READY)  ## run the study at a profile of params.yaml in studies/PROFILE: make study PROFILE=tiny
 	$(run_study)
+
+keep:  ## put the records and tables of studies/PROFILE under results/PROFILE, where the report reads them
+	rm -rf results/$(PROFILE)
+	mkdir -p results/$(PROFILE)
+	cp $(STUDY)/params.yaml $(STUDY)/dvc.lock results/$(PROFILE)
+	cd $(STUDY)/results && tar -cf - --exclude unread --exclude adapter --exclude discriminator \
+		tables runs localisation metrics.json | tar -xf - -C $(abspath results/$(PROFILE))
 
 tiny: PROFILE = tiny
 tiny: $(READY)  ## run the whole study from nothing at the profile tiny, in minutes

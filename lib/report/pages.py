@@ -16,11 +16,13 @@ from lib.evaluation.records import Records
 from lib.evaluation.tables import MAIN_VARIANT
 from lib.report import findings, rendering, shown_tables
 from lib.schema import Params
+from lib.study import params
 
 TABLES = (
     "main gains published departures rerank localisation localisation_by_kind reward_quality ablations "
     "transfer long costs stages"
 ).split()
+OF_STUDY = "main gains rerank reward_quality localisation".split()  # shown of a study at another profile
 WIDTH = 110  # of text, in characters
 INPUTS = "lib notebooks params.yaml results/data results/runs results/localisation"
 
@@ -64,9 +66,10 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
         tables=shown_tables.shown(tables),
         said=findings.by_section(tables),
         svg=lambda name: rendering.data_url(results / "figures" / f"{name}.svg", "image/svg+xml"),
-        csv=lambda name: rendering.data_url(results / "tables" / f"{name}.csv", "text/csv"),
+        csv=lambda name: rendering.data_url(_csv(results, name), "text/csv"),
         changed=set(tables["ablations"]["ablation"]),
         settings=settings,
+        studies=studies(results),
         traces=traces,
         **_of_runs(records.runs, settings),
         **_of_provenance(facts),
@@ -75,13 +78,36 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
     return files.write_text(results / "report.html", report)
 
 
+def studies(results: str | Path) -> dict[str, dict]:
+    """The studies at other profiles that `make keep` put under `results/<profile>`, by the profile's name.
+
+    Each has its `settings`, what is `said` of it, and its `tables` as the page shows them.
+    """
+    found = {}
+    for path in sorted(Path(results).glob("*/tables/main.csv")):
+        study = path.parents[1]
+        tables = {name: _table(study, name) for name in OF_STUDY}
+        found[study.name] = {
+            "settings": params.load(study / "params.yaml"),
+            "said": findings.headline(tables),
+            "tables": shown_tables.estimated(tables),
+        }
+    return found
+
+
 def viewer_page(traces: dict) -> str:
     """The viewer as a page of its own."""
     return rendering.render("viewer_page.html", traces=traces)
 
 
+def _csv(results: Path, name: str) -> Path:
+    """A table's file; that of another profile's study is `<profile>/<table>`."""
+    profile, _, table = name.rpartition("/")
+    return results / profile / "tables" / f"{table}.csv"
+
+
 def _table(results: Path, name: str) -> pd.DataFrame:
-    table = pd.read_csv(runs.require(results / "tables" / f"{name}.csv"))
+    table = pd.read_csv(runs.require(_csv(results, name)))
     return table.fillna({"variant": ""}) if "variant" in table else table  # what has no reward has none
 
 

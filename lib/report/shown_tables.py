@@ -40,23 +40,29 @@ class Shown(NamedTuple):
 
 def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
     """Each of `tables` (see `pages.TABLES`) as the page shows it; the paper's by what it is beside."""
-    reranked, published = tables["rerank"], tables["published"]
-    told = tables | {"rerank": reranked[reranked["n"] == reranked["n"].max()]}
+    published, told = tables["published"], dict(tables)
     if "external" in tables:
         checked = tables["external"].astype({"chance_or_random": object}).fillna("n/a")
         told["external"] = checked.assign(variant="reward " + checked["variant"])  # of another profile's name
     experiment = published["experiment"]
     ablations = published[experiment.isin(["ablation", "granularity"])]
     return {
-        "main": main(tables["main"]),
         "published_main": _published_main(published[experiment == "main"]),
         "published_localisation": _published(published[experiment == "localisation"], "detector", "hit@1", 3),
         "published_ablations": _published(ablations, "setting or method", "pass@1", 2),
         "departures": Shown(list(tables["departures"]), tables["departures"].to_numpy().tolist()),
         "costs": _costs(tables["costs"]),
         "stages": _stages(tables["stages"]),
-        **{name: _estimates(told[name], *columns) for name, columns in ESTIMATES.items() if name in tables},
+        **estimated(told),
     }
+
+
+def estimated(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
+    """Of `tables` pass@k, and those of `ESTIMATES`; selectors at the largest number of samples alone."""
+    reranked = tables["rerank"]
+    told = tables | {"rerank": reranked[reranked["n"] == reranked["n"].max()]}
+    estimates = {name: _estimates(told[name], *of) for name, of in ESTIMATES.items() if name in told}
+    return {"main": main(told["main"]), **estimates}
 
 
 def main(table: pd.DataFrame) -> Shown:

@@ -164,6 +164,38 @@ def test_the_page_shows_our_numbers_and_marks_the_published(study):
     )
 
 
+def test_the_page_tells_of_studies_at_other_profiles(study, rebuilt, tmp_path):
+    kept = tmp_path / "smollm2"
+    shutil.copytree(study / "results" / "tables", kept / "tables")
+    tree = params.load(study / "params.yaml").model_dump(mode="json")
+    tree["pretrained"] = {
+        name: {"path": "weights", "gguf": f"{name}<b>.gguf", "sha256": "0" * 64, "four_bit": False}
+        for name in tree["policies"]
+    }
+    tree["backbones"] = {}
+    with (kept / "params.yaml").open("w") as out:
+        YAML(typ="safe", pure=True).dump(tree, out)
+    report, _ = rebuilt("world", {})
+    (told,) = [found for name, found in pages.studies(tmp_path).items() if name == "smollm2"]
+    assert told["settings"].pretrained["llama"].gguf == "llama<b>.gguf"
+    assert report.texts("h3") == ["smollm2"]
+    assert any(
+        "qwen2 is weights/qwen2<b>.gguf, llama is weights/llama<b>.gguf." in p for p in report.texts("p")
+    )
+    assert all(
+        report.texts("li").count(sentence) == 2 for sentence in told["said"]
+    )  # the study's, and theirs
+    rows = sum(len(shown.rows) for shown in told["tables"].values())
+    honest = Parsed((study / "results" / "report.html").read_text())
+    headers = len(told["tables"])
+    assert len([1 for tag, *_ in report.elements if tag == "tr"]) == rows + headers + len(
+        [1 for tag, *_ in honest.elements if tag == "tr"]
+    )
+    links = [a["download"] for tag, a, _ in report.elements if tag == "a" and "download" in a]
+    assert {f"smollm2/{name}.csv" for name in pages.OF_STUDY} <= set(links)
+    assert "Real language models" not in honest.texts("h2")
+
+
 def test_provenance_holds_parameters_and_hashes(study):
     facts = json.loads((study / "results" / "provenance.json").read_text())
     assert facts["parameters"]["profile"] == "tiny"
