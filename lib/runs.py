@@ -38,10 +38,12 @@ SCORES, LOCALISATION, TRANSFER = (
     "localisation.jsonl.xz",
     "transfer.jsonl.xz",
 )  # of a reward
+LABELLED = ("outcome_labels", "step_labels")  # rewards without a policy, whose records hold no samples
 JUDGED = ("base", "sft")  # the policies whose samples rewards judge
 UNREAD = "unread"  # the part of a record that no stage reads, kept out of git
 OF_GRPO = ("grpo", "grpo_demonstrations", "ttrl")
 METHOD_STAGES = {"base": "backbone", "sft": "sft", "spin": "spin"} | dict.fromkeys(OF_GRPO, "grpo")
+METHOD_STAGES |= dict.fromkeys(LABELLED, "labelled")
 
 
 class Run(BaseModel):
@@ -79,11 +81,15 @@ class Stopwatch:
         return round(time.perf_counter() - self._start, 1)
 
 
-def write(directory: str | Path, run: Run, *, log: list[dict], samples: list[dict]) -> None:
-    """Write run.json, samples.jsonl.xz and, unless there is no log, log.csv; within `files.new_directory`."""
+def write(directory: str | Path, run: Run, *, log: list[dict], samples: list[dict] | None = None) -> None:
+    """Write run.json, of a policy samples.jsonl.xz and, unless there is no log, log.csv.
+
+    To be called within `files.new_directory`.
+    """
     directory = Path(directory)
     files.write_json(directory / "run.json", run.model_dump())
-    write_rows(directory / SAMPLES, samples)
+    if samples is not None:
+        write_rows(directory / SAMPLES, samples)
     if log:
         write_log(directory / "log.csv", log)
 

@@ -149,6 +149,15 @@ class Airl(Practice):
         return self.gamma if self.credit == "discounted" else None
 
 
+class Labels(Section):
+    questions: Count
+    samples: Count
+    epochs: Count
+    questions_per_batch: Count
+    r: Count
+    lr: Positive
+
+
 class AblationRuns(Section):
     variant: Name
     changes: dict[str, Any]
@@ -206,6 +215,8 @@ class Params(Section):
     spin: Spin
     airl: Airl
     variants: dict[Name, dict[str, Any]]
+    labels: Labels
+    label_rewards: tuple[Literal["outcome_labels", "step_labels"], ...]
     ablations: dict[Name, dict[str, Any]]
     ablation_runs: AblationRuns
     sampling: Sampling
@@ -221,20 +232,24 @@ class Params(Section):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What is trained: SFT, what practises without a learned reward, AIRL's variants; and ablations."""
-        return ("sft", *self.sft_ablations, *self.without_reward, *self.variants, *self.ablations)
+        """What is trained: SFT, what practises without a learned reward, AIRL's variants, upper bounds of
+        rewards; and ablations."""
+        first = ("sft", *self.sft_ablations, *self.without_reward)
+        return (*first, *self.variants, *self.label_rewards, *self.ablations)
 
     @property
     def without_reward(self) -> tuple[str, ...]:
         """The methods of notebook 5: GRPO's variants, and SPIN."""
         return (*self.grpo_variants, "spin")
 
-    def section(self, method: str) -> Sft | Grpo | Spin | Airl:
+    def section(self, method: str) -> Sft | Grpo | Spin | Airl | Labels:
         """The section of a method; raises ValueError for an unknown name."""
         if method in self.grpo_variants:
             return Grpo.model_validate(merge(self.grpo.model_dump(), self.grpo_variants[method]))
         if method == "spin":
             return self.spin
+        if method in self.label_rewards:
+            return self.labels
         return (
             self.sft_variant(method) if method in ("sft", *self.sft_ablations) else self.airl_variant(method)
         )

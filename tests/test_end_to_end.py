@@ -60,7 +60,8 @@ def test_every_notebook_was_executed_to_its_end(study, settings):
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         assert all(cell.execution_count for cell in cells if cell.source), path
     policies, seeds, shorter = len(settings.policies), len(settings.seeds), settings.ablation_runs
-    of_seeds = policies * seeds * (1 + len(settings.without_reward) + len(settings.variants))
+    methods = 1 + len(settings.without_reward) + len(settings.variants) + len(settings.label_rewards)
+    of_seeds = policies * seeds * methods
     of_ablations = len(settings.sft_ablations) + len(settings.ablations)
     of_ablations *= len(shorter.backbones) * len(shorter.seeds)
     assert len(executed) == 2 + len(settings.backbones) + of_seeds + of_ablations + 3 * policies
@@ -89,6 +90,20 @@ def test_every_run_is_recorded(study, settings):
             assert (unread / part).exists() == (is_made and not kept)
     loaded = records.load(study / "results").runs
     assert wanted <= set(loaded[["backbone", "method", "seed"]].itertuples(index=False, name=None))
+
+
+def test_rewards_that_learn_from_labels_are_recorded_and_judge_beside_the_others(study, settings):
+    tables = {
+        name: pd.read_csv(study / "results" / "tables" / f"{name}.csv")
+        for name in ("rerank", "reward_quality", "localisation")
+    }
+    assert settings.label_rewards
+    for reward in settings.label_rewards:
+        record = study / "results" / "runs" / settings.policies[0] / reward / "seed0"
+        assert runs.read(record).method == reward and not (record / runs.SAMPLES).exists()
+        assert all((record / name).exists() for name in (runs.SCORES, runs.LOCALISATION, runs.TRANSFER))
+        assert (record / runs.UNREAD / "discriminator").exists() and (record / "log.csv").exists()
+        assert all(reward in set(table["variant"]) for table in tables.values())
 
 
 def test_every_policy_is_tried_on_the_longer_problems_and_every_reward_away_from_home(study, settings):

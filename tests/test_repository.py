@@ -73,6 +73,7 @@ def code_of(name: str) -> list[str]:
         kinds = {
             "sft_ablation": "sft",
             "irl": "airl",
+            "labelled": "step_labels",
             "ablation": "airl",
         }  # of methods that depend on the same code
         found = settings.packages(kinds.get(name, name), loaded)

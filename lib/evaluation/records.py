@@ -10,7 +10,7 @@ from lib import runs
 
 METHOD_ORDER = (
     "base sft likelihood spin ttrl grpo_demonstrations airl airl_practice airl_dense airl_no_perturbation "
-    "airl_step airl_interval grpo"
+    "airl_step airl_interval grpo outcome_labels step_labels"
 ).split()
 SAMPLE_COLUMNS = "problem sample text correct well_formed first_wrong_unit n_tokens logprob ends".split()
 TEMPERED_COLUMNS = ["temperature", "problem", "sample", "correct"]
@@ -54,6 +54,10 @@ def load(results: str | Path) -> Records:
         run = runs.read(path.parent).model_dump()
         key = {name: run[name] for name in KEY}
         records.append(run)
+        if path.with_name("log.csv").exists():
+            logs.append(pd.read_csv(path.with_name("log.csv")).assign(**key))
+        if run["method"] in runs.LABELLED:
+            continue
         rows = runs.read_rows(path.with_name(runs.SAMPLES))
         samples.append(pd.DataFrame(rows, columns=SAMPLE_COLUMNS).assign(**key))
         of_tokens = [row for row in rows if "ends" in row and run["method"] in runs.JUDGED]
@@ -64,8 +68,6 @@ def load(results: str | Path) -> Records:
         if path.with_name(runs.WATCHED).exists():
             rows = runs.read_rows(path.with_name(runs.WATCHED))
             watched.append(pd.DataFrame(rows, columns=WATCHED_COLUMNS).assign(**key))
-        if path.with_name("log.csv").exists():
-            logs.append(pd.read_csv(path.with_name("log.csv")).assign(**key))
     if not records:
         raise ValueError(f"{results}/runs: no run records; make them with `dvc repro`")
     all_samples = _ordered(pd.concat(samples), "method").astype({"first_wrong_unit": float})  # NaN: none

@@ -22,6 +22,8 @@ LABELS = {
     "ttrl": "TTRL (vote)",
     "spin": "SPIN",
     "grpo_demonstrations": "GRPO (demonstrations' answers)",
+    "outcome_labels": "outcome reward (true answers)",
+    "step_labels": "step reward (true steps)",
     "reward_weighted_majority": "reward-weighted majority",
     "logprob": "log-probability",
     "length": "minus the length",

@@ -49,6 +49,8 @@ COLOURS = {
     "airl": RED,
     "airl_practice": "#44AA99",
     "airl_updated": "#AA4499",
+    "outcome_labels": "#117733",
+    "step_labels": "#6699CC",
     "reference": RED,  # the same in the ablations' shorter runs
     "random": GREY,
     "majority": ORANGE,

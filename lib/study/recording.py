@@ -43,6 +43,14 @@ def record_run(backbone, method, seed, *, settings, section, trained, validation
         _write(directory, run, trained.log, trained.model, trained.tokenizer, settings)
 
 
+def record_reward(backbone, method, seed, *, settings, section, model, log, validation, seconds) -> None:
+    """Record a reward that has no policy: its log and, in `runs.UNREAD`, its weights."""
+    run = _run(backbone, method, seed, settings, section, validation, seconds, "completed")
+    with files.new_directory(runs.run_dir(backbone, method, seed)) as directory:
+        model.save(directory / runs.UNREAD / "discriminator")
+        runs.write(directory, run, log=log)
+
+
 def _run(backbone, method, seed, settings, section, validation, seconds, status) -> runs.Run:
     return runs.Run(
         backbone=backbone,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from lib import files, runs
-from lib.schema import Airl, Params
+from lib.schema import Airl, Labels, Params
 from lib.study import params
 
 TRAINING = ("lib/data", "lib/grading", "lib/models", "lib/study/training", "lib/text")
@@ -17,7 +17,7 @@ ADVERSARIAL = ("lib/airl", "lib/evaluation/localisation.py", "lib/reward", "lib/
 
 def packages(method: str, settings: Params) -> tuple[str, ...]:
     """The directories and files of lib that decide how a method's runs come out."""
-    return (*TRAINING, *(ADVERSARIAL if isinstance(settings.section(method), Airl) else ()))
+    return (*TRAINING, *(ADVERSARIAL if isinstance(settings.section(method), (Airl, Labels)) else ()))
 
 
 def of_method(method: str, settings: Params) -> dict:
@@ -33,6 +33,7 @@ def of_method(method: str, settings: Params) -> dict:
     }
     if isinstance(section, Airl):
         decisive["sft"] = settings.sft.model_dump()  # with which a reward is fitted to the demonstrations
+    if isinstance(section, (Airl, Labels)):
         decisive["long_steps"] = settings.data.long_steps  # by which its transfer is called
     if method in settings.variants:
         decisive["watching"] = settings.watching.model_dump(mode="json")
