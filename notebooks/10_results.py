@@ -106,6 +106,13 @@ gained = keep(comparisons.gains(recorded, [*trained[1:], *settings.ablations], r
 say(findings.gains(gained))
 
 # %% [markdown]
+# An interval summarises; these are the trainings themselves, one by one:
+
+# %%
+seeds = keep(comparisons.by_seed(recorded, trained[1:]), "by_seed")
+seeds.pivot(index=["backbone", "method"], columns="seed", values="above_sft")
+
+# %% [markdown]
 # The paper's numbers, for the order of the methods: they are of pretrained models a thousand times
 # larger, on other problems.
 

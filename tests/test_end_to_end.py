@@ -18,6 +18,7 @@ CI = ["ci_low", "ci_high", "n_seeds"]
 COLUMNS = {
     "main": ["backbone", "method", "temperature", "k", "pass_at_k", *CI],
     "gains": ["backbone", "method", "temperature", "above_sft", "share_of_grpo", *CI],
+    "by_seed": ["backbone", "method", "seed", "pass_at_1", "above_sft"],
     "rerank": ["backbone", "policy", "selector", "n", "accuracy", *CI],
     "localisation": ["backbone", "detector", "error_source", "threshold", "hit_at_1", "chance", "n", *CI],
     "reward_quality": ["backbone", "variant", "auroc", "auroc_within", "ece", "lowest_last", *CI],

@@ -113,6 +113,20 @@ def gains(records: Records, methods: Iterable[str], n_resamples: int) -> pd.Data
     return pd.DataFrame(table).round(4)
 
 
+def by_seed(records: Records, methods: Iterable[str]) -> pd.DataFrame:
+    """Each training by itself: backbone, method, seed, pass_at_1 at the temperature that validation prefers,
+    above_sft of the same seed (undefined where that did not run)."""
+    rows = records.tempered[records.tempered["temperature"] == "validation"]
+    means = rows.groupby(["backbone", "method", "seed"], sort=False)["correct"].mean()
+    table = [
+        {"backbone": backbone, "method": method, "seed": seed, "pass_at_1": value}
+        | {"above_sft": value - means.get((backbone, "sft", seed), np.nan)}
+        for (backbone, method, seed), value in means.items()
+        if method in set(methods)
+    ]
+    return pd.DataFrame(table).round(4)
+
+
 def _share(ours: np.ndarray, base: np.ndarray, grpo: np.ndarray) -> float:
     most = grpo.mean() - base.mean()
     return float((ours.mean() - base.mean()) / most) if most else float("nan")

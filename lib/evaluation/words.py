@@ -39,9 +39,9 @@ def label(name: str) -> str:
     return LABELS.get(name, name.replace("_", " "))
 
 
-def number(value: float) -> str:
+def number(value: float, digits: int = 2) -> str:
     """A number as readers see it; an undefined one is n/a."""
-    return "n/a" if math.isnan(value) else f"{value:.2f}"
+    return "n/a" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> tuple[str, str]:

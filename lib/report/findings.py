@@ -6,7 +6,15 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lib.evaluation import baselines, external
-from lib.evaluation.tables import CONTRAST, EQUAL_WEIGHTS, MAIN_VARIANT, NO_STRANGER, PRACTICE, TWIN
+from lib.evaluation.tables import (
+    CONTRAST,
+    EQUAL_WEIGHTS,
+    MAIN_VARIANT,
+    NO_STRANGER,
+    PAPER_VARIANT,
+    PRACTICE,
+    TWIN,
+)
 from lib.evaluation.words import compare, interval, label, number, verdict
 
 
@@ -103,7 +111,7 @@ def _list(parts: Iterable[str]) -> str:
 
 
 def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """What a sceptic asks, each with its number: sharpening, length, thresholds."""
+    """What a sceptic asks, each with its number: sharpening, length, adversaries, thresholds, seeds."""
     one, quality = tables["main"], tables["reward_quality"]
     one = one[(one["k"] == 1) & (one["method"] == "sft")]
     sentences = []
@@ -121,6 +129,14 @@ def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:
             ].iterrows()
         )
         sentences.append(f"Length and likelihood: on {backbone}, AUROC within problems is {values}.")
+    gained = tables["gains"][tables["gains"]["temperature"] == "validation"]
+    for method, than, name in ((PAPER_VARIANT, "above_sft", "sft"), (TWIN, f"above_{PRACTICE}", PRACTICE)):
+        if rows := _by_backbone(gained[gained["method"] == method]):
+            seeds = min(row["n_seeds"] for row in rows.values())
+            sentences.append(
+                f"Adversarial: {label(method)}, whose discriminator learns against the policy, is "
+                f"{_each(rows, than, label(name))} ({seeds} seed{'s' * (seeds > 1)})."
+            )
     located = tables["localisation"]
     own = located[(located["variant"] == MAIN_VARIANT) & (located["error_source"] == "policy")]
     for (backbone, policy), rows in own.groupby(["backbone", "policy"], sort=False):
@@ -128,6 +144,11 @@ def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:
         sentences.append(
             f"Thresholds: on {backbone}, errors of {label(policy)}, hit@1 by threshold is {values}."
         )
+    trainings = tables["by_seed"]
+    trainings = trainings[trainings["method"].isin([MAIN_VARIANT, PRACTICE, "ttrl"])]
+    for (backbone, method), rows in trainings.groupby(["backbone", "method"], sort=False):
+        values = ", ".join(f"{number(row['above_sft'], 3)}" for _, row in rows.iterrows())
+        sentences.append(f"Seeds: on {backbone}, {label(method)} is above SFT by {values}, one a seed.")
     return sentences
 
 

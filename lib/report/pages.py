@@ -19,8 +19,8 @@ from lib.schema import Params
 from lib.study import params
 
 TABLES = (
-    "main gains published departures rerank localisation localisation_by_kind reward_quality ablations "
-    "transfer long costs stages"
+    "main gains by_seed published departures rerank localisation localisation_by_kind reward_quality "
+    "ablations transfer long costs stages"
 ).split()
 OF_STUDY = "main gains rerank reward_quality localisation".split()  # shown of a study at another profile
 WIDTH = 110  # of text, in characters

@@ -51,6 +51,7 @@ def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
         "published_localisation": _published(published[experiment == "localisation"], "detector", "hit@1", 3),
         "published_ablations": _published(ablations, "setting or method", "pass@1", 2),
         "departures": Shown(list(tables["departures"]), tables["departures"].to_numpy().tolist()),
+        "by_seed": _by_seed(tables["by_seed"]),
         "costs": _costs(tables["costs"]),
         "stages": _stages(tables["stages"]),
         **estimated(told),
@@ -110,6 +111,14 @@ def _published(table: pd.DataFrame, what: str, measure: str, digits: int) -> Sho
         for row, source in zip(table.itertuples(), noted, strict=True)
     ]
     return Shown(["backbone", what, measure, "source"], rows, is_published=True)
+
+
+def _by_seed(table: pd.DataFrame) -> Shown:
+    rows = [
+        [r.backbone, label(r.method), r.seed, f"{r.pass_at_1:.3f}", words.number(r.above_sft, 3)]
+        for r in table.itertuples()
+    ]
+    return Shown(["backbone", "method", "seed", "pass@1", "above SFT"], rows)
 
 
 def _costs(table: pd.DataFrame) -> Shown:

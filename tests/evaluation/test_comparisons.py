@@ -117,6 +117,22 @@ def test_a_method_of_fewer_seeds_is_paired_at_its_own(study):
     assert (table["n_seeds"] == 2).all()
 
 
+def test_each_training_stands_beside_sft_of_its_own_seed(study):
+    table = comparisons.by_seed(study, ["airl", "ttrl", "never_run"]).set_index(
+        ["backbone", "method", "seed"]
+    )
+    assert len(table) == 2 * 2 * 2
+    for (backbone, method, seed), row in table.iterrows():
+        rows = rows_at(study, "validation", backbone)
+        right = {name: rows[(rows["method"] == name) & (rows["seed"] == seed)] for name in (method, "sft")}
+        ours, sft = (right[name]["correct"].sum() / len(right[name]) for name in (method, "sft"))
+        assert row["pass_at_1"] == pytest.approx(ours, abs=1e-4)
+        assert row["above_sft"] == pytest.approx(ours - sft, abs=1e-4)
+    alone = study.tempered[(study.tempered["method"] != "sft") | (study.tempered["seed"] == 0)]
+    lost = comparisons.by_seed(study._replace(tempered=alone), ["airl"]).set_index("seed")["above_sft"]
+    assert lost[1].isna().all() and lost[0].notna().all()
+
+
 def test_a_method_paired_with_itself_gains_nothing(study):
     table = comparisons.gains(with_runs(study, "copy", of="sft"), ["copy"], RESAMPLES)
     assert len(table) == 2 * 3 and (table[["above_sft", "ci_low", "ci_high"]] == 0).all(axis=None)

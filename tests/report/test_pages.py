@@ -135,7 +135,7 @@ def test_the_page_leads_with_findings_and_what_a_sceptic_asks(study):
     first, second = re.findall(r"<section id=.*?</section>", page, re.DOTALL)[:2]
     assert "Trained on what is elected, the policy is" in first and 'alt="' in first
     assert "What a sceptic should know" in second
-    for asked in ("Sharpening:", "Length and likelihood:", "Thresholds:"):
+    for asked in ("Sharpening:", "Length and likelihood:", "Adversarial:", "Thresholds:", "Seeds:"):
         assert asked in second
 
 
