@@ -135,9 +135,9 @@ def _share(ours: np.ndarray, base: np.ndarray, grpo: np.ndarray) -> float:
 def ablations(records: Records, changed: Iterable[Change], n_resamples: int) -> pd.DataFrame:
     """What a setting does: ablation, value, backbone, method, pass_at_1, .., auroc, .., hit_at_1, ..
 
-    The reference's row stands first for each ablation. pass@1 is at the temperature that validation prefers,
-    AUROC within problems on the base policy's samples, hit_at_1 on rule-perturbed experts; where a reward was
-    not scored on them it is left empty.
+    The reference's row stands first for each ablation, and all are of the seeds that every one has. pass@1 is
+    at the temperature that validation prefers, AUROC within problems on the base policy's samples, hit_at_1
+    on rule-perturbed experts; where a reward was not scored on them it is left empty.
     """
     settings: dict[tuple, list[Change]] = {}
     for change in changed:
@@ -147,8 +147,11 @@ def ablations(records: Records, changed: Iterable[Change], n_resamples: int) -> 
     for (reference, *keys), members in settings.items():
         values = {reference: members[0].before} | {change.method: change.after for change in members}
         tested = samples[samples["method"].isin([c.method for c in members])]["backbone"]
-        for key, rows in groups(samples, "backbone", "method"):
-            if key["method"] in values and key["backbone"] in set(tested):
+        compared = samples[samples["method"].isin(values) & samples["backbone"].isin(tested)]
+        for place, of_backbone in groups(compared, "backbone"):
+            seeds = set.intersection(*(set(rows["seed"]) for _, rows in groups(of_backbone, "method")))
+            for method, rows in groups(of_backbone[of_backbone["seed"].isin(seeds)], "method"):
+                key = place | method
                 written = " + ".join(_written(values[key["method"]][name]) for name in keys)
                 row = {"ablation": " + ".join(keys), "value": written} | key | {"reference": reference}
                 table.append(row | _outcome(records, key, rows, n_resamples))
@@ -178,14 +181,15 @@ def _written(value: object) -> str:
 def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: int) -> dict:
     """A variant's policy, and its reward as far as it was scored."""
     undefined = (np.nan,) * 3
-    scores, located = on_base(records), records.localisation
-    scores = scores[(scores["backbone"] == key["backbone"]) & (scores["variant"] == key["method"])]
-    located = located[
-        (located["backbone"] == key["backbone"])
-        & (located["variant"] == key["method"])
-        & (located["detector"] == "reward")
-        & (located["source"] == "perturbed")
-    ]
+    scores, located = (
+        of[
+            (of["backbone"] == key["backbone"])
+            & (of["variant"] == key["method"])
+            & of["seed"].isin(samples["seed"])
+        ]
+        for of in (on_base(records), records.localisation)
+    )
+    located = located[(located["detector"] == "reward") & (located["source"] == "perturbed")]
     pass_at_1 = intervals.mean_ci(grid(samples, "correct").mean(2), n_resamples, SEED)
     auroc = hit_at_1 = undefined
     if len(scores):

@@ -239,10 +239,18 @@ def test_ablations_start_with_their_reference(table):
         ("families + lr", "qwen2"): [("reference", "all + 0.1"), ("two", "shop/trip + 0.2")],
     }
     assert dict(table[["method", "n_seeds"]].itertuples(index=False)) == {
-        **dict.fromkeys(["airl_dense", "airl_no_perturbation", "sft"], 2),
-        **dict.fromkeys(["sft_16", "reference", "sparse", "two"], 1),
+        **dict.fromkeys(["airl_dense", "airl_no_perturbation"], 2),
+        **dict.fromkeys(["sft", "sft_16", "reference", "sparse", "two"], 1),
     }
     assert dict(table[["method", "reference"]].itertuples(index=False))["sparse"] == "reference"
+
+
+def test_a_reference_of_more_seeds_is_taken_at_the_ablations_own(table, study):
+    rows = rows_at(study, "validation", "qwen2").query("method == 'sft'")
+    assert set(rows["seed"]) == {0, 1}
+    row = table.query("method == 'sft'").iloc[0]
+    first, both = (of["correct"].mean() for of in (rows[rows["seed"] == 0], rows))
+    assert row.pass_at_1 == pytest.approx(first, abs=1e-4) and first != both
 
 
 def test_ablations_are_of_the_policy_and_of_the_reward(table, study):
