@@ -232,8 +232,8 @@ class Params(Section):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What is trained: SFT, what practises without a learned reward, AIRL's variants, upper bounds of
-        rewards; and ablations."""
+        """What is trained: SFT, what practises without a learned reward, AIRL's variants, rewards from
+        labels; and ablations."""
         first = ("sft", *self.sft_ablations, *self.without_reward)
         return (*first, *self.variants, *self.label_rewards, *self.ablations)
 

@@ -22,8 +22,9 @@
 # step $k$ and at that of the trace
 # $$L = -\frac{1}{K} \sum_k \big[z_k \log\sigma(f_k) + (1 - z_k) \log(1 - \sigma(f_k))\big].$$
 # Of `outcome_labels` $z_k$ is 1 where the trace's answer is right, whatever the step: an outcome reward. Of
-# `step_labels` it is 1 as long as no step is wrong: a process reward. They are upper bounds for choosing
-# among samples and for finding the first wrong step, as GRPO on true answers is one for the policy.
+# `step_labels` it is 1 as long as no step is wrong: a process reward. No bound follows from that: a log-ratio
+# rises where its reference finds a trace unlikely, and an error that is seldom made is such, with few labels
+# against it. Whether they choose and point better than rewards from demonstrations is measured.
 
 # %%
 import os
