@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from lib.data import reading
 from lib.reward import recorded
 from lib.study.adversarial import labelled
 from lib.study.training import sampling
@@ -34,18 +33,16 @@ def written(experts, monkeypatch):
     """The expert's trace and one that goes wrong at its end, of each question by each policy."""
     asked = []
 
-    def sample(policy, tokenizer, problems, settings, *, n, token_records):
+    def answered(policy, tokenizer, problems, n, temperature, settings):
         rows = []
         for i, problem in enumerate(problems):
             wrong = problem.trace.replace(f">{problem.answer}<", ">7777<")
             for s, text in enumerate([problem.trace, wrong][:n]):
-                first = reading.first_wrong_unit(text, problem.trace)
-                rows.append({"problem": i, "sample": s, "text": text, "correct": first is None})
-                rows[-1]["first_wrong_unit"] = first
+                rows.append({"problem": i, "sample": s, "text": text, "correct": text == problem.trace})
         asked.append((policy, n))
         return rows
 
-    monkeypatch.setattr(sampling, "sample", sample)
+    monkeypatch.setattr(sampling, "answered", answered)
     return asked
 
 
@@ -77,7 +74,7 @@ def test_a_reward_learns_its_labels_of_every_policys_samples(
     assert (
         log[-1]["loss"] < 0.75 * log[0]["loss"]
     )  # an answer is not told by the steps that both traces share
-    rows = sampling.sample("base", tokenizer, experts[:6], settings, n=2, token_records=0)
+    rows = sampling.answered("base", tokenizer, experts[:6], 2, 1.0, settings)
     found = scored(model, tokenizer, rows, experts, settings)
     right, wrong = found[::2], found[1::2]
     assert all(a["reward"] > b["reward"] for a, b in zip(right, wrong, strict=True))

@@ -14,8 +14,11 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 from transformers import set_seed
 
-from lib.airl import credit
+from lib.airl import batches
+from lib.airl.batches import Row
 from lib.airl.discriminator import LogRatioDiscriminator
+from lib.airl.objective import POLICY
+from lib.data import reading
 from lib.data.demonstrations import Demonstration
 from lib.models import pretrained
 from lib.schema import Airl, Labels, Params
@@ -59,16 +62,15 @@ def train_labelled(
     All traces of a question are in one batch; a label's loss is the binary cross-entropy.
     """
     set_seed(seed)
-    rows = [
-        row
-        for policy in policies
-        for row in sampling.sample(
-            policy, tokenizer, list(problems), settings, n=section.samples, token_records=0
-        )
-    ]
     of_problem: list[list[dict]] = [[] for _ in problems]
-    for row in rows:
-        of_problem[row["problem"]].append(row)
+    for policy in policies:
+        for row in sampling.answered(
+            policy, tokenizer, list(problems), section.samples, settings.sampling.temperature, settings
+        ):
+            if reward == "step_labels":
+                expert = problems[row["problem"]].trace
+                row["first_wrong_unit"] = reading.first_wrong_unit(row["text"], expert)
+            of_problem[row["problem"]].append(row)
     set_seed(seed)
     model = pretrained.placed(LogRatioDiscriminator.new(backbone, r=section.r, alpha=2 * section.r))
     optimizer = torch.optim.AdamW(model.trained().values(), lr=section.lr, weight_decay=0.0)
@@ -98,12 +100,12 @@ def train_labelled(
 def _loss(model, tokenizer, questions, rows: Sequence[dict], reward: str, settings: Params) -> torch.Tensor:
     prompts = chat.questions_ids(tokenizer, questions, settings.sampling.system_prompt)
     completions, _ = chat.completions(tokenizer, [row["text"] for row in rows])
-    ids_BL, attention_BL, width_t = alignment.pad_completions(tokenizer, prompts, completions)
-    units = [alignment.units_of_tokens(tokenizer, ids) for ids in completions]
-    units_BT = torch.tensor([of + [-1] * (width_t - len(of)) for of in units])
-    mask_BT, _, step_ends_BT = alignment.unit_masks(units, width_t)
-    marked_BT = credit.boundaries("step", mask_BT, settings.airl.interval, step_ends_BT)
+    samples = [Row(*pair, POLICY, 0.0) for pair in zip(prompts, completions, strict=True)]
+    batch = batches.collate(tokenizer, samples, judged_as(settings))
+    units = [torch.tensor(alignment.units_of_tokens(tokenizer, ids)) for ids in completions]
+    units_BT = torch.nn.utils.rnn.pad_sequence(units, batch_first=True, padding_value=-1)
     device = next(model.parameters()).device
-    logits_BT = model.logits_BT(ids_BL.to(device), attention_BL.to(device), width_t).cpu()
-    told_BT = labels_BT(reward, rows, units_BT)
+    ids_BL, attention_BL = batch.ids_BL.to(device), batch.attention_BL.to(device)
+    logits_BT = model.logits_BT(ids_BL, attention_BL, units_BT.shape[1]).cpu()
+    told_BT, marked_BT = labels_BT(reward, rows, units_BT), batch.boundaries_BT
     return F.binary_cross_entropy_with_logits(logits_BT[marked_BT], told_BT[marked_BT])
