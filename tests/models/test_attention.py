@@ -1,4 +1,4 @@
-"""Attention of one token by grouped queries against transformers' own, where heads share keys."""
+"""Attention by grouped queries against transformers' own, where heads share keys."""
 
 import pytest
 import torch
@@ -51,6 +51,25 @@ def test_a_prompt_is_read_as_theirs(models):
     read = tokenizer(["How many beads?", "How many?"], return_tensors="pt", padding=True)
     mask = read.attention_mask.bool()
     assert torch.allclose(ours(**read).logits[mask], theirs(**read).logits[mask], atol=1e-5)
+
+
+def test_gradients_after_padding_are_as_theirs(models, monkeypatch):
+    """Of the weights, where a batch is padded on either side."""
+    ours, theirs, tokenizer = models
+    asked = ["How many beads?", "How many beads are there now, after all?"]
+    monkeypatch.setattr(attention, "sdpa_attention_forward", lambda *a, **k: pytest.fail("not its own way"))
+    for side in ("left", "right"):
+        read = tokenizer(asked, return_tensors="pt", padding=True, padding_side=side)
+        after_padding = (
+            torch.nn.functional.pad(read.attention_mask, (1, 0))[:, :-1] == 0
+        )  # or first of its row
+        labels = read.input_ids.masked_fill((read.attention_mask == 0) | after_padding, -100)
+        for model in (ours, theirs):
+            model.zero_grad()
+            model(**read, labels=labels).loss.backward()
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.allclose(one.grad, other.grad, atol=1e-5), side
+        assert max(weight.grad.abs().max() for weight in ours.parameters()) > 1e-3
 
 
 @pytest.mark.parametrize("length", [generation.ROOM - 20, 2 * generation.ROOM + 9])

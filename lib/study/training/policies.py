@@ -94,6 +94,7 @@ def processes() -> int:
 def common(settings: Params, seed: int, output_dir: str | Path, batch_size: int, rows: str) -> dict:
     """Arguments of any trainer; `batch_size` is of an optimizer step and all processes, in `rows`."""
     on_gpu, n = torch.cuda.is_available(), processes()
+    in_bfloat16 = any(source.gguf for source in settings.pretrained.values())  # see `pretrained.weights`
     at_once = settings.training.micro_batch or max(batch_size // n, 1)
     if batch_size % (at_once * n):
         raise ValueError(
@@ -109,7 +110,7 @@ def common(settings: Params, seed: int, output_dir: str | Path, batch_size: int,
         save_total_limit=2,  # the last may have been cut short
         logging_steps=1,
         disable_tqdm=True,  # see `Progress`
-        bf16=on_gpu,
+        bf16=on_gpu or in_bfloat16,
         use_cpu=not on_gpu,
         activation_checkpointing=on_gpu,
         lr_scheduler_type="cosine",
