@@ -36,11 +36,6 @@ def by_section(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
 def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     """What a reader should remember: the policy, the vote, the adversarial part, the choice, the pointer."""
     gained, chosen, located = tables["gains"], tables["rerank"], tables["localisation"]
-
-    def gain(method: str, temperature: str) -> dict[str, pd.Series]:
-        rows = gained[(gained["method"] == method) & (gained["temperature"] == temperature)]
-        return _by_backbone(rows)
-
     n = chosen["n"].max()
 
     def accuracy(policy: str, selector: str, variant: str = MAIN_VARIANT) -> str:
@@ -51,7 +46,9 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     errors = located[(located["error_source"] == "policy") & (located["policy"] == "sft")]
     practical = errors[(errors["threshold"] == "perturbed") & (errors["variant"] == MAIN_VARIANT)]
     chance = errors[errors["detector"] == "chance"]
-    ours = {temperature: gain(MAIN_VARIANT, temperature) for temperature in ("validation", "greedy")}
+    ours = {
+        temperature: _gains(gained, MAIN_VARIANT, temperature) for temperature in ("validation", "greedy")
+    }
     best, ours_is = ours["validation"], f"above_{MAIN_VARIANT}"
     rivals = {
         "above_ttrl": "practice on the plain vote",
@@ -73,7 +70,7 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     changed = [
         f"{what} is {_each(rows, name, f'that {than}')}."
         for what, method, name, than in parts
-        if (rows := gain(method, "validation"))
+        if (rows := _gains(gained, method))
     ]
     return [
         f"Trained on what is elected, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature "
@@ -92,7 +89,9 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     ]
 
 
-def _by_backbone(rows: pd.DataFrame) -> dict[str, pd.Series]:
+def _gains(table: pd.DataFrame, method: str, temperature: str = "validation") -> dict[str, pd.Series]:
+    """A method's row of `gains` on each backbone that has one."""
+    rows = table[(table["method"] == method) & (table["temperature"] == temperature)]
     return {row["backbone"]: row for _, row in rows.iterrows()}
 
 
@@ -129,9 +128,8 @@ def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:
             ].iterrows()
         )
         sentences.append(f"Length and likelihood: on {backbone}, AUROC within problems is {values}.")
-    gained = tables["gains"][tables["gains"]["temperature"] == "validation"]
     for method, than, name in ((PAPER_VARIANT, "above_sft", "sft"), (TWIN, f"above_{PRACTICE}", PRACTICE)):
-        if rows := _by_backbone(gained[gained["method"] == method]):
+        if rows := _gains(tables["gains"], method):
             seeds = min(row["n_seeds"] for row in rows.values())
             sentences.append(
                 f"Adversarial: {label(method)}, whose discriminator learns against the policy, is "
