@@ -43,6 +43,7 @@ from lib.evaluation import (
     published,
     records,
     reward_quality,
+    studies,
     tables,
 )
 from lib.report import comparison_plots, diagram, findings, pages, plots, style, token_values, viewer
@@ -307,6 +308,17 @@ if len(on_text):
     display(keep(on_text, "external"), say(external.sentences(on_text)))
 if len(errors := first_errors.table(RESULTS, on_text)):
     display(keep(errors, "first_error"))
+
+# %% [markdown]
+# ## Real language models
+#
+# Where `make keep` has put a study at another profile, of pretrained weights, under `results/`: the same
+# measures of it and of the embedded world. A difference counts where its interval leaves 0 out.
+
+# %%
+if others := studies.tables(RESULTS):
+    world = dict(zip(studies.TABLES, (main, gained, reranked, quality, located), strict=True))
+    display(keep(studies.side_by_side({studies.WORLD: world} | others), "studies"))
 
 # %% [markdown]
 # ## Token by token

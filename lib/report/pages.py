@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib import files, runs
+from lib.evaluation import studies as others
 from lib.evaluation.records import Records
 from lib.evaluation.tables import MAIN_VARIANT
 from lib.report import findings, rendering, shown_tables
@@ -22,7 +23,7 @@ TABLES = (
     "main gains by_seed published departures rerank localisation localisation_by_kind reward_quality "
     "ablations transfer long costs stages"
 ).split()
-OF_STUDY = "main gains rerank reward_quality localisation".split()  # shown of a study at another profile
+OPTIONAL = ("external", "studies")  # tables of what a study need not have
 WIDTH = 110  # of text, in characters
 INPUTS = "lib notebooks params.yaml results/data results/runs results/localisation"
 
@@ -57,8 +58,7 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
     """
     results = Path(results)
     tables = {name: _table(results, name) for name in TABLES}
-    if (results / "tables" / "external.csv").exists():
-        tables["external"] = _table(results, "external")
+    tables |= {name: _table(results, name) for name in OPTIONAL if _csv(results, name).exists()}
     facts = provenance(records, settings)
     files.write_json(results / "provenance.json", facts)
     report = rendering.render(
@@ -83,16 +83,14 @@ def studies(results: str | Path) -> dict[str, dict]:
 
     Each has its `settings`, what is `said` of it, and its `tables` as the page shows them.
     """
-    found = {}
-    for path in sorted(Path(results).glob("*/tables/main.csv")):
-        study = path.parents[1]
-        tables = {name: _table(study, name) for name in OF_STUDY}
-        found[study.name] = {
-            "settings": params.load(study / "params.yaml"),
+    return {
+        name: {
+            "settings": params.load(Path(results) / name / "params.yaml"),
             "said": findings.headline(tables),
             "tables": shown_tables.estimated(tables),
         }
-    return found
+        for name, tables in others.tables(results).items()
+    }
 
 
 def viewer_page(traces: dict) -> str:

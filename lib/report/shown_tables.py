@@ -54,6 +54,7 @@ def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
         "by_seed": _by_seed(tables["by_seed"]),
         "costs": _costs(tables["costs"]),
         "stages": _stages(tables["stages"]),
+        **({"studies": _studies(tables["studies"])} if "studies" in tables else {}),
         **estimated(told),
     }
 
@@ -119,6 +120,16 @@ def _by_seed(table: pd.DataFrame) -> Shown:
         for r in table.itertuples()
     ]
     return Shown(["backbone", "method", "seed", "pass@1", "above SFT"], rows)
+
+
+def _studies(table: pd.DataFrame) -> Shown:
+    """A measure a row, a study's backbone a column."""
+    columns = list(dict.fromkeys(zip(table["study"], table["backbone"], strict=True)))
+    rows = []
+    for measure, group in table.groupby("measure", sort=False):
+        cells = {(row["study"], row["backbone"]): words.interval(row, "value") for _, row in group.iterrows()}
+        rows.append([measure, *(cells.get(column, "") for column in columns)])
+    return Shown(["measure", *(f"{backbone} ({study})" for study, backbone in columns)], rows)
 
 
 def _costs(table: pd.DataFrame) -> Shown:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from lib.evaluation import records
+from lib.evaluation import records, studies
 from lib.report import pages
 from lib.study import params
 from tests import synthetic
@@ -175,7 +175,10 @@ def test_the_page_tells_of_studies_at_other_profiles(study, rebuilt, tmp_path):
     tree["backbones"] = {}
     with (kept / "params.yaml").open("w") as out:
         YAML(typ="safe", pure=True).dump(tree, out)
-    report, _ = rebuilt("world", {})
+    read = studies.tables(tmp_path)
+    world = {name: pd.read_csv(study / "results" / "tables" / f"{name}.csv") for name in studies.TABLES}
+    both = studies.side_by_side({studies.WORLD: world} | read)
+    report, _ = rebuilt("world", {}, studies=both)
     (told,) = [found for name, found in pages.studies(tmp_path).items() if name == "smollm2"]
     assert told["settings"].pretrained["llama"].gguf == "llama<b>.gguf"
     assert report.texts("h3") == ["smollm2"]
@@ -185,14 +188,16 @@ def test_the_page_tells_of_studies_at_other_profiles(study, rebuilt, tmp_path):
     assert all(
         report.texts("li").count(sentence) == 2 for sentence in told["said"]
     )  # the study's, and theirs
-    rows = sum(len(shown.rows) for shown in told["tables"].values())
+    measures = both["measure"].nunique()
+    assert len(both) == 2 * len(both.query("study == 'world'")) > 4 * measures // 2
+    rows = sum(len(shown.rows) for shown in told["tables"].values()) + measures
     honest = Parsed((study / "results" / "report.html").read_text())
-    headers = len(told["tables"])
+    headers = len(told["tables"]) + 1
     assert len([1 for tag, *_ in report.elements if tag == "tr"]) == rows + headers + len(
         [1 for tag, *_ in honest.elements if tag == "tr"]
     )
     links = [a["download"] for tag, a, _ in report.elements if tag == "a" and "download" in a]
-    assert {f"smollm2/{name}.csv" for name in pages.OF_STUDY} <= set(links)
+    assert {f"smollm2/{name}.csv" for name in studies.TABLES} <= set(links)
     assert "Real language models" not in honest.texts("h2")
 
 
