@@ -11,6 +11,7 @@ from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANT
 from lib.evaluation.words import label
 
 TABLES = ("main", "gains", "rerank", "reward_quality", "localisation")  # of each study
+ABOVE = " above "  # between the methods of a measure that is a difference
 WORLD = "world"  # the study at the profile `default`
 COLUMNS = ["measure", "study", "backbone", "value", "ci_low", "ci_high", "n_seeds"]
 BEST = {"temperature": "validation"}
@@ -43,10 +44,10 @@ def _measures() -> Iterator[tuple[str, str, dict, str]]:
     ours = label(MAIN_VARIANT)
     yield "SFT, pass@1", "main", {"method": "sft", "k": 1} | BEST, "pass_at_k"
     for method in ("grpo", PAPER_VARIANT, MAIN_VARIANT):
-        yield f"{label(method)} above SFT", *gain(method, "above_sft")
-    yield f"{ours} above SFT, greedily", *gain(MAIN_VARIANT, "above_sft", temperature="greedy")
+        yield f"{label(method)}{ABOVE}SFT", *gain(method, "above_sft")
+    yield f"{ours}{ABOVE}SFT, greedily", *gain(MAIN_VARIANT, "above_sft", temperature="greedy")
     for rival in (LIKELIHOOD, "ttrl"):
-        yield f"{ours} above {label(rival)}", *gain(MAIN_VARIANT, f"above_{rival}")
+        yield f"{ours}{ABOVE}{label(rival)}", *gain(MAIN_VARIANT, f"above_{rival}")
     for variant in ("length", "base_logprob", LIKELIHOOD, PAPER_VARIANT, MAIN_VARIANT):
         where = {"variant": variant}
         yield f"AUROC within problems, {label(variant)}", "reward_quality", where, "auroc_within"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lib.evaluation import baselines, external
+from lib.evaluation import baselines, external, studies
 from lib.evaluation.tables import (
     CONTRAST,
     EQUAL_WEIGHTS,
@@ -30,6 +30,7 @@ def by_section(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
         "ablations": ablations(tables["ablations"]),
         "transfer": transfer(tables["transfer"]),
         "external": external.sentences(tables["external"]) if "external" in tables else [],
+        "real": real(tables["studies"]) if "studies" in tables else [],
     }
 
 
@@ -147,6 +148,21 @@ def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:
     for (backbone, method), rows in trainings.groupby(["backbone", "method"], sort=False):
         values = ", ".join(f"{number(row['above_sft'], 3)}" for _, row in rows.iterrows())
         sentences.append(f"Seeds: on {backbone}, {label(method)} is above SFT by {values}, one a seed.")
+    return sentences
+
+
+def real(table: pd.DataFrame) -> list[str]:
+    """Of each study at another profile, which method is better than which."""
+    sentences = []
+    table = table[(table["study"] != studies.WORLD) & table["measure"].str.contains(studies.ABOVE)]
+    for (study, backbone), rows in table.groupby(["study", "backbone"], sort=False):
+        seeds, said = int(rows["n_seeds"].max()), []
+        for _, row in rows.iterrows():
+            method, than = row["measure"].split(studies.ABOVE)
+            said.append(f"{method} is {''.join(verdict(row, 'value', than))}")
+        sentences.append(
+            f"Pretrained weights, {backbone} ({study}, {seeds} seed{'s' * (seeds > 1)}): {'; '.join(said)}."
+        )
     return sentences
 
 

@@ -150,8 +150,10 @@ def main_table_text(results: str | Path) -> str:
 
 def headline_text(results: str | Path) -> str:
     """What was found, a Markdown list. Raises ValueError if there are no tables yet."""
-    read = {name: _table(Path(results), name) for name in ("gains", "rerank", "localisation")}
-    lines = findings.markdown(findings.headline(read)).split("\n")
+    results = Path(results)
+    read = {name: _table(results, name) for name in ("gains", "rerank", "localisation")}
+    real = findings.real(_table(results, "studies")) if _csv(results, "studies").exists() else []
+    lines = findings.markdown([*findings.headline(read), *real]).split("\n")
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
 
 

@@ -16,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from lib.evaluation import records, studies
-from lib.report import pages
+from lib.report import findings, pages
 from lib.study import params
 from tests import synthetic
 from tests.report.test_rendering import HOSTILE, Parsed
@@ -182,6 +182,8 @@ def test_the_page_tells_of_studies_at_other_profiles(study, rebuilt, tmp_path):
     (told,) = [found for name, found in pages.studies(tmp_path).items() if name == "smollm2"]
     assert told["settings"].pretrained["llama"].gguf == "llama<b>.gguf"
     assert report.texts("h3") == ["smollm2"]
+    (real,) = findings.real(both)[:1]
+    assert real in report.texts("li") and "(smollm2, " in pages.headline_text(tmp_path)
     assert any(
         "qwen2 is weights/qwen2<b>.gguf, llama is weights/llama<b>.gguf." in p for p in report.texts("p")
     )
