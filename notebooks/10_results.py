@@ -181,6 +181,14 @@ experts = [row.trace for row in splits.split("test")]
 quality = reward_quality.table(recorded, experts, resamples)
 keep(quality, "reward_quality")
 
+# %% [markdown]
+# The same of SFT's samples, which are right more often and differ less: of those of one problem only the
+# harder pairs are left.
+
+# %%
+of_sft = reward_quality.table(recorded, experts, resamples, policy="sft")
+keep(of_sft, "reward_quality_sft")
+
 # %%
 say(findings.reward_quality(quality))
 
@@ -317,7 +325,7 @@ if len(errors := first_errors.table(RESULTS, on_text)):
 
 # %%
 if others := studies.tables(RESULTS):
-    world = dict(zip(studies.TABLES, (main, gained, reranked, quality, located), strict=True))
+    world = dict(zip(studies.TABLES, (main, gained, reranked, quality, of_sft, located), strict=True))
     display(keep(studies.side_by_side({studies.WORLD: world} | others), "studies"))
 
 # %% [markdown]

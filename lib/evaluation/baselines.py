@@ -1,5 +1,4 @@
-"""What stands in a reward's place without one: each makes the reward of the base policy's samples from their
-records."""
+"""What stands in a reward's place without one: each makes the reward of samples from their records."""
 
 import numpy as np
 import pandas as pd
@@ -13,17 +12,18 @@ def stands_in(table: pd.DataFrame) -> pd.Series:
     return table["variant"].isin([*RULES, LIKELIHOOD])
 
 
-def scores(on_base: pd.DataFrame) -> pd.DataFrame:
-    """Rows like those of `Records.scores` on the base policy's samples, with the variants of `RULES`.
+def scores(judged: pd.DataFrame) -> pd.DataFrame:
+    """Rows like those of `Records.scores` on one policy's samples, with the variants of `RULES`.
 
-    The reward is minus the number of tokens, or the base policy's log-probability of its own sample. Both
-    need no training and so have no seed but their samples': a base policy that ran once is one seed. They
-    have no `logit` and no `unit_reward`.
+    The reward is minus the number of tokens or, on the base policy's samples, its log-probability of its own.
+    Both need no training and so have no seed but their samples': a base policy that ran once is one seed.
+    They have no `logit` and no `unit_reward`.
     """
-    samples = on_base.drop_duplicates(["backbone", "sample_seed", "problem", "sample"])
+    samples = judged.drop_duplicates(["backbone", "sample_seed", "problem", "sample"])
     samples = samples.assign(seed=samples["sample_seed"], logit=np.nan, unit_reward=None, rewards=None)
-    by_rule = {"length": -samples["n_tokens"], "base_logprob": samples["logprob"]}
+    of_base = samples["policy"] == "base"
+    by_rule = {"length": -samples["n_tokens"], "base_logprob": samples["logprob"].where(of_base)}
     return pd.concat(
         [samples.assign(variant=rule, reward=by_rule[rule].astype(float)) for rule in RULES],
         ignore_index=True,
-    )
+    ).dropna(subset="reward")

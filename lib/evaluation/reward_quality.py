@@ -1,4 +1,4 @@
-"""How well the rewards tell right samples of the base policy from wrong ones, and what they follow."""
+"""How well the rewards tell right samples of a policy from wrong ones, and what they follow."""
 
 import functools
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from lib.data import reading
 from lib.data.wording import EXPERT_STYLES, Style
 from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import Records, grid
-from lib.evaluation.tables import SEED, by_problem, estimate, groups, n_seeds, on_base
+from lib.evaluation.tables import SEED, by_problem, estimate, groups, n_seeds
 from lib.reward.falls import reward_drops
 from lib.text import traces
 
 UNDEFINED = (float("nan"),) * 3  # an estimate and its interval
 
 
-def table(records: Records, experts: Sequence[str], n_resamples: int) -> pd.DataFrame:
-    """The rewards on the base policy's samples: backbone, variant, auroc, auroc_within, auroc_within_style,
-    auroc_across_style, ece, corr_correct, corr_format, corr_style, corr_style_right, reranked, lowest_last,
-    random, ..
+def table(records: Records, experts: Sequence[str], n_resamples: int, policy: str = "base") -> pd.DataFrame:
+    """The rewards on the samples of `base` or `sft`: backbone, variant, auroc, auroc_within,
+    auroc_within_style, auroc_across_style, ece, corr_correct, corr_format, corr_style, corr_style_right,
+    reranked, lowest_last, random, ..
 
     AUROC and correlations (Pearson) are of the trace's reward, against a right answer and against a
     well-formed trace; the calibration error is of sigmoid(logit) at the trace's end as the probability of a
@@ -29,7 +29,7 @@ def table(records: Records, experts: Sequence[str], n_resamples: int) -> pd.Data
     compares the samples of one problem alone (`metrics.auroc_within`), the mean over the problems of each
     seed that have right and wrong ones: it knows nothing of which problem is hard. `reranked` is the accuracy
     of the sample with the highest reward, `random` that of any. `lowest_last`: see the function. Beside the
-    trained rewards stand those of `baselines.scores`.
+    trained rewards stand those of `baselines.scores` that were read of the policy.
 
     Of style (`experts` are the experts' traces by problem): `auroc_within_style` compares samples of one
     problem with the same wording of operators; `auroc_across_style` right ones in a style that no expert
@@ -37,7 +37,7 @@ def table(records: Records, experts: Sequence[str], n_resamples: int) -> pd.Data
     `corr_style` is the correlation with an expert's style, `corr_style_right` that among right samples.
     Undefined where no sample is in an expert's style.
     """
-    judged = _with_style(on_base(records), experts)
+    judged = _with_style(records.scores[records.scores["policy"] == policy], experts)
     judged = pd.concat([judged, baselines.scores(judged)]).sort_values("backbone", kind="stable")
     return pd.DataFrame(
         [key | _row(rows, n_resamples) for key, rows in groups(judged, "backbone", "variant")]

@@ -10,7 +10,7 @@ from lib.evaluation.baselines import LIKELIHOOD
 from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANT
 from lib.evaluation.words import label
 
-TABLES = ("main", "gains", "rerank", "reward_quality", "localisation")  # of each study
+TABLES = ("main", "gains", "rerank", "reward_quality", "reward_quality_sft", "localisation")  # of each study
 ABOVE = " above "  # between the methods of a measure that is a difference
 WORLD = "world"  # the study at the profile `default`
 COLUMNS = ["measure", "study", "backbone", "value", "ci_low", "ci_high", "n_seeds"]
@@ -48,9 +48,9 @@ def _measures() -> Iterator[tuple[str, str, dict, str]]:
     yield f"{ours}{ABOVE}SFT, greedily", *gain(MAIN_VARIANT, "above_sft", temperature="greedy")
     for rival in (LIKELIHOOD, "ttrl"):
         yield f"{ours}{ABOVE}{label(rival)}", *gain(MAIN_VARIANT, f"above_{rival}")
-    for variant in ("length", "base_logprob", LIKELIHOOD, PAPER_VARIANT, MAIN_VARIANT):
+    for variant in ("length", LIKELIHOOD, PAPER_VARIANT, MAIN_VARIANT):
         where = {"variant": variant}
-        yield f"AUROC within problems, {label(variant)}", "reward_quality", where, "auroc_within"
+        yield f"AUROC within SFT's problems, {label(variant)}", "reward_quality_sft", where, "auroc_within"
     for selector, variant in (("random", MAIN_VARIANT), ("majority", MAIN_VARIANT), ("reward", LIKELIHOOD),
                               ("reward", PAPER_VARIANT), ("reward", MAIN_VARIANT)):  # fmt: skip
         where = {"policy": "sft", "selector": selector, "variant": variant}

@@ -21,7 +21,7 @@ from lib.study import params
 
 TABLES = (
     "main gains by_seed published departures rerank localisation localisation_by_kind reward_quality "
-    "ablations transfer long costs stages"
+    "reward_quality_sft ablations transfer long costs stages"
 ).split()
 OPTIONAL = ("external", "studies")  # tables of what a study need not have
 WIDTH = 110  # of text, in characters

@@ -9,6 +9,10 @@ from lib.evaluation import words
 from lib.evaluation.tables import TEMPERATURES
 from lib.evaluation.words import label
 
+QUALITY = (
+    "auroc auroc_within auroc_within_style auroc_across_style ece corr_correct corr_format corr_style "
+    "corr_style_right reranked lowest_last"
+)
 # table: its keys, and its estimates, which stand with their intervals
 ESTIMATES = {
     "rerank": ("backbone policy variant selector n n_seeds", "accuracy"),
@@ -18,11 +22,8 @@ ESTIMATES = {
     ),
     "localisation": ("backbone error_source policy detector variant threshold n n_seeds", "hit_at_1"),
     "localisation_by_kind": ("backbone error_source policy kind detector variant n", "hit_at_1"),
-    "reward_quality": (
-        "backbone variant n_seeds",
-        "auroc auroc_within auroc_within_style auroc_across_style ece corr_correct corr_format corr_style "
-        "corr_style_right reranked lowest_last",
-    ),
+    "reward_quality": ("backbone variant n_seeds", QUALITY),
+    "reward_quality_sft": ("backbone variant n_seeds", QUALITY),
     "ablations": ("ablation value backbone n_seeds", "pass_at_1 auroc hit_at_1"),
     "transfer": ("backbone trained_on tested_on n_seeds", "accuracy_gain auroc"),
     "long": ("backbone method n_seeds", "pass_at_1"),

@@ -85,6 +85,19 @@ def test_within_problems_trained_rewards_and_baselines_are_judged_by_the_same_pa
     assert found.loc["length", "auroc"] == pytest.approx(np.mean(lengths), abs=1e-4)
 
 
+def test_samples_of_sft_are_judged_by_themselves(study, directory):
+    found = reward_quality.table(study, expert_traces(directory), RESAMPLES, policy="sft")
+    airl = study.scores.query("backbone == 'llama' and policy == 'sft' and variant == 'airl'")
+    row = found.query("backbone == 'llama'").set_index("variant")
+    assert row.loc["airl", "auroc_within"] == pytest.approx(
+        pairs_within(airl.assign(score=airl["reward"])), abs=1e-4
+    )
+    lengths = airl.assign(score=-airl["n_tokens"])
+    assert row.loc["length", "auroc_within"] == pytest.approx(pairs_within(lengths), abs=1e-4)
+    assert row.loc["length", "n_seeds"] == 2  # each seed has an SFT policy of its own
+    assert "base_logprob" not in row.index  # the base policy did not read them
+
+
 def test_a_rule_has_no_probability_and_no_steps(table):
     rules = table[table["variant"].isin(baselines.RULES)]
     assert len(rules) == 4

@@ -36,6 +36,10 @@ def of(scale: float, backbone: str, **changes) -> dict[str, pd.DataFrame]:
             {"variant": "length", "auroc_within": scale * 0.5},
             auroc_within_ci_low=0.4, auroc_within_ci_high=0.6, **interval,
         ),
+        "reward_quality_sft": table(
+            {"variant": "length", "auroc_within": scale * 0.45},
+            auroc_within_ci_low=0.4, auroc_within_ci_high=0.6, **interval,
+        ),
         "localisation": table({"detector": "chance", "hit_at_1": scale * 0.25}, **located),
     } | changes  # fmt: skip
 
@@ -49,7 +53,7 @@ def test_each_measure_of_each_study_by_hand():
         "election (ours) above SFT": 0.2,
         "election (ours) above SFT, greedily": 0.1,
         "election (ours) above TTRL (vote)": 0.07,
-        "AUROC within problems, minus the length": 0.5,
+        "AUROC within SFT's problems, minus the length": 0.45,
         "choice among SFT's samples, election (ours)": 0.2,  # of the most samples
         "first error of SFT, chance": 0.25,
     }
