@@ -12,12 +12,14 @@ from lib.evaluation.tables import (
     MAIN_VARIANT,
     PRACTICE,
     SEED,
+    UNDEFINED,
     at_temperatures,
     by_problem,
     estimate,
     groups,
     hits,
     n_seeds,
+    of_defined,
     on_base,
 )
 from lib.schema import Params
@@ -180,7 +182,6 @@ def _written(value: object) -> str:
 
 def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: int) -> dict:
     """A variant's policy, and its reward as far as it was scored."""
-    undefined = (np.nan,) * 3
     scores, located = (
         of[
             (of["backbone"] == key["backbone"])
@@ -191,10 +192,9 @@ def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: in
     )
     located = located[(located["detector"] == "reward") & (located["source"] == "perturbed")]
     pass_at_1 = intervals.mean_ci(grid(samples, "correct").mean(2), n_resamples, SEED)
-    auroc = hit_at_1 = undefined
+    auroc = hit_at_1 = UNDEFINED
     if len(scores):
-        within_SP = metrics.auroc_within(grid(scores, "reward"), grid(scores, "correct"))
-        auroc = undefined if np.isnan(within_SP).all() else intervals.mean_ci(within_SP, n_resamples, SEED)
+        auroc = of_defined(metrics.auroc_within(grid(scores, "reward"), grid(scores, "correct")), n_resamples)
     if len(located):
         hit_at_1 = by_problem(located, hits(located, "perturbed"), n_resamples)
     return (
@@ -206,11 +206,13 @@ def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: in
 
 
 def transfer(records: Records, families: list[str], settings: Params, n_resamples: int) -> pd.DataFrame:
-    """Rewards where they were not trained: backbone, trained_on, tested_on, accuracy_gain, .., auroc, ..
+    """Rewards where they were not trained: backbone, trained_on, tested_on, accuracy_gain, .., auroc, ..,
+    auroc_within, ..
 
     `families` has the family of each test problem. The gain is the accuracy of each problem's sample of
     the highest reward over that of any sample; all are samples of base policies, at home as many a problem as
-    away.
+    away. `backbone` is the policy's. A reward that is a stranger to it learned on samples of its own
+    backbone, so that the policy's are away, and what is called another's may be home.
     """
     base = on_base(records).assign(family=[families[p] for p in on_base(records)["problem"]])
     steps = f"{min(settings.data.steps)}-{max(settings.data.steps)} steps"
@@ -223,7 +225,10 @@ def transfer(records: Records, families: list[str], settings: Params, n_resample
         for tested, there in groups(away, "tested_on"):
             trained_on = steps
             if tested["tested_on"].startswith("samples of "):
-                trained_on = f"samples of {key['backbone']}"
+                home = settings.discriminator_backbone(settings.airl_variant(MAIN_VARIANT), key["backbone"])
+                trained_on = f"samples of {home}"
+                own = {"trained_on": trained_on, "tested_on": f"samples of {key['backbone']}"}
+                table.append(key | own | _gain(at_home, n_resamples))
             table.append(key | {"trained_on": trained_on} | tested | _gain(there, n_resamples))
     trained = {name: settings.airl_variant(name).families for name in settings.ablations}
     for key, rows in groups(base, "backbone", "variant", "family"):
@@ -243,8 +248,12 @@ def _gain(rows: pd.DataFrame, n_resamples: int) -> dict:
         ]
     )
     gain = intervals.difference_ci(chosen_SP, correct_SPN.mean(2), n_resamples, SEED)
-    auroc = intervals.auroc_ci(reward_SPN, correct_SPN, n_resamples, SEED)
-    return estimate("accuracy_gain", gain, first=True) | estimate("auroc", auroc) | n_seeds(rows)
+    return (
+        estimate("accuracy_gain", gain, first=True)
+        | estimate("auroc", intervals.auroc_ci(reward_SPN, correct_SPN, n_resamples, SEED))
+        | estimate("auroc_within", of_defined(metrics.auroc_within(reward_SPN, correct_SPN), n_resamples))
+        | n_seeds(rows)
+    )
 
 
 def long(records: Records, n_resamples: int) -> pd.DataFrame:

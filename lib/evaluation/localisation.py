@@ -26,7 +26,7 @@ def wrong_traces(problems: list[Demonstration], rows: list[dict], seed: int) -> 
         near_misses = perturb.perturb(problem.question, problem.trace, rng, 2, perturb.SETS["all"])
         for j, near_miss in enumerate(near_misses):
             ends = [end for _, end in traces.unit_spans(near_miss.text)]
-            unit = next(u for u, end in enumerate(ends) if near_miss.start <= end)  # = of a number cut short
+            unit = next(u for u, end in enumerate(ends) if near_miss.start < end)
             where = {"source": "perturbed", "kind": near_miss.kind, "problem": i, "sample": j}
             wrong.append({**where, "text": near_miss.text, "first_wrong_unit": unit})
     for row in rows:

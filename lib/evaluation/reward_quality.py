@@ -11,11 +11,9 @@ from lib.data import reading
 from lib.data.wording import EXPERT_STYLES, Style
 from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import Records, grid
-from lib.evaluation.tables import SEED, by_problem, estimate, groups, n_seeds
+from lib.evaluation.tables import SEED, UNDEFINED, by_problem, estimate, groups, n_seeds, of_defined
 from lib.reward.falls import reward_drops
 from lib.text import traces
-
-UNDEFINED = (float("nan"),) * 3  # an estimate and its interval
 
 
 def table(records: Records, experts: Sequence[str], n_resamples: int, policy: str = "base") -> pd.DataFrame:
@@ -56,8 +54,7 @@ def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
         ece = statistic(metrics.expected_calibration_error, *of_logit, bounds=intervals.FRACTION)
 
     def paired(pairs_SPNN: np.ndarray) -> tuple[float, float, float]:
-        values_SP = metrics.auroc_of_pairs(reward, pairs_SPNN)
-        return UNDEFINED if np.isnan(values_SP).all() else intervals.mean_ci(values_SP, n_resamples, SEED)
+        return of_defined(metrics.auroc_of_pairs(reward, pairs_SPNN), n_resamples)
 
     wording, experts = grid(rows, "wording"), grid(rows, "expert_style")
     here, there = correct[..., :, None], ~correct[..., None, :]

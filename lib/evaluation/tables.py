@@ -26,6 +26,7 @@ TEMPERATURES = ("validation", "greedy", "1.0")  # the first is the headline's
 PAPER_VARIANT = "airl_dense"
 RERANK_SUBSETS = 32  # random subsets of a problem's samples over which the majorities are averaged
 SEED = 0  # of the resamples
+UNDEFINED = (float("nan"),) * 3  # an estimate and its interval
 
 
 def groups(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[dict, pd.DataFrame]]:
@@ -38,6 +39,11 @@ def estimate(name: str, interval: tuple[float, float, float], first: bool = Fals
     """The columns of an estimate: the row's first has the plain names of the interval's."""
     prefix = "" if first else f"{name}_"
     return dict(zip((name, f"{prefix}ci_low", f"{prefix}ci_high"), interval, strict=True))
+
+
+def of_defined(values_SP: np.ndarray, n_resamples: int) -> tuple[float, float, float]:
+    """`intervals.mean_ci`; `UNDEFINED` where no value is defined."""
+    return UNDEFINED if np.isnan(values_SP).all() else intervals.mean_ci(values_SP, n_resamples, SEED)
 
 
 def headline(main: pd.DataFrame, quality: pd.DataFrame, located: pd.DataFrame) -> dict:

@@ -63,11 +63,13 @@ def ablations(table: pd.DataFrame) -> Figure:
 
 @styled
 def transfer(table: pd.DataFrame) -> Figure:
-    """Gain of choosing by the reward, and its AUROC, where it was trained and where it was not."""
+    """Gain of choosing by the reward, and its AUROC within problems, at home and away."""
     table = table.reset_index(drop=True)
-    figure, axes = panels(["accuracy gained by choosing", "reward AUROC"], width=3.6,
+    figure, axes = panels(["accuracy gained by choosing", "AUROC within problems"], width=3.6,
                           height=1.0 + 0.22 * len(table))  # fmt: skip
-    for axis, measure, prefix in zip(axes[0], ("accuracy_gain", "auroc"), ("", "auroc_"), strict=True):
+    for axis, measure, prefix in zip(
+        axes[0], ("accuracy_gain", "auroc_within"), ("", "auroc_within_"), strict=True
+    ):
         for i, backbone in enumerate(names(table, "backbone")):
             rows = table[table["backbone"] == backbone]
             axis.errorbar(rows[measure], rows.index,

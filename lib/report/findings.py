@@ -220,7 +220,9 @@ def reward_quality(table: pd.DataFrame) -> list[str]:
         correct, form = row["corr_correct"], row["corr_format"]
         if math.isnan(correct) or math.isnan(form):
             verdict = "which cannot be compared"
-        elif abs(correct) > abs(form):
+        elif not row["corr_correct_ci_low"] > 0:
+            verdict = "so it does not surely follow correctness"
+        elif correct > abs(form):
             verdict = "so it follows correctness more than format"
         else:
             verdict = "so it follows format at least as much as correctness"
@@ -277,8 +279,8 @@ def transfer(table: pd.DataFrame) -> list[str]:
             holds = "still gains" if row["ci_low"] > 0 else "does not surely gain"
             sentences.append(
                 f"On {backbone}, a reward trained on {row['trained_on']} and tested on {row['tested_on']} "
-                f"{holds}: accuracy {interval(row, 'accuracy_gain')} above any sample, AUROC "
-                f"{interval(row, 'auroc', 'auroc_')}."
+                f"{holds}: accuracy {interval(row, 'accuracy_gain')} above any sample, AUROC within problems "
+                f"{interval(row, 'auroc_within', 'auroc_within_')}."
             )
     return sentences
 

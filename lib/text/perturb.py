@@ -248,7 +248,7 @@ def _first_false(
         text = trace[:a] + new + trace[b:]
         start = _first_difference(trace, text)
         if start < len(text) and not equations.holds_at(text, start):
-            return Perturbed(text, kind, start)
+            return Perturbed(text, kind, _first_wrong(trace, text, start))
     return None
 
 
@@ -256,8 +256,14 @@ def _first_changed(trace: str, texts, kind: str) -> Perturbed | None:
     """The first of the texts that could be made and differs from the trace."""
     for text in texts:
         if text is not None and (start := _first_difference(trace, text)) < len(text):
-            return Perturbed(text, kind, start)
+            return Perturbed(text, kind, _first_wrong(trace, text, start))
     return None
+
+
+def _first_wrong(trace: str, text: str, start: int) -> int:
+    """The first difference, or the digit before it where that is the last of a number that was cut short."""
+    cut_short = trace[start].isdigit() and text[start - 1].isdigit() and not text[start].isdigit()
+    return start - cut_short
 
 
 def _first_difference(a: str, b: str) -> int:

@@ -354,26 +354,38 @@ def gain_and_auroc(rows: pd.DataFrame) -> tuple[float, float]:
     return best - rows["correct"].mean(), np.mean(by_seed)
 
 
+def won_pairs(rows: pd.DataFrame) -> float:
+    return roc_auc_score(rows["correct"], rows["reward"])
+
+
 def assert_row(moved: pd.DataFrame, rows: pd.DataFrame, **where) -> None:
     for column, value in where.items():
         moved = moved[moved[column] == value]
     (row,) = moved.itertuples()
     assert (row.accuracy_gain, row.auroc) == pytest.approx(gain_and_auroc(rows), abs=1e-4)
+    within = [won_pairs(of) for _, of in rows.groupby(["seed", "problem"]) if of["correct"].nunique() == 2]
+    assert row.auroc_within == pytest.approx(np.mean(within), abs=1e-4)
     assert row.n_seeds == rows["seed"].nunique()
 
 
 def test_transfer_is_to_longer_problems_and_to_the_other_backbone(moved, study):
-    """Once at home, once to each place away, for each backbone."""
-    home = "1-2 steps"  # of the profile tiny
+    """Once at home, once to each place away, for each backbone; of samples, home is the reward's backbone."""
+    home = "1-2 steps"  # of the profile tiny, in which every reward is on llama
     where = moved[moved["n_seeds"] == 2][["backbone", "trained_on", "tested_on"]]
     assert sorted(where.itertuples(index=False, name=None)) == sorted(
         (backbone, *places)
-        for backbone, other in (("llama", "qwen2"), ("qwen2", "llama"))
-        for places in [(home, home), (home, "3 steps"), (f"samples of {backbone}", f"samples of {other}")]
+        for backbone in ("llama", "qwen2")
+        for places in [
+            (home, home),
+            (home, "3 steps"),
+            ("samples of llama", "samples of llama"),
+            ("samples of llama", "samples of qwen2"),
+        ]
     )
     for backbone in ("llama", "qwen2"):
         at_home = study.scores.query("backbone == @backbone and variant == 'airl' and policy == 'base'")
         assert_row(moved, at_home, backbone=backbone, trained_on=home, tested_on=home)
+        assert_row(moved, at_home, backbone=backbone, tested_on=f"samples of {backbone}")
         away = study.transfer.query("backbone == @backbone and variant == 'airl'")
         for tested_on, rows in away.groupby("tested_on"):
             assert_row(moved, rows, backbone=backbone, tested_on=tested_on)

@@ -33,17 +33,6 @@ def test_wrong_traces_point_at_the_unit_the_worlds_checker_finds(experts, sample
     )
 
 
-def test_a_number_cut_short_is_wrong_in_its_own_unit(experts, monkeypatch):
-    """Its first other character is the line's end."""
-    trace = "<think>\n50-3=47\n55/5=11\n</think>\n<answer>11</answer>"
-    text = trace.replace("=11\n", "=1\n")
-    made = perturb.Perturbed(text, "wrong_result", text.index("1\n") + 1)
-    monkeypatch.setattr(perturb, "perturb", lambda *_: [made])
-    problem = experts[0].model_copy(update={"trace": trace})
-    (wrong,) = localisation.wrong_traces([problem], [], seed=0)
-    assert trace[made.start] != text[made.start] == "\n" and wrong["first_wrong_unit"] == 1
-
-
 TRACE = "<think>\n4+3=7 beads\n7*2=14 beads\n</think>\n<answer>14</answer>"
 
 

@@ -72,7 +72,8 @@ def test_ablations_are_each_told_against_the_first_of_their_kind():
 
 def test_transfer_tells_of_what_is_away_from_home_alone():
     table = rows(
-        "backbone trained_on tested_on accuracy_gain ci_low ci_high auroc auroc_ci_low auroc_ci_high",
+        "backbone trained_on tested_on accuracy_gain ci_low ci_high "
+        "auroc_within auroc_within_ci_low auroc_within_ci_high",
         ("qwen2", "1-4 steps", "1-4 steps", 0.2, 0.1, 0.3, 0.8, 0.7, 0.9),
         ("qwen2", "1-4 steps", "5-6 steps", 0.1, 0.01, 0.2, 0.7, 0.6, 0.8),
         ("qwen2", "stock", "trip", 0.1, -0.01, 0.2, 0.6, 0.5, 0.7),
@@ -80,11 +81,11 @@ def test_transfer_tells_of_what_is_away_from_home_alone():
     )
     assert findings.transfer(table) == [
         "On qwen2, a reward trained on 1-4 steps and tested on 5-6 steps still gains: accuracy "
-        "0.10 [0.01, 0.20] above any sample, AUROC 0.70 [0.60, 0.80].",
+        "0.10 [0.01, 0.20] above any sample, AUROC within problems 0.70 [0.60, 0.80].",
         "On qwen2, a reward trained on stock and tested on trip does not surely gain: accuracy "
-        "0.10 [-0.01, 0.20] above any sample, AUROC 0.60 [0.50, 0.70].",
+        "0.10 [-0.01, 0.20] above any sample, AUROC within problems 0.60 [0.50, 0.70].",
         "On llama, a reward trained on stock and tested on trip does not surely gain: accuracy "
-        "0.00 [0.00, 0.10] above any sample, AUROC n/a.",
+        "0.00 [0.00, 0.10] above any sample, AUROC within problems n/a.",
     ]
 
 
@@ -207,17 +208,19 @@ def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
 
 
 @pytest.mark.parametrize(
-    "correct, form, verdict",
+    "correct, low, form, verdict",
     [
-        (0.3, 0.2, "so it follows correctness more than format."),
-        (0.2, -0.3, "so it follows format at least as much as correctness."),
-        (NAN, 0.2, "which cannot be compared."),
+        (0.3, 0.1, 0.2, "so it follows correctness more than format."),
+        (0.2, 0.1, -0.3, "so it follows format at least as much as correctness."),
+        (-0.3, -0.4, 0.1, "so it does not surely follow correctness."),
+        (0.3, 0.0, 0.2, "so it does not surely follow correctness."),
+        (NAN, NAN, 0.2, "which cannot be compared."),
     ],
 )
-def test_a_reward_is_said_to_follow_what_it_correlates_with_more(correct, form, verdict):
+def test_a_reward_is_said_to_follow_what_it_correlates_with_more(correct, low, form, verdict):
     table = rows(
-        "backbone variant auroc ci_low ci_high ece corr_correct corr_format",
-        ("qwen2", "airl_dense", 0.8, 0.7, 0.9, 0.1, correct, form),
+        "backbone variant auroc ci_low ci_high ece corr_correct corr_correct_ci_low corr_format",
+        ("qwen2", "airl_dense", 0.8, 0.7, 0.9, 0.1, correct, low, form),
     )
     (sentence,) = findings.reward_quality(table)
     assert sentence.startswith(
@@ -236,7 +239,7 @@ def test_the_main_reward_is_told_against_what_stands_in_its_place_within_problem
         ("qwen2", "airl", 0.8, 0.7, 0.9, 0.1, 0.3, 0.2, 0.9, 0.88, 0.92),
         ("qwen2", "base_logprob", 0.6, 0.5, 0.7, NAN, 0.3, 0.2, 0.89, 0.86, 0.9),
     )
-    dense, ours, within = findings.reward_quality(table)
+    dense, ours, within = findings.reward_quality(table.assign(corr_correct_ci_low=0.1))
     assert dense.startswith("On llama, AIRL dense (paper):") and ours.startswith("On qwen2, election (ours):")
     assert within == (
         "On qwen2, right against wrong samples of the same problem: AUROC of election (ours) is "

@@ -122,9 +122,9 @@ def test_every_figure_is_on_the_page_once(study):
 def test_the_page_tells_of_transfer_and_longer_problems(study):
     page = (study / "results" / "report.html").read_text()
     transfer, long = (pd.read_csv(study / "results" / "tables" / f"{n}.csv") for n in ("transfer", "long"))
-    away = transfer[transfer["tested_on"] == "samples of llama"].iloc[0]
+    away = transfer[transfer["trained_on"] != transfer["tested_on"]].query("tested_on != '3 steps'").iloc[0]
     gain = f"{away.accuracy_gain:.2f} [{away.ci_low:.2f}, {away.ci_high:.2f}]"
-    assert "On qwen2, a reward trained on samples of qwen2 and tested on samples of llama" in page
+    assert f"a reward trained on samples of llama and tested on {away.tested_on}" in page
     assert f"accuracy {gain} above any sample" in page
     ours = long.query("backbone == 'llama' and method == 'airl'").iloc[0]
     assert f"{ours.pass_at_1:.2f} [{ours.ci_low:.2f}, {ours.ci_high:.2f}]" in page

@@ -285,3 +285,12 @@ def test_perturb_draws_among_the_applicable_kinds():
     assert {p.kind for p in perturb.perturb("9", TWO_STEPS, random.Random(0), 99, perturb.KINDS)} == {
         *perturb.KINDS
     }
+
+
+def test_a_number_cut_short_is_wrong_from_its_last_digit_on():
+    trace = "<think>\n50-3=47\n55/5=11\n</think>\n<answer>11</answer>"
+    cut, longer = trace.replace("=11\n", "=1\n"), trace.replace("=11\n", "=111\n")
+    for text, start in ((cut, cut.index("=1\n") + 1), (longer, longer.index("=111") + 3)):
+        assert perturb._first_changed(trace, [text], "wrong_result") == perturb.Perturbed(
+            text, "wrong_result", start
+        )
