@@ -112,8 +112,8 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # and in each of a few rounds both write traces of the same questions and then imitate, from their backbones,
 # the likeliest of *their own* traces whose answer was elected. Two sentences say why that may work: what a
 # group elects is right more often than its samples, and more so where the two find different errors unlikely;
-# and as each learns from its own traces, they still differ in the next round. Whether the weights and the
-# stranger matter is measured by ablations of notebook 8. This leaves AIRL in three ways: no discriminator
+# and as each learns from its own traces, they still differ in the next round. What the likelihoods are worth
+# is measured by an ablation of notebook 8. This leaves AIRL in three ways: no discriminator
 # learns against the policy, the reward is a likelihood, and the policy imitates what is elected instead of
 # following a reward's gradient. An adversarial form (`contrast_epochs`) goes on after each imitation with
 # $$-\log\sigma\Big(\beta\Big[\log\frac{\pi(y^+)}{\pi_0(y^+)} - \log\frac{\pi(y^-)}{\pi_0(y^-)}\Big]\Big),$$
@@ -140,7 +140,7 @@ pd.DataFrame(
 # %% [markdown]
 # ## Training
 #
-# `lib.airl.trainer` overrides one method of `trl.GRPOTrainer`: after the policy has sampled, the
+# `lib.airl.trainer` steps into `trl.GRPOTrainer` where the policy has sampled: there the
 # discriminator takes a step on $L_D$ (`objective.loss`), and its logits become the advantages
 # (`credit.advantages`).
 #
@@ -156,15 +156,15 @@ trained = launch.train(backbone, variant, seed, params_file)
 # %% [markdown]
 # ## What happened
 #
-# Left, the policy's pass rate on its training questions, and how well the learned reward ranks right
-# above wrong samples (AUROC). Neither is seen by the training. Right, the discriminator: its loss and
-# how often it is right about each class.
+# The policy's pass rate on its training questions, and how well the learned reward ranks right above wrong
+# samples (AUROC). Neither is seen by the training. Below, of a discriminator that learns beside the policy,
+# its loss and how often it is right about each class.
 
 # %%
 figure = plots.training_curves(trained.log, ["pass_rate", "reward_auroc"])
-figure = plots.training_curves(
-    trained.log, ["disc_loss", "disc_accuracy_expert", "disc_accuracy_policy", "disc_accuracy_perturbed"]
-)
+if airl.discriminator_steps:
+    classes = ["disc_accuracy_expert", "disc_accuracy_policy", "disc_accuracy_perturbed"]
+    figure = plots.training_curves(trained.log, ["disc_loss", *classes])
 # %%
 validation = sampling.validate(trained.model, trained.tokenizer, seed, settings)
 validation

@@ -23,9 +23,9 @@
 # It reads the answers of all training questions, which no demonstrations-only method may. It is a
 # ceiling to measure against, not a competitor.
 #
-# The rivals learn no reward either, and have what notebook 4 has, 64 demonstrations and questions without
-# answers: `ttrl` calls right what most of a group answer (Zuo et al. 2025); `spin` prefers, by DPO, the
-# expert's trace to the policy's own (Chen et al. 2024).
+# The rivals learn no reward either, and start from SFT on 64 demonstrations: `ttrl` calls right what most of
+# a group answer, on the questions without answers that notebook 4 has (Zuo et al. 2025); `spin` prefers, by
+# DPO, the expert's trace to the policy's own, on the demonstrations alone (Chen et al. 2024).
 
 # %%
 import os

@@ -15,10 +15,10 @@
 # %% [markdown]
 # # 8. Ablations: what each part of the recipe is worth
 #
-# One change to the study's recipe at a time, everything else equal: what weighs the votes, whether there is a
-# stranger, how much there is to learn from; of recipes that practise also where the rewards sit and how they
-# become credit, and which near misses are shown. What every backbone and seed has are the variants of
-# notebook 4; this notebook trains one further ablation. Nothing is chosen by its outcome.
+# One change to the study's recipe, everything else equal: whether likelihoods weigh the votes and choose what
+# is imitated, how much there is to learn from. Or, of practice on a stranger's vote, all that makes the
+# stranger an adversary. What every backbone and seed has are the variants of notebook 4; this notebook trains
+# one further ablation. Nothing is chosen by its outcome.
 
 # %%
 import os
@@ -40,7 +40,7 @@ from lib.study.training import launch, sampling
 
 # %% tags=["parameters"]
 backbone = "qwen2"
-ablation = "reference"
+ablation = "vote"
 seed = 0
 params_file = "params.yaml"
 

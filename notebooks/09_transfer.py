@@ -15,10 +15,10 @@
 # %% [markdown]
 # # 9. Transfer: does the reward hold where it was not trained?
 #
-# A reward is worth taking away only if it also judges what it never practised on. Two tests, with the
-# reward of the study's main variant: the samples of the *other* backbone's base policy, and problems
-# *longer* than any it was trained on. The trained policies write on the longer problems too. (The third
-# test, a reward trained on one family of problems, is an ablation of notebook 8.)
+# A reward is worth taking away only if it also judges what it never practised on. Two tests: the samples of
+# both backbones' base policies, of which a reward's own is home (that of the election is on the *other*
+# backbone, the stranger's), and problems *longer* than any it was trained on. The trained policies write on
+# the longer problems too.
 
 # %%
 import os
@@ -57,7 +57,7 @@ for method in ("base", "sft", *settings.without_reward, *settings.variants):
 pd.Series(right).round(3).sort_values()
 
 # %% [markdown]
-# ## The rewards on samples they did not practise on
+# ## The rewards on longer problems and on the other backbone's samples
 #
 # AUROC among the samples of one problem: how often a right one has the higher reward of the two. The
 # log-likelihood of SFT (`likelihood`) stands beside the trained rewards.

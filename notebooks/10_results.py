@@ -258,8 +258,7 @@ for name in settings.policies:
 # ## Ablations
 #
 # Each is compared with the run that differs from it in the fewest settings; that one's row stands first.
-# Most are shorter runs than the main ones and are compared with as short a reference. Fewer seeds make
-# wider intervals.
+# Fewer seeds make wider intervals. What changes all at once is in the table of paired differences.
 
 # %%
 compared = comparisons.changes(settings) if settings.ablations else []
@@ -286,8 +285,9 @@ say(findings.ablations(changed))
 # %% [markdown]
 # ## Transfer
 #
-# What the reward gains by choosing among the base policy's samples, where it was trained and where it was
-# not: on the other backbone's samples, on longer problems, on other families of problems.
+# What the reward gains by choosing among the base policies' samples, where it was trained and where it was
+# not: on another backbone's samples, on longer problems. The reward of the election is a stranger's, who
+# learned from traces of its own backbone.
 
 # %%
 families = [row.family for row in splits.split("test")]

@@ -63,7 +63,12 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     ]
     election, vote = "the election", "practice on a stranger's vote"
     parts = [  # what is changed, the method in which it is, and what that is compared with
-        (f"Where every trace has the same weight, {election}", EQUAL_WEIGHTS, ours_is, "with likelihoods"),
+        (
+            f"Without likelihoods, as weights and to choose what is imitated, {election}",
+            EQUAL_WEIGHTS,
+            ours_is,
+            "with them",
+        ),
         (f"With two policies on one backbone {election}", NO_STRANGER, ours_is, "with a stranger"),
         (f"Trained against what lost too, {election}", CONTRAST, ours_is, "by imitation alone"),
         (f"With an adversary that learns on, {vote}", TWIN, f"above_{PRACTICE}", "without one"),
