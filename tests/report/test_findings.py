@@ -202,8 +202,9 @@ def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
     told = findings.headline({"gains": gained, "rerank": CHOICES, "localisation": FOUND})[2]
     assert told == (
         "Without likelihoods, as weights and to choose what is imitated, the election is not surely "
-        "different from that with them on qwen2, by -0.010 [-0.020, 0.020]. With an adversary that learns on, practice on a "
-        "stranger's vote is worse than that without one on qwen2, by -0.200 [-0.300, -0.100]."
+        "different from that with them on qwen2, by -0.010 [-0.020, 0.020]. With an adversary that learns "
+        "on, practice on a stranger's vote is worse than that without one on qwen2, by -0.200 [-0.300, "
+        "-0.100]."
     )
 
 
