@@ -241,12 +241,7 @@ def transfer(records: Records, families: list[str], settings: Params, n_resample
 
 def _gain(rows: pd.DataFrame, n_resamples: int) -> dict:
     reward_SPN, correct_SPN = grid(rows, "reward"), grid(rows, "correct")
-    chosen_SP = np.array(
-        [
-            metrics.reranked_pass_at_k(correct_PN, reward_PN, [1])[:, 0]
-            for correct_PN, reward_PN in zip(correct_SPN, reward_SPN, strict=True)
-        ]
-    )
+    chosen_SP = metrics.best_of_all(correct_SPN, reward_SPN)
     gain = intervals.difference_ci(chosen_SP, correct_SPN.mean(2), n_resamples, SEED)
     return (
         estimate("accuracy_gain", gain, first=True)

@@ -101,6 +101,12 @@ def rerank_accuracy(
     return _majority(codes_PN, correct_PN, drawn_PKN, softmax(rewards_PKN, axis=-1))
 
 
+def best_of_all(correct_SPN: np.ndarray, scores_SPN: np.ndarray) -> np.ndarray:
+    """How right the sample with the highest score is, shape (S, P); of equal ones any may be chosen."""
+    n = correct_SPN.shape[2]
+    return np.array([_best_of(n, *seed) for seed in zip(correct_SPN, scores_SPN, strict=True)])
+
+
 def _best_of(n: int, correct_PN: np.ndarray, scores_PN: np.ndarray) -> np.ndarray:
     """Expected correctness of the sample with the highest score, over all subsets of n."""
     n_samples = correct_PN.shape[1]

@@ -71,7 +71,7 @@ def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
         | estimate("corr_format", statistic(metrics.correlation, reward, grid(rows, "well_formed")))
         | estimate("corr_style", statistic(metrics.correlation, reward, experts))
         | estimate("corr_style_right", statistic(_given, *right))
-        | estimate("reranked", reranked(reward, correct, n_resamples))
+        | estimate("reranked", intervals.mean_ci(metrics.best_of_all(correct, reward), n_resamples, SEED))
         | estimate("lowest_last", lowest_last(rows, n_resamples))
         | {"random": correct.mean()}
         | n_seeds(rows)
@@ -101,17 +101,6 @@ def _given(x: np.ndarray, y: np.ndarray) -> float:
     """The correlation where both are given."""
     given = ~np.isnan(x)
     return metrics.correlation(x[given], y[given]) if given.any() else float("nan")
-
-
-def reranked(
-    rewards_SPN: np.ndarray, correct_SPN: np.ndarray, n_resamples: int
-) -> tuple[float, float, float]:
-    """Accuracy of each problem's sample with the highest reward, with its interval."""
-    chosen_SP = [
-        metrics.reranked_pass_at_k(correct_PN, rewards_PN, [1])[:, 0]
-        for correct_PN, rewards_PN in zip(correct_SPN, rewards_SPN, strict=True)
-    ]
-    return intervals.mean_ci(np.array(chosen_SP), n_resamples, SEED)
 
 
 def lowest_last(rows: pd.DataFrame, n_resamples: int) -> tuple[float, float, float]:

@@ -296,3 +296,9 @@ def test_no_threshold_finds_more_than_the_best(traces):
 
     best = found(metrics.best_threshold(scores, truth))
     assert best == pytest.approx(max(found(level) for level in {x for s in scores for x in s}))
+
+
+def test_the_best_of_all_shares_a_tie_by_hand():
+    correct_SPN = np.array([[[1, 0, 0], [1, 0, 0]], [[0, 1, 0], [0, 0, 0]]])
+    scores_SPN = np.array([[[2.0, 2.0, 1.0], [0.0, 0.0, 1.0]], [[1.0, 1.0, 1.0], [3.0, 2.0, 1.0]]])
+    assert metrics.best_of_all(correct_SPN, scores_SPN).tolist() == [[0.5, 0.0], [pytest.approx(1 / 3), 0.0]]
