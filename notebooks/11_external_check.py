@@ -45,6 +45,7 @@ from lib.study import params
 
 # %% [markdown]
 # `name` is an entry of `external` in `params.yaml`: the file of solutions, and the run whose reward it is.
+# There is none until one is added; README shows how.
 
 # %% tags=["parameters"]
 name = "gsm8k"
