@@ -121,8 +121,8 @@ def test_token_figures_draw_any_text(tmp_path, text):
 def compared(**columns) -> pd.DataFrame:
     """Rows of a table of comparisons; the i-th row's estimates are near i/10."""
     table = pd.DataFrame(columns)
-    for name, prefix in (("pass_at_1", ""), ("auroc", "auroc_"), ("hit_at_1", "hit_at_1_"),
-                         ("accuracy_gain", "")):  # fmt: skip
+    for name, prefix in (("pass_at_1", ""), ("auroc", "auroc_"), ("auroc_within", "auroc_within_"),
+                         ("hit_at_1", "hit_at_1_"), ("accuracy_gain", "")):  # fmt: skip
         table[name] = [0.1 * i for i in range(len(table))]
         table[f"{prefix}ci_low"], table[f"{prefix}ci_high"] = table[name] - 0.02, table[name] + 0.03
     return table
