@@ -109,6 +109,7 @@ class Airl(Practice):
     election: Literal["both", "vote"]
     imitated: Count
     imitation_epochs: Count
+    imitation_start: Literal["backbone", "itself"]
     demonstrations: Count
     wrong_experts: Fraction
     families: tuple[Name, ...]

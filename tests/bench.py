@@ -98,6 +98,7 @@ def make_trainer(kind: str, backbone: Path, problems, settings: params.Params, o
         peft_config=pretrained.lora(settings.lora),
         args=policies.grpo_config(
             section,
+            model=model,
             settings=settings,
             seed=0,
             output_dir=output_dir,

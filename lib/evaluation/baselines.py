@@ -21,9 +21,11 @@ def scores(judged: pd.DataFrame) -> pd.DataFrame:
     """
     samples = judged.drop_duplicates(["backbone", "sample_seed", "problem", "sample"])
     samples = samples.assign(seed=samples["sample_seed"], logit=np.nan, unit_reward=None, rewards=None)
-    of_base = samples["policy"] == "base"
-    by_rule = {"length": -samples["n_tokens"], "base_logprob": samples["logprob"].where(of_base)}
+    of_base = samples[samples["policy"] == "base"]
     return pd.concat(
-        [samples.assign(variant=rule, reward=by_rule[rule].astype(float)) for rule in RULES],
+        [
+            samples.assign(variant="length", reward=-samples["n_tokens"].astype(float)),
+            of_base.assign(variant="base_logprob", reward=of_base["logprob"].astype(float)),
+        ],
         ignore_index=True,
-    ).dropna(subset="reward")
+    )

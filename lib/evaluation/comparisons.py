@@ -220,15 +220,15 @@ def transfer(records: Records, families: list[str], settings: Params, n_resample
     for key, rows in groups(base[base["variant"] == MAIN_VARIANT], "backbone"):
         away = records.transfer[records.transfer["backbone"] == key["backbone"]]
         away = away[away["variant"] == MAIN_VARIANT]
-        at_home = rows[rows["sample"].isin(away["sample"])]
-        table.append(key | {"trained_on": steps, "tested_on": steps} | _gain(at_home, n_resamples))
+        at_home = _gain(rows[rows["sample"].isin(away["sample"])], n_resamples)
+        table.append(key | {"trained_on": steps, "tested_on": steps} | at_home)
         for tested, there in groups(away, "tested_on"):
             trained_on = steps
             if tested["tested_on"].startswith("samples of "):
                 home = settings.discriminator_backbone(settings.airl_variant(MAIN_VARIANT), key["backbone"])
                 trained_on = f"samples of {home}"
                 own = {"trained_on": trained_on, "tested_on": f"samples of {key['backbone']}"}
-                table.append(key | own | _gain(at_home, n_resamples))
+                table.append(key | own | at_home)
             table.append(key | {"trained_on": trained_on} | tested | _gain(there, n_resamples))
     trained = {name: settings.airl_variant(name).families for name in settings.ablations}
     for key, rows in groups(base, "backbone", "variant", "family"):

@@ -2,20 +2,33 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from lib import runs
 from lib.evaluation.baselines import LIKELIHOOD
-from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANT
+from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANT, read
 from lib.evaluation.words import label
 
 TABLES = ("main", "gains", "rerank", "reward_quality", "reward_quality_sft", "localisation")  # of each study
-ABOVE = " above "  # between the methods of a measure that is a difference
 WORLD = "world"  # the study at the profile `default`
-COLUMNS = ["measure", "study", "backbone", "value", "ci_low", "ci_high", "n_seeds"]
-BEST = {"temperature": "validation"}
+COLUMNS = ["measure", "method", "above", "study", "backbone", "value", "ci_low", "ci_high", "n_seeds"]
 OF_SFT = {"error_source": "policy", "policy": "sft"}
+
+
+class Measure(NamedTuple):
+    """An estimate of the rows `where` of a table, and what stands before `ci_low` of its interval.
+
+    Of a difference `method` and `above` tell which method and what it is compared with.
+    """
+
+    name: str
+    table: str
+    where: dict
+    estimate: str
+    prefix: str = ""
+    method: str = ""
+    above: str = ""
 
 
 def tables(results: str | Path) -> dict[str, dict[str, pd.DataFrame]]:
@@ -23,59 +36,58 @@ def tables(results: str | Path) -> dict[str, dict[str, pd.DataFrame]]:
 
     Raises ValueError naming a table that is missing.
     """
-    found = {}
-    for path in sorted(Path(results).glob("*/tables/main.csv")):
-        read = {name: pd.read_csv(runs.require(path.with_name(f"{name}.csv"))) for name in TABLES}
-        found[path.parents[1].name] = {
-            name: table.fillna({"variant": ""})
-            if "variant" in table
-            else table  # what has no reward has none
-            for name, table in read.items()
-        }
-    return found
+    return {
+        path.parents[1].name: {name: read(name, path.parent) for name in TABLES}
+        for path in sorted(Path(results).glob("*/tables/main.csv"))
+    }
 
 
-def _measures() -> Iterator[tuple[str, str, dict, str]]:
-    """Each measure's name, its table, which of the rows, and the estimate."""
+def _measures() -> Iterator[Measure]:
+    """Each measure, in the order in which readers see them."""
 
-    def gain(method: str, name: str, **where) -> tuple[str, dict, str]:
-        return "gains", {"method": method} | BEST | where, name
+    def gain(method: str, than: str, greedily: bool = False) -> Measure:
+        above = label(than) + ", greedily" * greedily
+        where = {"method": method, "temperature": "greedy" if greedily else "validation"}
+        column, prefix = f"above_{than}", "" if than == "sft" else f"above_{than}_"
+        name = f"{label(method)} above {above}"
+        return Measure(name, "gains", where, column, prefix, label(method), above)
 
-    ours = label(MAIN_VARIANT)
-    yield "SFT, pass@1", "main", {"method": "sft", "k": 1} | BEST, "pass_at_k"
+    yield Measure("SFT, pass@1", "main", {"method": "sft", "k": 1, "temperature": "validation"}, "pass_at_k")
     for method in ("grpo", PAPER_VARIANT, MAIN_VARIANT):
-        yield f"{label(method)}{ABOVE}SFT", *gain(method, "above_sft")
-    yield f"{ours}{ABOVE}SFT, greedily", *gain(MAIN_VARIANT, "above_sft", temperature="greedy")
+        yield gain(method, "sft")
+    yield gain(MAIN_VARIANT, "sft", greedily=True)
     for rival in (LIKELIHOOD, "ttrl"):
-        yield f"{ours}{ABOVE}{label(rival)}", *gain(MAIN_VARIANT, f"above_{rival}")
+        yield gain(MAIN_VARIANT, rival)
     for variant in ("length", LIKELIHOOD, PAPER_VARIANT, MAIN_VARIANT):
-        where = {"variant": variant}
-        yield f"AUROC within SFT's problems, {label(variant)}", "reward_quality_sft", where, "auroc_within"
+        name = f"AUROC within SFT's problems, {label(variant)}"
+        yield Measure(name, "reward_quality_sft", {"variant": variant}, "auroc_within", "auroc_within_")
     for selector, variant in (("random", MAIN_VARIANT), ("majority", MAIN_VARIANT), ("reward", LIKELIHOOD),
                               ("reward", PAPER_VARIANT), ("reward", MAIN_VARIANT)):  # fmt: skip
         where = {"policy": "sft", "selector": selector, "variant": variant}
         by = label(variant if selector == "reward" else selector)
-        yield f"choice among SFT's samples, {by}", "rerank", where, "accuracy"
-    yield "first error of SFT, chance", "localisation", OF_SFT | {"detector": "chance"}, "hit_at_1"
+        yield Measure(f"choice among SFT's samples, {by}", "rerank", where, "accuracy")
+    yield Measure("first error of SFT, chance", "localisation", OF_SFT | {"detector": "chance"}, "hit_at_1")
     for variant in (LIKELIHOOD, PAPER_VARIANT, MAIN_VARIANT):
         detector = LIKELIHOOD if variant == LIKELIHOOD else "reward"
         where = OF_SFT | {"detector": detector, "variant": variant, "threshold": "perturbed"}
-        yield f"first error of SFT, {label(variant)}", "localisation", where, "hit_at_1"
+        yield Measure(f"first error of SFT, {label(variant)}", "localisation", where, "hit_at_1")
 
 
 def side_by_side(studies: dict[str, dict[str, pd.DataFrame]]) -> pd.DataFrame:
-    """`COLUMNS`: each measure of every study and backbone that has it; choices among the most samples."""
+    """`COLUMNS`: each measure of every study and backbone that has it; choices among the most samples.
+
+    `method` and `above` are of differences alone.
+    """
     rows = []
-    for measure, name, where, estimate in _measures():
-        for study, of in studies.items():
-            table = of[name]
-            if "n" in table and name == "rerank":
+    for of in _measures():
+        for study, tables in studies.items():
+            table = tables[of.table]
+            if of.table == "rerank":
                 table = table[table["n"] == table["n"].max()]
-            chosen = table[(table[list(where)] == pd.Series(where)).all(axis=1)]
-            prefix = "" if f"{estimate}_ci_low" not in table else f"{estimate}_"
+            chosen = table[(table[list(of.where)] == pd.Series(of.where)).all(axis=1)]
             rows += [
-                [measure, study, row["backbone"], row[estimate], row[f"{prefix}ci_low"]]
-                + [row[f"{prefix}ci_high"], row["n_seeds"]]
-                for _, row in chosen.dropna(subset=[estimate]).iterrows()
+                [of.name, of.method, of.above, study, row["backbone"], row[of.estimate]]
+                + [row[f"{of.prefix}ci_low"], row[f"{of.prefix}ci_high"], row["n_seeds"]]
+                for _, row in chosen.dropna(subset=[of.estimate]).iterrows()
             ]
     return pd.DataFrame(rows, columns=COLUMNS)

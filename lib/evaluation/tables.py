@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from lib import files
+from lib import files, runs
 from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import METHOD_ORDER, Records, grid
 from lib.reward.falls import first_above
@@ -72,6 +72,15 @@ def write(table: pd.DataFrame, name: str, directory: str | Path) -> None:
     """Write `name`.csv with four decimals, whole or not at all."""
     with files.new_file(Path(directory) / f"{name}.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f", lineterminator="\n")
+
+
+def read(name: str, directory: str | Path) -> pd.DataFrame:
+    """The table that `write` wrote; what has no reward has "" as its variant.
+
+    Raises ValueError naming a missing one.
+    """
+    table = pd.read_csv(runs.require(Path(directory) / f"{name}.csv"))
+    return table.fillna({"variant": ""}) if "variant" in table else table
 
 
 # --- policies ---

@@ -159,12 +159,12 @@ def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:
 def real(table: pd.DataFrame) -> list[str]:
     """Of each study at another profile, which method is better than which."""
     sentences = []
-    table = table[(table["study"] != studies.WORLD) & table["measure"].str.contains(studies.ABOVE)]
+    table = table[(table["study"] != studies.WORLD) & (table["above"].fillna("") != "")]
     for (study, backbone), rows in table.groupby(["study", "backbone"], sort=False):
-        seeds, said = int(rows["n_seeds"].max()), []
-        for _, row in rows.iterrows():
-            method, than = row["measure"].split(studies.ABOVE)
-            said.append(f"{method} is {''.join(verdict(row, 'value', than))}")
+        seeds = int(rows["n_seeds"].max())
+        said = [
+            f"{row['method']} is {''.join(verdict(row, 'value', row['above']))}" for _, row in rows.iterrows()
+        ]
         sentences.append(
             f"Pretrained weights, {backbone} ({study}, {seeds} seed{'s' * (seeds > 1)}): {'; '.join(said)}."
         )

@@ -14,7 +14,7 @@ import pandas as pd
 from lib import files, runs
 from lib.evaluation import studies as others
 from lib.evaluation.records import Records
-from lib.evaluation.tables import MAIN_VARIANT
+from lib.evaluation.tables import MAIN_VARIANT, read
 from lib.report import findings, rendering, shown_tables
 from lib.schema import Params
 from lib.study import params
@@ -57,8 +57,8 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
     `traces` are those of `lib.report.token_values`. Raises ValueError naming a missing table or figure.
     """
     results = Path(results)
-    tables = {name: _table(results, name) for name in TABLES}
-    tables |= {name: _table(results, name) for name in OPTIONAL if _csv(results, name).exists()}
+    there = [*TABLES, *(name for name in OPTIONAL if _csv(results, name).exists())]
+    tables = {name: read(name, results / "tables") for name in there}
     facts = provenance(records, settings)
     files.write_json(results / "provenance.json", facts)
     report = rendering.render(
@@ -104,11 +104,6 @@ def _csv(results: Path, name: str) -> Path:
     return results / profile / "tables" / f"{table}.csv"
 
 
-def _table(results: Path, name: str) -> pd.DataFrame:
-    table = pd.read_csv(runs.require(_csv(results, name)))
-    return table.fillna({"variant": ""}) if "variant" in table else table  # what has no reward has none
-
-
 def _of_runs(rows: pd.DataFrame, settings: Params) -> dict:
     """How long the runs are, how many seeds each method has, and what a reader must know of some."""
     names = (*settings.variants, *settings.ablations)
@@ -140,7 +135,7 @@ def _of_provenance(facts: dict) -> dict:
 
 def main_table_text(results: str | Path) -> str:
     """The main table as text. Raises ValueError if there is none yet."""
-    main = shown_tables.main(_table(Path(results), "main"))
+    main = shown_tables.main(read("main", Path(results) / "tables"))
     lines = [main.header, *main.rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -150,10 +145,10 @@ def main_table_text(results: str | Path) -> str:
 
 def headline_text(results: str | Path) -> str:
     """What was found, a Markdown list. Raises ValueError if there are no tables yet."""
-    results = Path(results)
-    read = {name: _table(results, name) for name in ("gains", "rerank", "localisation")}
-    real = findings.real(_table(results, "studies")) if _csv(results, "studies").exists() else []
-    lines = findings.markdown([*findings.headline(read), *real]).split("\n")
+    directory = Path(results) / "tables"
+    tables = {name: read(name, directory) for name in ("gains", "rerank", "localisation")}
+    real = findings.real(read("studies", directory)) if (directory / "studies.csv").exists() else []
+    lines = findings.markdown([*findings.headline(tables), *real]).split("\n")
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
 
 

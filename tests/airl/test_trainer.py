@@ -88,7 +88,8 @@ def make(backbone, experts, settings, tmp_path):
             eval_dataset=rows.select(range(2)) if evaluate else None,
             peft_config=pretrained.lora(SimpleNamespace(r=2, alpha=4)),
             args=policies.grpo_config(
-                airl, settings=short, seed=7, output_dir=tmp_path, per_device_eval_batch_size=2 * G,
+                airl, model=model, settings=short, seed=7, output_dir=tmp_path,
+                per_device_eval_batch_size=2 * G,
                 **({} if grpo else {"reward_weights": [0.0]}),
             ),
         )  # fmt: skip

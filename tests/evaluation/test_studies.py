@@ -64,6 +64,8 @@ def test_each_measure_of_each_study_by_hand():
     ttrl, length = (cells[m, "real"] for m in list(expected)[4:6])
     assert (ttrl.ci_low, ttrl.ci_high) == (0.06, 0.08) and (length.ci_low, length.ci_high) == (0.4, 0.6)
     assert cells["election (ours) above SFT", "world"].ci_low == pytest.approx(0.15)
+    told = cells["election (ours) above SFT, greedily", "real"]
+    assert (told.method, told.above) == ("election (ours)", "SFT, greedily") and length.above == ""
 
 
 def test_only_whole_studies_are_read(tmp_path):

@@ -24,7 +24,7 @@ def trainer(backbone, experts, settings, tmp_path, request):
         train_dataset=policies.question_dataset(experts),
         reward_funcs=policies.correct,
         peft_config=pretrained.lora(settings.lora),
-        args=policies.grpo_config(settings.grpo, settings=settings, seed=0, output_dir=tmp_path),
+        args=policies.grpo_config(settings.grpo, model=model, settings=settings, seed=0, output_dir=tmp_path),
     )
     torch.manual_seed(0)
     for name, p in trainer.model.named_parameters():

@@ -74,7 +74,7 @@ def test_training_samples_as_neutrally_and_ends_where_sampling_does(directory, e
         processing_class=tokenizer,
         train_dataset=policies.question_dataset([typed, *experts], "Think."),
         reward_funcs=policies.correct,
-        args=policies.grpo_config(settings.grpo, settings=settings, seed=0, output_dir=tmp_path),
+        args=policies.grpo_config(settings.grpo, model=model, settings=settings, seed=0, output_dir=tmp_path),
     )
     how = (trainer.temperature, trainer.top_p, trainer.repetition_penalty)  # vLLM's, where it samples
     assert how == (settings.sampling.temperature, 1.0, 1.0) and not trainer.top_k and not trainer.min_p

@@ -273,11 +273,11 @@ def test_localisation_is_told_by_the_threshold_that_took_no_labels():
 
 def test_real_models_are_told_of_apart_from_the_world():
     table = rows(
-        "measure study backbone value ci_low ci_high n_seeds",
-        ("SFT, pass@1", "smollm2", "smollm2", 0.4, 0.3, 0.5, 1),  # no difference of two methods
-        ("GRPO (true answers) above SFT", "world", "qwen2", 0.3, 0.2, 0.4, 3),
-        ("GRPO (true answers) above SFT", "smollm2", "smollm2", 0.1, 0.05, 0.15, 1),
-        ("election (ours) above SFT, greedily", "smollm2", "smollm2", 0.02, -0.01, 0.05, 1),
+        "measure method above study backbone value ci_low ci_high n_seeds",
+        ("SFT, pass@1", None, None, "smollm2", "smollm2", 0.4, 0.3, 0.5, 1),  # no difference of two methods
+        ("a", "GRPO (true answers)", "SFT", "world", "qwen2", 0.3, 0.2, 0.4, 3),
+        ("a", "GRPO (true answers)", "SFT", "smollm2", "smollm2", 0.1, 0.05, 0.15, 1),
+        ("b", "election (ours)", "SFT, greedily", "smollm2", "smollm2", 0.02, -0.01, 0.05, 1),
     )
     assert findings.real(table) == [
         "Pretrained weights, smollm2 (smollm2, 1 seed): GRPO (true answers) is better than SFT, by 0.100 "

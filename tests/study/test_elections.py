@@ -139,6 +139,41 @@ def test_policy_and_reward_come_to_find_likely_what_is_elected(
         assert (now > then).all() and (now - then).mean() > 1.5
 
 
+@pytest.mark.parametrize("start", ["backbone", "itself"])
+def test_imitation_starts_from_the_backbone_or_from_what_each_is(
+    start, written, section, backbone_dirs, tokenizer, experts, settings, tmp_path
+):
+    """Steps too small to matter leave what it started from, and still reach every trained weight."""
+    texts = [e.trace for e in experts[:4]], [e.question for e in experts[:4]]
+    model, _ = pretrained.load_backbone(backbone_dirs["qwen2"])
+    sft = get_peft_model(model, pretrained.lora(settings.lora))
+    torch.manual_seed(0)
+    for name, p in sft.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.1)
+    sft.save_pretrained(tmp_path / "sft")
+    before = {name: p.detach().clone() for name, p in sft.state_dict().items() if "lora" in name}
+    trainer = train_elections(
+        backbone_dirs["qwen2"], backbone_dirs["llama"], experts[:4], experts[4:],
+        section.model_copy(update={"imitation_start": start, "lr": 1e-7}),
+        settings=settings, sft_adapter=tmp_path / "sft", seed=0, output_dir=tmp_path / "training",
+    )  # fmt: skip
+    backbone, _ = pretrained.load_backbone(backbone_dirs["qwen2"])
+    expected = (
+        backbone if start == "backbone" else pretrained.load_policy(backbone_dirs["qwen2"], tmp_path / "sft")
+    )
+    now, then = (
+        log_densities(
+            Learner(backbone_dirs["qwen2"], tokenizer, m, settings.lora), *reversed(texts), settings
+        )
+        for m in (trainer.model, expected)
+    )
+    assert now == pytest.approx(then, abs=0.05)
+    if start == "itself":
+        after = {name: p for name, p in trainer.model.state_dict().items() if "lora" in name}
+        assert all((after[name] != weight).any() for name, weight in before.items())
+
+
 @pytest.mark.parametrize("kind", ["own", "stranger"])
 def test_what_lost_is_pushed_below_what_was_elected(
     kind, train, written, section, backbone_dirs, tokenizer, experts, settings, monkeypatch

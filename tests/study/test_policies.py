@@ -227,12 +227,18 @@ def test_training_and_sampling_show_the_policy_the_same_prompt(sft, experts):
     assert rendered == chat.prompt_text(tokenizer, experts[0].question, "Think.")
 
 
-def config(settings, tmp_path, **changes):
-    """The arguments of GRPO under other `training` parameters."""
+def config(settings, tmp_path, dtype=torch.float32, **changes):
+    """The arguments of GRPO of a model of a type, under other `training` parameters."""
     how = settings.training.model_copy(update=changes)
     section = settings.grpo.model_copy(update={"prompts_per_step": 4, "group_size": 4})
     changed = settings.model_copy(update={"training": how})
-    return policies.grpo_config(section, settings=changed, seed=0, output_dir=tmp_path)
+    model = torch.nn.Module()
+    model.dtype = dtype
+    return policies.grpo_config(section, model=model, settings=changed, seed=0, output_dir=tmp_path)
+
+
+def test_a_model_of_bfloat16_is_trained_in_it(settings, tmp_path):
+    assert config(settings, tmp_path, torch.bfloat16).bf16 and not config(settings, tmp_path).bf16
 
 
 @pytest.mark.parametrize("processes, micro_batch, at_once, accumulated", [

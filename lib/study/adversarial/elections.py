@@ -177,13 +177,14 @@ def _imitate(
     seed: int,
     output_dir: Path,
 ) -> Trainer:
-    """SFT of a learner's backbone, by a fresh adapter, on its elected traces; then `contrast_epochs` of DPO,
-    these against those that lost."""
+    """SFT of a learner's backbone, by a fresh adapter, or of itself, on its elected traces; then
+    `contrast_epochs` of DPO, these against those that lost."""
     sft = settings.sft.model_copy(update={"epochs": section.imitation_epochs, "lr": section.lr})
     imitated = policies.train_sft(
         learner.backbone,
         [problems[i].model_copy(update={"trace": text}) for i, text in election["elected"]],
         sft,
+        policy=learner.policy if section.imitation_start == "itself" else None,
         settings=settings.model_copy(update={"lora": learner.lora}),
         seed=seed,
         output_dir=output_dir,

@@ -64,6 +64,7 @@ def train_airl(
         peft_config=new_adapter,
         args=policies.grpo_config(
             section,
+            model=model,
             settings=settings,
             seed=seed,
             output_dir=output_dir,

@@ -91,10 +91,9 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def common(settings: Params, seed: int, output_dir: str | Path, batch_size: int, rows: str) -> dict:
-    """Arguments of any trainer; `batch_size` is of an optimizer step and all processes, in `rows`."""
+def common(model, settings: Params, seed: int, output_dir: str | Path, batch_size: int, rows: str) -> dict:
+    """Arguments of any trainer of `model`; `batch_size` is of a step and all processes, in `rows`."""
     on_gpu, n = torch.cuda.is_available(), processes()
-    in_bfloat16 = any(source.gguf for source in settings.pretrained.values())  # see `pretrained.weights`
     at_once = settings.training.micro_batch or max(batch_size // n, 1)
     if batch_size % (at_once * n):
         raise ValueError(
@@ -110,7 +109,7 @@ def common(settings: Params, seed: int, output_dir: str | Path, batch_size: int,
         save_total_limit=2,  # the last may have been cut short
         logging_steps=1,
         disable_tqdm=True,  # see `Progress`
-        bf16=on_gpu or in_bfloat16,
+        bf16=on_gpu or model.dtype == torch.bfloat16,  # adapters are float32 all the same
         use_cpu=not on_gpu,
         activation_checkpointing=on_gpu,
         lr_scheduler_type="cosine",
@@ -121,18 +120,32 @@ def common(settings: Params, seed: int, output_dir: str | Path, batch_size: int,
 
 
 def train_sft(
-    backbone, demonstrations: list[Demonstration], section: Sft, *, settings: Params, seed, output_dir
+    backbone,
+    demonstrations: list[Demonstration],
+    section: Sft,
+    *,
+    policy: PeftModel | None = None,
+    settings: Params,
+    seed,
+    output_dir,
 ) -> SFTTrainer:
-    """SFT on the completions of the demonstrations; returns the trained trainer."""
+    """SFT on the completions of the demonstrations; returns the trained trainer.
+
+    Of a fresh adapter, or of the one that `policy` has on this backbone.
+    """
     set_seed(seed)
     model, tokenizer = pretrained.load_backbone(backbone)
+    new_adapter = pretrained.lora(settings.lora)
+    if policy is not None:
+        model, new_adapter = policy, None
+        model.set_adapter(model.active_adapter)  # one that was loaded to sample does not learn
     trainer = SFTTrainer(
         model=model,
         processing_class=tokenizer,
         train_dataset=sft_dataset(tokenizer, demonstrations, settings.sampling.system_prompt),
-        peft_config=pretrained.lora(settings.lora),
+        peft_config=new_adapter,
         args=SFTConfig(
-            **common(settings, seed, output_dir, section.batch_size, "demonstrations"),
+            **common(model, settings, seed, output_dir, section.batch_size, "demonstrations"),
             num_train_epochs=section.epochs,
             learning_rate=section.lr,
             max_length=None,
@@ -141,11 +154,11 @@ def train_sft(
     return train(trainer)
 
 
-def grpo_config(section: Practice, *, settings: Params, seed, output_dir, **overrides) -> GRPOConfig:
+def grpo_config(section: Practice, *, model, settings: Params, seed, output_dir, **overrides) -> GRPOConfig:
     """One optimizer step per batch of `prompts_per_step` groups of `group_size` samples."""
     batch_size = section.prompts_per_step * section.group_size
     return GRPOConfig(
-        **common(settings, seed, output_dir, batch_size, "completions")
+        **common(model, settings, seed, output_dir, batch_size, "completions")
         | dict(
             num_generations=section.group_size,
             max_steps=section.steps,
@@ -183,6 +196,7 @@ def train_grpo(
         peft_config=new_adapter,
         args=grpo_config(
             section,
+            model=model,
             settings=settings,
             seed=seed,
             output_dir=output_dir,

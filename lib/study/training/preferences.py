@@ -35,7 +35,7 @@ def train_dpo(
         processing_class=tokenizer,
         train_dataset=pairs,
         args=DPOConfig(
-            **policies.common(settings, seed, output_dir, batch_size, "pairs")
+            **policies.common(policy, settings, seed, output_dir, batch_size, "pairs")
             | {"save_strategy": "no", "max_length": None},
             num_train_epochs=epochs,
             learning_rate=lr,
