@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
-from tqdm.auto import tqdm
 from transformers import AutoTokenizer
 
 from lib import files
@@ -22,7 +21,6 @@ from lib.text import chat
 from lib.text.traces import normalised
 
 BACKBONE, ADAPTER, MANIFEST = "backbone", "adapter", "reward.json"
-BATCH_SIZE = 64  # traces that the model reads at once; more are no faster on a CPU
 
 
 class Manifest(Section):
@@ -89,29 +87,27 @@ class Reward:
         return self.score_pairs([(question, trace) for trace in traces])
 
     def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """Score (question, trace) pairs, in order.
+        """Score (question, trace) pairs, in order; those of one question are read together.
 
-        Those of one question share a batch, and so do questions of which the longest is of similar length.
         How lines and texts end is no matter (`traces.normalised`). Raises ValueError for an empty trace.
         """
         pairs = [(normalised(question), normalised(trace)) for question, trace in pairs]
-        longest: dict[str, int] = {}
-        for i, (question, trace) in enumerate(pairs):
+        for i, (_, trace) in enumerate(pairs):
             if not trace:
                 raise ValueError(f"trace {i} is empty")
-            longest[question] = max(longest.get(question, 0), len(question) + len(trace))
-
-        def place(i: int) -> tuple[int, str, int]:
-            question, trace = pairs[i]
-            return longest[question], question, len(trace)
-
-        order = sorted(range(len(pairs)), key=place)
-        batches = [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
-        scores: list[Score | None] = [None] * len(pairs)
-        for batch in tqdm(batches, desc="scoring", leave=False, disable=len(batches) == 1):
-            for i, found in zip(batch, self._score_batch([pairs[i] for i in batch]), strict=True):
-                scores[i] = Score(found["reward"], found["unit_reward"], found["rewards"])
-        return scores
+        how = self.manifest
+        scored = scoring.score_texts(
+            self.model,
+            self.tokenizer,
+            chat.questions_ids(self.tokenizer, [question for question, _ in pairs], how.system_prompt),
+            [trace for _, trace in pairs],
+            reward=how.reward,
+            boundaries=how.boundaries,
+            interval=how.interval,
+            gamma=how.gamma,
+            logit=False,
+        )
+        return [Score(found["reward"], found["unit_reward"], found["rewards"]) for found in scored]
 
     def rerank(self, question: str, traces: Sequence[str]) -> list[int]:
         """The places of the traces, best first; of equals the earlier one first."""
@@ -133,20 +129,6 @@ class Reward:
             return int(np.argmax(falls))
         flag = first_flag(falls, threshold)
         return flag if flag >= 0 else None
-
-    def _score_batch(self, pairs: Sequence[tuple[str, str]]) -> list[dict]:
-        how = self.manifest
-        return scoring.score_texts(
-            self.model,
-            self.tokenizer,
-            chat.questions_ids(self.tokenizer, [question for question, _ in pairs], how.system_prompt),
-            [trace for _, trace in pairs],
-            reward=how.reward,
-            boundaries=how.boundaries,
-            interval=how.interval,
-            gamma=how.gamma,
-            logit=False,
-        )
 
 
 def backbone_sha256(directory: str | Path) -> str:

@@ -16,7 +16,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from lib import files, runs
 from lib.airl import discriminator
-from lib.models import pretrained
+from lib.models import buckets, pretrained
 from lib.reward import reward, score_file, scoring
 from lib.reward.reward import Reward
 from lib.study import export, params
@@ -182,7 +182,7 @@ def test_a_batch_says_what_the_studys_scorer_says_of_each(learned, pairs, settin
 
 
 def test_order_and_company_do_not_matter(learned, pairs, monkeypatch):
-    monkeypatch.setattr(reward, "BATCH_SIZE", 3)
+    monkeypatch.setattr(buckets, "TOGETHER", 3)
     forwards = [found.trace for found in learned.score_pairs(pairs)]
     backwards = [found.trace for found in learned.score_pairs(pairs[::-1])]
     assert backwards[::-1] == pytest.approx(forwards, abs=2e-3)
