@@ -57,12 +57,19 @@ PARAMETERS = lib.study.params $(PROFILE)
 study: $(READY)  ## run the study at a profile of params.yaml in studies/PROFILE: make study PROFILE=tiny
 	$(run_study)
 
+KEPT = $(notdir $(wildcard $(addprefix $(STUDY)/results/,tables runs localisation external metrics.json)))
+KEPT_IN = results/$(PROFILE).tmp
+
 keep:  ## put the records and tables of studies/PROFILE under results/PROFILE, where the report reads them
+	@test -f $(STUDY)/dvc.lock || { echo "$(STUDY): no study that has run; see make study" >&2; exit 1; }
+	rm -rf $(KEPT_IN)
+	mkdir -p $(KEPT_IN)
+	cp $(STUDY)/params.yaml $(STUDY)/dvc.lock $(KEPT_IN)
+	tar -cf $(KEPT_IN)/records -C $(STUDY)/results --exclude unread --exclude adapter --exclude discriminator $(KEPT)
+	tar -xf $(KEPT_IN)/records -C $(KEPT_IN)
+	rm $(KEPT_IN)/records
 	rm -rf results/$(PROFILE)
-	mkdir -p results/$(PROFILE)
-	cp $(STUDY)/params.yaml $(STUDY)/dvc.lock results/$(PROFILE)
-	cd $(STUDY)/results && tar -cf - --exclude unread --exclude adapter --exclude discriminator \
-		tables runs localisation metrics.json | tar -xf - -C $(abspath results/$(PROFILE))
+	mv $(KEPT_IN) results/$(PROFILE)
 
 tiny: PROFILE = tiny
 tiny: $(READY)  ## run the whole study from nothing at the profile tiny, in minutes

@@ -40,7 +40,7 @@ SCORES, LOCALISATION, TRANSFER = (
 )  # of a reward
 LABELLED = ("outcome_labels", "step_labels")  # rewards without a policy, whose records hold no samples
 JUDGED = ("base", "sft")  # the policies whose samples rewards judge
-UNREAD = "unread"  # the part of a record that no stage reads, kept out of git
+UNREAD = "unread"  # the part of a record that is kept out of git: weights that few stages read
 OF_GRPO = ("grpo", "grpo_demonstrations", "ttrl")
 METHOD_STAGES = {"base": "backbone", "sft": "sft", "spin": "spin"} | dict.fromkeys(OF_GRPO, "grpo")
 METHOD_STAGES |= dict.fromkeys(LABELLED, "labelled")
@@ -189,16 +189,21 @@ def is_kept(part: str, method: str, seed: int) -> bool:
     return (part, method, seed) in (("adapter", "sft", 0), ("discriminator", "airl", 0))
 
 
+def part_of(record: str | Path, part: str) -> Path:
+    """Where a record's `adapter` or `discriminator` is, or would be, whether git keeps it or not."""
+    kept = Path(record) / part
+    return kept if kept.exists() else Path(record) / UNREAD / part
+
+
 def sft_adapter(backbone: str, seed: int) -> Path:
     """Where the adapter of SFT is. Raises ValueError, saying how to make it again, if git did not keep it."""
     record = require(run_dir(backbone, "sft", seed))
-    found = [path for path in (record / "adapter", record / UNREAD / "adapter") if path.exists()]
-    if not found:
+    if not (path := part_of(record, "adapter")).exists():
         raise ValueError(
             f"{record}: git keeps the adapter of the first seed alone; make this one again with "
             f"`dvc repro --single-item --force sft@{backbone}-{seed}`"
         )
-    return found[0]
+    return path
 
 
 def samples(backbone: str, method: str, seed: int) -> list[dict]:

@@ -109,12 +109,13 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # The variant `airl` does not practise (`learner: imitation`; all of it is in `elections.train_elections`).
 # Policy $\pi_\theta$ and stranger $p_\phi$ elect together,
 # $$w_i = \sqrt{\pi_\theta(y_i \mid x)\, p_\phi(y_i \mid x)},$$
-# and in each of a few rounds both write traces of the same questions and then imitate, from their backbones,
-# the likeliest of *their own* traces whose answer was elected. Two sentences say why that may work: what a
-# group elects is right more often than its samples, and more so where the two find different errors unlikely;
-# and as each learns from its own traces, they still differ in the next round. What the likelihoods are worth
-# is measured by an ablation of notebook 8. This leaves AIRL in three ways: no discriminator
-# learns against the policy, the reward is a likelihood, and the policy imitates what is elected instead of
+# and in each of a few rounds both write traces of the same questions and then imitate, from their backbones
+# or from themselves (`imitation_start`), the likeliest of *their own* traces whose answer was elected. Two
+# sentences say why that may work: what a group elects is right more often than its samples, and more so
+# where the two find different errors unlikely; and as each learns from its own traces, they still differ in
+# the next round. What the likelihoods are worth is measured by an ablation of notebook 8. This leaves AIRL
+# in three ways: no discriminator learns against the policy, the reward is a likelihood, and the policy
+# imitates what is elected instead of
 # following a reward's gradient. An adversarial form (`contrast_epochs`) goes on after each imitation with
 # $$-\log\sigma\Big(\beta\Big[\log\frac{\pi(y^+)}{\pi_0(y^+)} - \log\frac{\pi(y^-)}{\pi_0(y^-)}\Big]\Big),$$
 # $y^+$ a likely elected trace, $y^-$ a likely one of its own that lost, $\pi_0$ what it is by then: so each

@@ -143,7 +143,8 @@ show(plots.learning_curves(logs), "learning_curves")
 # tokens, `base_logprob` the base policy's log-probability of its own sample, `likelihood` SFT's.
 
 # %%
-reranked = tables.rerank(recorded, resamples)
+of_variants = tables.without(recorded, settings.ablations)
+reranked = tables.rerank(of_variants, resamples)
 keep(reranked, "rerank").query("n == n.max()")
 
 # %%
@@ -221,7 +222,7 @@ show(plots.calibration(reliability), "calibration")
 # figure has the threshold `perturbed`, which takes no step labels.
 
 # %%
-located = tables.localisation(recorded, resamples)
+located = tables.localisation(of_variants, resamples)
 keep(located, "localisation")
 
 # %%

@@ -111,7 +111,8 @@ class LogRatioDiscriminator(Discriminator):
     @classmethod
     def of_policy(cls, policy: PeftModel) -> "LogRatioDiscriminator":
         """p_phi starts as a policy, b = 0, beta = 1."""
-        return cls(policy, torch.zeros(()), torch.ones(()))
+        device = next(policy.parameters()).device
+        return cls(policy, torch.zeros((), device=device), torch.ones((), device=device))
 
     @classmethod
     def load(cls, backbone: str | Path, directory: str | Path) -> "LogRatioDiscriminator":

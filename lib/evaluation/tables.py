@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from lib import files, runs
 from lib.evaluation import baselines, intervals, metrics
-from lib.evaluation.records import METHOD_ORDER, Records, grid
+from lib.evaluation.records import Records, grid
 from lib.reward.falls import first_above
 from lib.text import traces
 
@@ -83,6 +83,14 @@ def read(name: str, directory: str | Path) -> pd.DataFrame:
     return table.fillna({"variant": ""}) if "variant" in table else table
 
 
+def without(records: Records, variants: Iterable[str]) -> Records:
+    """The records less what some rewards say, such as those of ablations, which have fewer seeds."""
+    scores, located = (
+        of[~of["variant"].isin(list(variants))] for of in (records.scores, records.localisation)
+    )
+    return records._replace(scores=scores, localisation=located)
+
+
 # --- policies ---
 
 
@@ -136,16 +144,11 @@ def rerank(records: Records, n_resamples: int) -> pd.DataFrame:
     `variant` names the reward: every selector stands beside `MAIN_VARIANT`'s, and selector `reward` alone
     beside the others', the `baselines` among them. n is 1, 2, 4, .. up to the samples of a problem.
     """
-    scores = records.scores[~records.scores["variant"].isin(_ablations(records))]
+    scores = records.scores
     main = scores["variant"] == MAIN_VARIANT
     others = pd.concat([baselines.scores(on_base(records)), scores[~main]])
     table = _chosen(scores[main], metrics.SELECTORS, n_resamples) + _chosen(others, ["reward"], n_resamples)
     return pd.DataFrame(table).sort_values(["backbone", "policy"], kind="stable", ignore_index=True).round(4)
-
-
-def _ablations(records: Records) -> set[str]:
-    """Rewards that were trained for one backbone or fewer seeds alone: no rows of the main tables."""
-    return set(records.scores["variant"]) - set(METHOD_ORDER)
 
 
 def _chosen(scores: pd.DataFrame, selectors: Sequence[str], n_resamples: int) -> list[dict]:
@@ -240,7 +243,6 @@ def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
     experts, or the policy's own.
     """
     rows = records.localisation
-    rows = rows[~rows["variant"].isin(_ablations(records))]
     rows = rows.assign(detector=rows["detector"].where(rows["variant"] != baselines.LIKELIHOOD, "likelihood"))
     rows = rows.rename(columns={"source": "error_source"})
     rows = rows.sort_values(["backbone", "error_source", "policy"], kind="stable")

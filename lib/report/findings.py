@@ -277,7 +277,7 @@ def ablations(table: pd.DataFrame) -> list[str]:
 
 
 def transfer(table: pd.DataFrame) -> list[str]:
-    """Each reward away from where it was trained, against the one at home on the same backbone."""
+    """What each reward gains over any sample away from where it was trained."""
     sentences = []
     for backbone, rows in table.groupby("backbone", sort=False):
         for _, row in rows[rows["trained_on"] != rows["tested_on"]].iterrows():

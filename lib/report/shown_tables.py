@@ -92,7 +92,7 @@ def _estimates(table: pd.DataFrame, keys: str, estimates: str) -> Shown:
     rows = [
         [label(row[key]) if isinstance(row[key], str) else row[key] for key in keys.split()]
         + [words.interval(row, name, prefix) for name, prefix in prefixes.items()]
-        for _, row in table.fillna({"variant": ""}).iterrows()
+        for _, row in table.iterrows()
     ]
     return Shown([name.replace("_at_", "@").replace("_", " ") for name in (*keys.split(), *prefixes)], rows)
 

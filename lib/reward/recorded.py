@@ -17,7 +17,8 @@ from lib.text import chat
 def load_discriminator(backbone: str, method: str, seed: int, settings: Params):
     """The discriminator of a recorded AIRL run."""
     airl = settings.airl_variant(method)
-    return load(backbone, runs.run_dir(backbone, method, seed) / "discriminator", airl, settings)
+    record = runs.run_dir(backbone, method, seed)
+    return load(backbone, runs.part_of(record, "discriminator"), airl, settings)
 
 
 def load(backbone: str, directory: Path, airl: Airl, settings: Params):
@@ -95,5 +96,7 @@ def _at(ends: list[int], rewards: list[float], reward_ends: list[int]) -> list[f
     """Rewards at tokens with other ends than the reward's: each that of its first token to end no earlier."""
     if ends == reward_ends:
         return rewards
-    inside = [rewards[bisect.bisect_left(reward_ends, end)] for end in ends[:-1]]
-    return [*inside, rewards[-1]]  # the end token's, which has no characters
+    found = [rewards[bisect.bisect_left(reward_ends, end)] for end in ends]
+    if ends[-1:] == ends[-2:-1]:  # an end token, which has no characters
+        found[-1] = rewards[-1]
+    return found

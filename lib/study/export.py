@@ -13,6 +13,7 @@ from string import Template
 import pandas as pd
 
 from lib import files, runs
+from lib.evaluation import tables
 from lib.evaluation.words import interval, label
 from lib.models import pretrained
 from lib.reward.reward import ADAPTER, BACKBONE, MANIFEST, Manifest, backbone_sha256
@@ -78,8 +79,11 @@ def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
     """
     run_dir, target = Path(run_dir), Path(target)
     run = runs.read(run_dir)
-    if not (run_dir / "discriminator").exists():
-        raise ValueError(f"{run_dir}: a run of {run.method} has no reward; name a run of AIRL")
+    trained = runs.part_of(run_dir, "discriminator")
+    if not trained.exists():
+        raise ValueError(
+            f"{run_dir}: no reward of {run.method} is kept here; name a run of airl, or train this one"
+        )
     if target.exists():
         raise ValueError(f"{target}: exists already; name a new directory")
     # a record has the adapter's size too, and keys that there were when it was made
@@ -97,7 +101,7 @@ def export(run_dir: str | Path, target: str | Path, settings: Params) -> None:
         hidden = shutil.ignore_patterns(".*")
         _copy_backbone(backbone, temporary / BACKBONE)
         manifest = manifest.model_copy(update={"backbone_sha256": backbone_sha256(temporary / BACKBONE)})
-        shutil.copytree(run_dir / "discriminator", temporary / ADAPTER, ignore=hidden)
+        shutil.copytree(trained, temporary / ADAPTER, ignore=hidden)
         (temporary / ADAPTER / "README.md").unlink(missing_ok=True)  # peft's, with nothing in it
         files.write_json(temporary / MANIFEST, manifest.model_dump())
         (temporary / "README.md").write_text(card(run, airl, backbone, settings), encoding="utf-8")
@@ -194,7 +198,7 @@ def _metrics(run: runs.Run) -> Iterator[str]:
 
 
 def _rows(table: str, run: runs.Run) -> pd.DataFrame:
-    rows = pd.read_csv(runs.require(runs.RESULTS / "tables" / f"{table}.csv"))
+    rows = tables.read(table, runs.RESULTS / "tables")
     return rows[(rows["backbone"] == run.backbone) & (rows["variant"] == run.method)]
 
 

@@ -35,6 +35,9 @@ def of_method(method: str, settings: Params) -> dict:
         decisive["sft"] = settings.sft.model_dump()  # with which a reward is fitted to the demonstrations
     if isinstance(section, (Airl, Labels)):
         decisive["long_steps"] = settings.data.long_steps  # by which its transfer is called
+        decisive["policies"] = (
+            settings.policies
+        )  # whose samples it judges, and of whom a stranger is the next
     if method in settings.variants:
         decisive["watching"] = settings.watching.model_dump(mode="json")
     return decisive | {"code_sha256": {place: _code(place) for place in packages(method, settings)}}

@@ -50,6 +50,12 @@ def logits_of(reward_model, prompt, completion):
 # The model
 
 
+def test_a_policy_that_becomes_a_log_ratio_is_in_one_place(backbone):
+    policy = LogRatioDiscriminator.new(backbone, r=2, alpha=4).model.to("meta")
+    made = LogRatioDiscriminator.of_policy(policy)
+    assert {p.device.type for p in made.parameters()} == {"meta"}
+
+
 def test_only_the_adapter_and_the_head_are_trained(backbone):
     trained = {name for name, p in new(backbone).named_parameters() if p.requires_grad}
     assert any("modules_to_save" in name and "score" in name for name in trained)

@@ -170,9 +170,9 @@ def test_the_page_tells_of_studies_at_other_profiles(study, rebuilt, tmp_path):
     tree = params.load(study / "params.yaml").model_dump(mode="json")
     tree["pretrained"] = {
         name: {"path": "weights", "gguf": f"{name}<b>.gguf", "sha256": "0" * 64, "four_bit": False}
-        for name in tree["policies"]
+        for name in ["llama"]
     }
-    tree["backbones"] = {}
+    del tree["backbones"]["llama"]
     with (kept / "params.yaml").open("w") as out:
         YAML(typ="safe", pure=True).dump(tree, out)
     read = studies.tables(tmp_path)
@@ -185,7 +185,7 @@ def test_the_page_tells_of_studies_at_other_profiles(study, rebuilt, tmp_path):
     (real,) = findings.real(both)[:1]
     assert real in report.texts("li") and "(smollm2, " in pages.headline_text(tmp_path)
     assert any(
-        "qwen2 is weights/qwen2<b>.gguf, llama is weights/llama<b>.gguf." in p for p in report.texts("p")
+        "qwen2 is trained from scratch, llama is weights/llama<b>.gguf." in p for p in report.texts("p")
     )
     assert all(
         report.texts("li").count(sentence) == 2 for sentence in told["said"]
@@ -277,15 +277,20 @@ def test_a_hostile_trace_method_or_name_of_data_is_text_on_both_pages(study, reb
     checked = pd.read_csv(study / "results" / "tables" / "external.csv").assign(name=HOSTILE)
     traces = {"tokens": [HOSTILE], "labels": {HOSTILE: HOSTILE}, "problems": [{"question": HOSTILE}]}
     report, viewer = rebuilt(HOSTILE, traces, main=main, gains=gained, external=checked)
+
+    def honest_of(name: str) -> Parsed:
+        return Parsed((study / "results" / f"{name}.html").read_text())
+
     for name, page in (("report", report), ("viewer", viewer)):
-        honest = Parsed((study / "results" / f"{name}.html").read_text())
+        honest = honest_of(name)
         assert page.tags() == honest.tags()
         assert [set(a) for _, a, _ in page.elements] == [set(a) for _, a, _ in honest.elements]
         assert json.loads(page.texts("script")[0]) == traces
     assert HOSTILE in report.texts("td")  # the method, and the name of the labelled solutions
     assert any(f", {HOSTILE} is" in text for text in report.texts("li"))
     assert any(text.startswith(f"On {HOSTILE}, the reward `") for text in report.texts("li"))
-    assert any(f"The problems are a program's ({HOSTILE})" in text for text in report.texts("li"))
+    assert any(f"The problems are those of {HOSTILE}: " in text for text in report.texts("li"))
+    assert any("The problems are a program's: " in text for text in honest_of("report").texts("li"))
 
 
 @pytest.mark.parametrize("kept", ["demonstrations", "other changes"])

@@ -16,11 +16,14 @@ def test_a_missing_discriminator_is_one_clear_line(settings, backbone, tmp_path,
         recorded.load_discriminator("qwen2", "airl_dens", 1, settings)
 
 
-def test_a_saved_discriminator_is_found_by_its_run(settings, reward_model, backbone, tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", ["discriminator", "unread/discriminator"])
+def test_a_saved_discriminator_is_found_by_its_run(
+    settings, reward_model, backbone, tmp_path, monkeypatch, place
+):
     monkeypatch.setattr(runs, "RESULTS", tmp_path)
     (tmp_path / "backbones").mkdir()
     (tmp_path / "backbones" / "qwen2").symlink_to(backbone)
-    reward_model.save(runs.run_dir("qwen2", "airl_dense", 0) / "discriminator")
+    reward_model.save(runs.run_dir("qwen2", "airl_dense", 0) / place)
     loaded = recorded.load_discriminator("qwen2", "airl_dense", 0, settings)
     ids = torch.arange(9)[None]
     with torch.no_grad():
@@ -64,6 +67,7 @@ def test_rewards_at_tokens_that_end_elsewhere_by_hand():
     assert recorded._at([1, 2, 3, 4, 4], [0.5, 0.7, 0.9], [2, 4, 4]) == [0.5, 0.5, 0.7, 0.7, 0.9]
     assert recorded._at([2, 4, 4], [0.1, 0.2, 0.3, 0.4, 0.5], [1, 2, 3, 4, 4]) == [0.2, 0.4, 0.5]
     assert recorded._at([2, 4, 4], [0.1, 0.2, 0.3], [2, 4, 4]) == [0.1, 0.2, 0.3]
+    assert recorded._at([1, 4], [0.1, 0.2, 0.3], [2, 4, 4]) == [0.1, 0.2]  # cut off: there is no end token
 
 
 def test_a_reward_that_reads_other_tokens_has_a_value_at_each_of_the_policys(

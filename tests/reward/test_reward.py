@@ -160,7 +160,7 @@ def test_a_run_that_cannot_be_exported_is_refused_in_one_line(results, settings,
     sft = tmp_path / "sft"
     sft.mkdir()
     (sft / "run.json").write_text((results / "results/runs/qwen2/airl/seed0/run.json").read_text())
-    with pytest.raises(ValueError, match="has no reward; name a run of AIRL"):
+    with pytest.raises(ValueError, match="no reward of airl is kept here; name a run of airl"):
         export.export(sft, tmp_path / "new", settings)
     assert not (tmp_path / "new").exists()
 

@@ -139,6 +139,25 @@ def test_policy_and_reward_come_to_find_likely_what_is_elected(
         assert (now > then).all() and (now - then).mean() > 1.5
 
 
+def test_learners_on_one_backbone_do_not_share_its_weights(
+    written, section, backbone_dirs, experts, settings, tmp_path
+):
+    """`training.shared_backbone` is for a discriminator that learns beside its policy."""
+    model, _ = pretrained.load_backbone(backbone_dirs["qwen2"])
+    get_peft_model(model, pretrained.lora(settings.lora)).save_pretrained(tmp_path / "sft")
+    shared = settings.training.model_copy(update={"shared_backbone": True})
+    trainer = train_elections(
+        backbone_dirs["qwen2"], backbone_dirs["qwen2"], experts[:4], experts[4:],
+        section.model_copy(update={"discriminator": "same", "steps": 1, "imitation_epochs": 1}),
+        settings=settings.model_copy(update={"training": shared}),
+        sft_adapter=tmp_path / "sft", seed=0, output_dir=tmp_path / "training",
+    )  # fmt: skip
+    ours, theirs = (
+        {p.data_ptr() for p in model.parameters()} for model in (trainer.model, trainer.reward_model.model)
+    )
+    assert not ours & theirs
+
+
 @pytest.mark.parametrize("start", ["backbone", "itself"])
 def test_imitation_starts_from_the_backbone_or_from_what_each_is(
     start, written, section, backbone_dirs, tokenizer, experts, settings, tmp_path

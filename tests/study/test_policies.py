@@ -242,7 +242,7 @@ def test_a_model_of_bfloat16_is_trained_in_it(settings, tmp_path):
 
 
 @pytest.mark.parametrize("processes, micro_batch, at_once, accumulated", [
-    (1, 0, 16, 1), (1, 8, 8, 2), (2, 0, 8, 1), (2, 4, 4, 2), (4, 2, 2, 2),
+    (1, 0, 16, 1), (1, 64, 16, 1), (1, 8, 8, 2), (2, 0, 8, 1), (2, 4, 4, 2), (4, 2, 2, 2),
 ])  # fmt: skip
 def test_a_step_has_the_same_samples_however_they_are_shared_out(
     settings, tmp_path, monkeypatch, processes, micro_batch, at_once, accumulated

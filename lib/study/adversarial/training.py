@@ -77,8 +77,9 @@ def train_airl(
 
 
 def _shared(section: Airl, settings: Params) -> bool:
-    """Whether the discriminator is an adapter on the policy's own weights."""
-    return settings.training.shared_backbone and section.discriminator == "same"
+    """Whether the discriminator is an adapter on the policy's own weights; one that imitates has its own."""
+    on_one = section.discriminator == "same" and section.learner == "practice"
+    return settings.training.shared_backbone and on_one
 
 
 def new_discriminator(

@@ -13,7 +13,7 @@ import transformers
 from datasets import Dataset
 from peft import PeftModel
 from tqdm.auto import tqdm
-from transformers import PrinterCallback, TrainerCallback, set_seed
+from transformers import AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, SFTConfig, SFTTrainer
 
 from lib.airl import batches, credit
@@ -94,7 +94,7 @@ def processes() -> int:
 def common(model, settings: Params, seed: int, output_dir: str | Path, batch_size: int, rows: str) -> dict:
     """Arguments of any trainer of `model`; `batch_size` is of a step and all processes, in `rows`."""
     on_gpu, n = torch.cuda.is_available(), processes()
-    at_once = settings.training.micro_batch or max(batch_size // n, 1)
+    at_once = min(settings.training.micro_batch or batch_size, max(batch_size // n, 1))
     if batch_size % (at_once * n):
         raise ValueError(
             f"training.micro_batch: {batch_size} {rows} cannot be shared by {n} processes that take "
@@ -134,11 +134,12 @@ def train_sft(
     Of a fresh adapter, or of the one that `policy` has on this backbone.
     """
     set_seed(seed)
-    model, tokenizer = pretrained.load_backbone(backbone)
-    new_adapter = pretrained.lora(settings.lora)
-    if policy is not None:
+    if policy is None:
+        model, new_adapter = pretrained.causal_lm(backbone), pretrained.lora(settings.lora)
+    else:
         model, new_adapter = policy, None
         model.set_adapter(model.active_adapter)  # one that was loaded to sample does not learn
+    tokenizer = AutoTokenizer.from_pretrained(backbone)
     trainer = SFTTrainer(
         model=model,
         processing_class=tokenizer,
