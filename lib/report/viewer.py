@@ -31,7 +31,8 @@ def examples(scores: pd.DataFrame, count: int) -> list[dict]:
     and wrong, the character span of the first wrong unit or None.
     """
     pairs = zip(scores["rewards"], scores["ends"], strict=True)
-    scores = scores[[isinstance(r, list) and len(r) - len(e) in (0, 1) for r, e in pairs]]
+    fit = [isinstance(r, list) and len(r) - len(e) in (0, 1) for r, e in pairs]
+    scores = scores[np.array(fit, dtype=bool)]  # of no rows too
     scores = scores.sort_values("well_formed", ascending=False, kind="stable")
     right = scores[scores["first_wrong_unit"].isna()].drop_duplicates("problem").head(count)
     wrong = scores[scores["first_wrong_unit"].notna()].drop_duplicates("problem").head(count)
