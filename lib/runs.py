@@ -191,8 +191,8 @@ def is_kept(part: str, method: str, seed: int) -> bool:
 
 def part_of(record: str | Path, part: str) -> Path:
     """Where a record's `adapter` or `discriminator` is, or would be, whether git keeps it or not."""
-    kept = Path(record) / part
-    return kept if kept.exists() else Path(record) / UNREAD / part
+    unread = Path(record) / UNREAD / part
+    return unread if unread.exists() else Path(record) / part
 
 
 def sft_adapter(backbone: str, seed: int) -> Path:
