@@ -115,8 +115,8 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # where the two find different errors unlikely; and as each learns from its own traces, they still differ in
 # the next round. What the likelihoods are worth is measured by an ablation of notebook 8. This leaves AIRL
 # in three ways: no discriminator learns against the policy, the reward is a likelihood, and the policy
-# imitates what is elected instead of
-# following a reward's gradient. An adversarial form (`contrast_epochs`) goes on after each imitation with
+# imitates what is elected instead of following a reward's gradient. An adversarial form (`contrast_epochs`)
+# goes on after each imitation with
 # $$-\log\sigma\Big(\beta\Big[\log\frac{\pi(y^+)}{\pi_0(y^+)} - \log\frac{\pi(y^-)}{\pi_0(y^-)}\Big]\Big),$$
 # $y^+$ a likely elected trace, $y^-$ a likely one of its own that lost, $\pi_0$ what it is by then: so each
 # becomes a discriminator of its own samples (Rafailov et al. 2023). Co-training is the older name of the idea

@@ -24,7 +24,7 @@ from lib.airl.trainer import AIRLTrainer
 from lib.data import splits
 from lib.data.texts import world_texts
 from lib.models import generation, grpo, likelihood, pretrained, scratch
-from lib.reward import scoring
+from lib.reward import recorded
 from lib.study import params
 from lib.study.adversarial.training import train_airl
 from lib.study.training import backbones, policies
@@ -245,16 +245,8 @@ def largest_batches(model, tokenizer, backbone, problems, settings) -> None:
     completions = [[5] * settings.sampling.max_new_tokens for _ in rows]
     likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions)
     reward_model = discriminator.HeadDiscriminator.new(backbone, r=settings.airl.discriminator_r, alpha=2)
-    scoring.score_texts(
-        reward_model,
-        tokenizer,
-        prompts,
-        [p.trace for p in rows],
-        reward=settings.airl.reward,
-        boundaries=settings.airl.boundaries,
-        interval=settings.airl.interval,
-        gamma=settings.airl.score_gamma,
-    )
+    asked = [p.question for p in rows], [p.trace for p in rows]
+    recorded.score(reward_model, tokenizer, *asked, settings.airl, settings)
 
 
 def main() -> None:

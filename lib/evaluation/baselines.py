@@ -3,7 +3,11 @@
 import numpy as np
 import pandas as pd
 
-RULES = ("length", "base_logprob")  # nothing is trained
+# Nothing is trained. Minus the number of tokens; of the base policy's samples, its own log-probability.
+RULES = {
+    "length": lambda samples: -samples["n_tokens"].astype(float),
+    "base_logprob": lambda samples: samples["logprob"].astype(float).where(samples["policy"] == "base"),
+}
 LIKELIHOOD = "likelihood"  # the variant whose reward is SFT's log-density: trained, but against no samples
 
 
@@ -15,17 +19,10 @@ def stands_in(table: pd.DataFrame) -> pd.Series:
 def scores(judged: pd.DataFrame) -> pd.DataFrame:
     """Rows like those of `Records.scores` on one policy's samples, with the variants of `RULES`.
 
-    The reward is minus the number of tokens or, on the base policy's samples, its log-probability of its own.
-    Both need no training and so have no seed but their samples': a base policy that ran once is one seed.
+    Rules need no training and so have no seed but their samples': a base policy that ran once is one seed.
     They have no `logit` and no `unit_reward`.
     """
     samples = judged.drop_duplicates(["backbone", "sample_seed", "problem", "sample"])
     samples = samples.assign(seed=samples["sample_seed"], logit=np.nan, unit_reward=None, rewards=None)
-    of_base = samples[samples["policy"] == "base"]
-    return pd.concat(
-        [
-            samples.assign(variant="length", reward=-samples["n_tokens"].astype(float)),
-            of_base.assign(variant="base_logprob", reward=of_base["logprob"].astype(float)),
-        ],
-        ignore_index=True,
-    )
+    scored = [samples.assign(variant=name, reward=rule) for name, rule in RULES.items()]
+    return pd.concat(scored, ignore_index=True).dropna(subset="reward")

@@ -221,16 +221,16 @@ def transfer(records: Records, families: list[str], settings: Params, n_resample
         away = records.transfer[records.transfer["backbone"] == key["backbone"]]
         away = away[away["variant"] == MAIN_VARIANT]
         at_home = _gain(rows[rows["sample"].isin(away["sample"])], n_resamples)
-        table.append(key | {"trained_on": steps, "tested_on": steps} | at_home)
         home = settings.discriminator_backbone(settings.airl_variant(MAIN_VARIANT), key["backbone"])
-        on_samples = {"trained_on": f"samples of {home}", "tested_on": f"samples of {key['backbone']}"}
-        told = [key | on_samples | at_home]
-        for tested, there in groups(away, "tested_on"):
-            of_steps = not tested["tested_on"].startswith("samples of ")
-            trained_on = steps if of_steps else on_samples["trained_on"]
-            row = key | {"trained_on": trained_on} | tested | _gain(there, n_resamples)
-            (table if of_steps else told).append(row)
-        table += told if len(told) > 1 else []
+        of_others = away["tested_on"].str.startswith("samples of ")
+        for trained_on, here, elsewhere in (
+            (steps, steps, away[~of_others]),
+            (f"samples of {home}", f"samples of {key['backbone']}", away[of_others]),
+        ):
+            if len(elsewhere):
+                table.append(key | {"trained_on": trained_on, "tested_on": here} | at_home)
+            for tested, there in groups(elsewhere, "tested_on"):
+                table.append(key | {"trained_on": trained_on} | tested | _gain(there, n_resamples))
     trained = {name: settings.airl_variant(name).families for name in settings.ablations}
     for key, rows in groups(base, "backbone", "variant", "family"):
         variant, family = key.pop("variant"), key.pop("family")

@@ -1,6 +1,6 @@
 """Reads completions after their prompts: a prompt once for all of its, those of similar length together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -56,6 +56,13 @@ def in_buckets(
         parts.append([torch.nn.functional.pad(v.masked_fill(~is_token_BT, 0.0), right) for v in found])
     back_B = order_B.argsort()
     return [torch.cat(part)[back_B] for part in zip(*parts, strict=True)]
+
+
+def once(read: Callable[[list], Sequence], asked: Sequence[Hashable]) -> list:
+    """What `read` says of each, in order; it gets equal ones once."""
+    distinct = list(dict.fromkeys(asked))
+    said = dict(zip(distinct, read(distinct), strict=True))
+    return [said[one] for one in asked]
 
 
 def order(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> list[int]:

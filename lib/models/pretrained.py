@@ -117,6 +117,17 @@ def load_policy(backbone: str | Path, saved: str | Path | None = None):
     return model if saved is None else PeftModel.from_pretrained(model, saved)
 
 
+def load_to_train(backbone: str | Path, settings, saved: str | Path | None = None):
+    """A policy to train, and the adapter that its trainer is to give it.
+
+    None, where it goes on from the one that was saved in a directory.
+    """
+    model = causal_lm(backbone)
+    if saved is None:
+        return model, lora(settings)
+    return PeftModel.from_pretrained(model, saved, is_trainable=True), None
+
+
 def without_adapter(model):
     """The transformers model that a model's adapters are on; the model itself where there are none."""
     return model.get_base_model() if isinstance(model, PeftModel) else model

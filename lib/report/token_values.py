@@ -108,10 +108,7 @@ def _shown(
     """The chosen traces of a policy's samples of one problem, with what the rewards in `judged` say."""
     group = list(group.sort_values("sample").itertuples())
     values = _values(group, judged, settings)
-    return [
-        _trace(row, values[row.sample], expert, key, thresholds, table)
-        for row in _chosen([row for row in group if row.sample in values], expert)
-    ]
+    return [_trace(row, values[row.sample], expert, key, thresholds, table) for row in _chosen(group, expert)]
 
 
 def _rewards(records: Records) -> dict:
@@ -138,19 +135,13 @@ def _thresholds(records: Records) -> dict:
 
 
 def _values(group: list, judged: dict[str, dict], settings: Params) -> dict[int, dict]:
-    """By sample: `logprob`, and `rewards[variant]`; without samples whose text was scored as other tokens."""
-    fits = (0, 1)  # more: a trace cut off at the length limit was scored with an end token that it never had
-    kept = [
-        row
-        for row in group
-        if all(len(scored[row.sample].rewards) - len(row.ends) in fits for scored in judged.values())
-    ]
-    values = {row.sample: {"logprob": row.logprobs, "rewards": {}} for row in kept}
+    """By sample: `logprob`, and `rewards[variant]`."""
+    values = {row.sample: {"logprob": row.logprobs, "rewards": {}} for row in group}
     for variant, scored in judged.items():
         airl = settings.airl_variant(variant)
-        of_samples = [scored[row.sample].rewards for row in kept]
-        advantages = advantages_of(of_samples, [(row.text, row.ends) for row in kept], airl)
-        for row, rewards, advantage in zip(kept, of_samples, advantages, strict=True):
+        of_samples = [scored[row.sample].rewards for row in group]
+        advantages = advantages_of(of_samples, [(row.text, row.ends) for row in group], airl)
+        for row, rewards, advantage in zip(group, of_samples, advantages, strict=True):
             own, ratio = reward_and_ratio(rewards, row.logprobs, airl)
             values[row.sample]["rewards"][variant] = {
                 "score": scored[row.sample].reward,
@@ -164,14 +155,12 @@ def _values(group: list, judged: dict[str, dict], settings: Params) -> dict[int,
 
 def reward_and_ratio(
     rewards: list[float], logprobs: list[float], airl: Airl
-) -> tuple[list[float], list[float | None]]:
-    """The reward at each token and its log-ratio, see the module; None where the policy wrote no token."""
+) -> tuple[list[float], list[float]]:
+    """The reward at each token and its log-ratio, see the module."""
     increments = np.diff(rewards, prepend=0.0)
     own = increments if airl.credit in ACCUMULATING else np.array(rewards)
-    if airl.reward != "log_density":
-        return own.tolist(), increments.tolist()
-    written = [*logprobs, None][: len(rewards)]
-    return own.tolist(), [None if p is None else d - p for d, p in zip(increments, written, strict=True)]
+    ratio = increments - logprobs if airl.reward == "log_density" else increments
+    return own.tolist(), ratio.tolist()
 
 
 def advantages_of(
@@ -218,8 +207,6 @@ def _chosen(group: list, expert: str) -> list:
 
 def _trace(row, values: dict, expert: str, key: tuple, thresholds: dict, table: dict[str, int]) -> dict:
     pieces = viewer.tokens(row.text, row.ends)
-    longest = max([len(r["reward"]) for r in values["rewards"].values()], default=len(pieces))
-    pieces += [""] * (longest - len(pieces))
     marks = [viewer.overlaps(pieces, span) for span in traces.unit_spans(row.text)]
     wrong = None if np.isnan(row.first_wrong_unit) else int(row.first_wrong_unit)
     rewards = {
@@ -234,7 +221,7 @@ def _trace(row, values: dict, expert: str, key: tuple, thresholds: dict, table: 
         "wrong": wrong,
         "tokens": [table.setdefault(piece, len(table)) for piece in pieces],
         "units": [_range(marked) for marked in marks],
-        "logprob": hundredths([*values["logprob"], *[None] * len(pieces)][: len(pieces)]),
+        "logprob": hundredths(values["logprob"]),
         "named": {} if wrong is None else _named(row, values["rewards"], key, thresholds),
         "rewards": rewards,
     }
@@ -264,6 +251,6 @@ def _range(marked: list[bool]) -> list[int]:
     return [int(places[0]), int(places[-1]) + 1] if len(places) else [0, 0]
 
 
-def hundredths(values: Iterable[float | None]) -> list[int | None]:
+def hundredths(values: Iterable[float]) -> list[int]:
     """Each value times 100, rounded to a whole number."""
-    return [None if v is None else round(100 * v) for v in values]
+    return [round(100 * v) for v in values]

@@ -30,10 +30,7 @@ def examples(scores: pd.DataFrame, count: int) -> list[dict]:
     reward on one policy (see `lib.evaluation.records`). Each example has title, tokens, values (the rewards)
     and wrong, the character span of the first wrong unit or None.
     """
-    pairs = zip(scores["rewards"], scores["ends"], strict=True)
-    fit = [isinstance(r, list) and len(r) - len(e) in (0, 1) for r, e in pairs]
-    scores = scores[np.array(fit, dtype=bool)]  # of no rows too
-    scores = scores.sort_values("well_formed", ascending=False, kind="stable")
+    scores = scores[scores["rewards"].notna()].sort_values("well_formed", ascending=False, kind="stable")
     right = scores[scores["first_wrong_unit"].isna()].drop_duplicates("problem").head(count)
     wrong = scores[scores["first_wrong_unit"].notna()].drop_duplicates("problem").head(count)
     both = pd.concat([rows.assign(place=range(len(rows))) for rows in (right, wrong)])
@@ -42,12 +39,9 @@ def examples(scores: pd.DataFrame, count: int) -> list[dict]:
 
 def _example(row) -> dict:
     is_wrong = not np.isnan(row.first_wrong_unit)
-    pieces = tokens(row.text, row.ends)
-    # a trace cut off at the length limit was scored with an end token that it never had
-    pieces += [""] * (len(row.rewards) - len(pieces))
     return {
         "title": f"{'wrong' if is_wrong else 'right'} trace, problem {row.problem}, reward {row.reward:+.2f}",
-        "tokens": pieces,
+        "tokens": tokens(row.text, row.ends),
         "values": row.rewards,
         "wrong": traces.unit_spans(row.text)[int(row.first_wrong_unit)] if is_wrong else None,
     }

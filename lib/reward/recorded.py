@@ -42,25 +42,11 @@ def score(
     *,
     logit: bool = False,
 ) -> list[dict]:
-    """`scoring.score_texts` of traces, in order, with the reward's own boundaries and discount.
-
-    Texts are scored as they stand: what a policy sampled token by token, what others wrote as it was read
-    (`traces.normalised`). Equal ones are read once.
-    """
-    distinct = list(dict.fromkeys(zip(questions, texts, strict=True)))
-    scored = scoring.score_texts(
-        reward_model,
-        tokenizer,
-        chat.questions_ids(tokenizer, [q for q, _ in distinct], settings.sampling.system_prompt),
-        [text for _, text in distinct],
-        reward=airl.reward,
-        boundaries=airl.boundaries,
-        interval=airl.interval,
-        gamma=airl.score_gamma,
-        logit=logit,
+    """`scoring.score_texts` of traces, in order, with the reward's own boundaries and discount."""
+    reading = scoring.Reading(
+        airl.reward, airl.boundaries, airl.interval, airl.score_gamma, settings.sampling.system_prompt
     )
-    found = dict(zip(distinct, scored, strict=True))
-    return [dict(found[asked]) for asked in zip(questions, texts, strict=True)]
+    return scoring.score_texts(reward_model, tokenizer, questions, texts, reading, logit=logit)
 
 
 def score_samples(

@@ -17,7 +17,6 @@ from lib.models import pretrained
 from lib.reward import scoring
 from lib.reward.falls import first_flag, reward_drops
 from lib.schema import Section
-from lib.text import chat
 from lib.text.traces import normalised
 
 BACKBONE, ADAPTER, MANIFEST = "backbone", "adapter", "reward.json"
@@ -38,6 +37,10 @@ class Manifest(Section):
     threshold: float | None
     system_prompt: str
     backbone_sha256: str
+
+    @property
+    def reading(self) -> scoring.Reading:
+        return scoring.Reading(**self.model_dump(include=set(scoring.Reading._fields)))
 
 
 class Score(NamedTuple):
@@ -95,18 +98,9 @@ class Reward:
         for i, (_, trace) in enumerate(pairs):
             if not trace:
                 raise ValueError(f"trace {i} is empty")
-        how = self.manifest
-        scored = scoring.score_texts(
-            self.model,
-            self.tokenizer,
-            chat.questions_ids(self.tokenizer, [question for question, _ in pairs], how.system_prompt),
-            [trace for _, trace in pairs],
-            reward=how.reward,
-            boundaries=how.boundaries,
-            interval=how.interval,
-            gamma=how.gamma,
-            logit=False,
-        )
+        questions, traces = [question for question, _ in pairs], [trace for _, trace in pairs]
+        reading = self.manifest.reading
+        scored = scoring.score_texts(self.model, self.tokenizer, questions, traces, reading)
         return [Score(found["reward"], found["unit_reward"], found["rewards"]) for found in scored]
 
     def rerank(self, question: str, traces: Sequence[str]) -> list[int]:

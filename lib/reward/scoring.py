@@ -1,5 +1,8 @@
 """Rewards of traces given as text: as a whole, unit by unit, token by token."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from tqdm.auto import tqdm
 
@@ -9,27 +12,49 @@ from lib.models import buckets
 from lib.text import alignment, chat, traces
 
 
-@torch.no_grad()
+class Reading(NamedTuple):
+    """How a trained model's outputs become rewards (see `lib.schema.Airl`), and its system prompt.
+
+    `gamma` is None where rewards accumulate.
+    """
+
+    reward: str
+    boundaries: str
+    interval: int
+    gamma: float | None
+    system_prompt: str = ""
+
+
 def score_texts(
     discriminator,
     tokenizer,
-    prompts: list[list[int]],
-    texts: list[str],
+    questions: Sequence[str],
+    texts: Sequence[str],
+    reading: Reading,
     *,
-    reward: str,
-    boundaries: str,
-    interval: int,
-    gamma: float | None,
-    logit: bool = True,
+    logit: bool = False,
 ) -> list[dict]:
-    """Rewards of traces given as text after prompts given as tokens, in order.
+    """Rewards of traces after their questions, in order.
 
-    Equal prompts share a batch. Each is a dict: `reward` of the whole trace; `unit_reward`, the
-    reward before the first unit and at each unit's end (the nearest boundary at or before it); `rewards`, at
-    every token; and if asked for `logit`, f at its end, which costs another pass where it is not the reward.
+    Texts are scored as they stand: what a policy sampled token by token, what others wrote as it was read
+    (`traces.normalised`). Equal pairs are read once, those of one question together. Each is a dict: `reward`
+    of the whole trace; `unit_reward`, the reward before the first unit and at each unit's end (the nearest
+    boundary at or before it); `rewards`, at every token; and if asked for `logit`, f at its end, which costs
+    another pass where it is not the reward.
     """
+    asked = list(zip(questions, texts, strict=True))
+    found = buckets.once(lambda pairs: _score(discriminator, tokenizer, pairs, reading, logit), asked)
+    return [dict(scored) for scored in found]
+
+
+@torch.no_grad()
+def _score(
+    discriminator, tokenizer, pairs: list[tuple[str, str]], reading: Reading, logit: bool
+) -> list[dict]:
     discriminator.eval()
     device = next(discriminator.parameters()).device
+    texts = [text for _, text in pairs]
+    prompts = chat.questions_ids(tokenizer, [question for question, _ in pairs], reading.system_prompt)
     completions, ends = chat.completions(tokenizer, texts)
     order = buckets.order(prompts, completions)
     result: list[dict] = [{}] * len(texts)
@@ -41,13 +66,13 @@ def score_texts(
         )
         units = [alignment.unit_of_token(texts[i], ends[i]) for i in rows]
         mask_BT, answer_BT, step_ends_BT = alignment.unit_masks(units, width_t)
-        boundaries_BT = credit.boundaries(boundaries, mask_BT, interval, step_ends_BT)
+        boundaries_BT = credit.boundaries(reading.boundaries, mask_BT, reading.interval, step_ends_BT)
         inputs = (ids_BL.to(device), attention_BL.to(device), width_t)
-        values_BT = logits_BT = rewards_BT(discriminator, reward, *inputs)
-        if logit and reward == "log_density":
+        values_BT = logits_BT = rewards_BT(discriminator, reading.reward, *inputs)
+        if logit and reading.reward == "log_density":
             logits_BT = discriminator.logits_of_BT(values_BT, *inputs[:2])
         values_BT, logits_BT = values_BT.cpu(), logits_BT.cpu()
-        scores_B = credit.trace_score(values_BT, boundaries_BT, mask_BT, answer_BT, gamma)
+        scores_B = credit.trace_score(values_BT, boundaries_BT, mask_BT, answer_BT, reading.gamma)
         logits_B = credit.trace_score(logits_BT, boundaries_BT, mask_BT, answer_BT, None)
         for b, i in enumerate(rows):
             n = len(units[b])

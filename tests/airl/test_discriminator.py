@@ -307,8 +307,8 @@ def test_at_unit_ends_by_hand():
 @pytest.mark.parametrize("boundaries", ["dense", "step", "sparse"])
 def test_traces_are_scored_in_their_order_and_as_if_alone(reward_model, tokenizer, experts, rows, boundaries):
     texts = [e.trace for e in experts[:5]] + ["no idea"]
-    options = {"reward": "logit", "boundaries": boundaries, "interval": 3, "gamma": 0.9}
-    scored = scoring.score_texts(reward_model, tokenizer, rows[0], texts, **options)
+    reading, questions = scoring.Reading("logit", boundaries, 3, 0.9), [e.question for e in experts[:6]]
+    scored = scoring.score_texts(reward_model, tokenizer, questions, texts, reading, logit=True)
     for prompt, text, found in zip(rows[0], texts, scored, strict=True):
         ids = tokenizer(text + scratch.END).input_ids
         logits = logits_of(reward_model, prompt, ids).tolist()
@@ -333,10 +333,9 @@ def test_traces_are_scored_in_their_order_and_as_if_alone(reward_model, tokenize
 def test_traces_are_scored_by_their_log_density_and_keep_the_logit(backbone, tokenizer, experts, rows):
     """Padded among others, against the trained model alone."""
     reward_model = new(backbone, "log_ratio")
-    scored = scoring.score_texts(
-        reward_model, tokenizer, rows[0], [e.trace for e in experts[:6]],
-        reward="log_density", boundaries="step", interval=3, gamma=None,
-    )  # fmt: skip
+    questions, texts = ([getattr(e, part) for e in experts[:6]] for part in ("question", "trace"))
+    reading = scoring.Reading("log_density", "step", 3, None)
+    scored = scoring.score_texts(reward_model, tokenizer, questions, texts, reading, logit=True)
     for prompt, completion, expert, found in zip(*rows, experts, scored, strict=False):
         with torch.no_grad():
             logprobs = reward_model.model(torch.tensor([prompt + completion])).logits[0].log_softmax(-1)

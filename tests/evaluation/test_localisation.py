@@ -83,7 +83,7 @@ def test_a_reward_that_falls_points_at_the_unit_it_falls_over(monkeypatch, token
     wrong = localisation.wrong_traces(experts, [], seed=0)
     first = {trace["text"]: trace["first_wrong_unit"] for trace in wrong}
 
-    def score(_, tokenizer, prompts, texts, **__):
+    def score(_, tokenizer, questions, texts, reading, **__):
         return [
             {"unit_reward": [1.0] * (first[text] + 1) + [-1.0] * (len(traces.unit_spans(text)) - first[text])}
             for text in texts

@@ -57,8 +57,8 @@ def test_a_value_for_each_token_is_required():
         viewer.heatmap_html(["a", "b"], [1.0], "t")
 
 
-def test_examples_alternate_right_and_wrong_traces_of_known_tokens():
-    def row(problem: int, wrong: float, rewards: list[float]) -> dict:
+def test_examples_alternate_right_and_wrong_traces_with_token_rewards():
+    def row(problem: int, wrong: float, rewards: list[float] | float) -> dict:
         text = "<think>\n1+1=2 apples\n</think>\n<answer>2</answer>"
         ends = [10, len(text)]
         return {
@@ -71,11 +71,11 @@ def test_examples_alternate_right_and_wrong_traces_of_known_tokens():
         row(0, none, [1, 2]),
         row(0, none, [3, 4]),
         row(1, 0, [5, 6]),
-        row(2, 1, [7, 8, 9]),
-        row(3, 1, [7, 8]),
+        row(2, 1, [7, 8]),
+        row(3, 1, [9, 10]),
+        row(4, none, float("nan")),
     ]
     examples = viewer.examples(pd.DataFrame(rows), count=2)
-    assert [e["values"] for e in examples] == [[1, 2], [5, 6], [7, 8, 9]]
-    assert examples[2]["tokens"][-1] == ""  # scored with an end that was never sampled
+    assert [e["values"] for e in examples] == [[1, 2], [5, 6], [7, 8]]
     assert examples[0]["wrong"] is None
     assert examples[1]["wrong"] == (8, 20)  # the step's characters

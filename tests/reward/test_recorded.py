@@ -50,8 +50,8 @@ def test_the_reward_is_scored_as_its_settings_say(monkeypatch, tokenizer, expert
     """Boundaries, reward and discount are the variant's; there is no discount where rewards accumulate."""
     asked = []
 
-    def score_texts(*_, **options):
-        asked.append(options)
+    def score_texts(_model, _tokenizer, _questions, _texts, reading, **_):
+        asked.append(reading._asdict())
         return [{}]
 
     monkeypatch.setattr(scoring, "score_texts", score_texts)

@@ -17,7 +17,7 @@ from trl import GRPOConfig, GRPOTrainer
 from lib import files, runs
 from lib.airl import discriminator
 from lib.models import buckets, pretrained
-from lib.reward import reward, score_file, scoring
+from lib.reward import recorded, reward, score_file
 from lib.reward.reward import Reward
 from lib.study import export, params
 from lib.text import chat, traces
@@ -169,13 +169,9 @@ def test_a_run_that_cannot_be_exported_is_refused_in_one_line(results, settings,
 
 
 def test_a_batch_says_what_the_studys_scorer_says_of_each(learned, pairs, settings):
-    airl = settings.airl_variant("airl")
+    airl, judge = settings.airl_variant("airl"), (learned.model, learned.tokenizer)
     for (question, trace), found in zip(pairs, learned.score_pairs(pairs), strict=True):
-        (alone,) = scoring.score_texts(
-            learned.model, learned.tokenizer, chat.questions_ids(learned.tokenizer, [question]),
-            [traces.normalised(trace)], reward=airl.reward, boundaries=airl.boundaries,
-            interval=airl.interval, gamma=airl.score_gamma,
-        )  # fmt: skip
+        (alone,) = recorded.score(*judge, [question], [traces.normalised(trace)], airl, settings)
         assert found.trace == pytest.approx(alone["reward"], abs=2e-3)
         assert found.steps == pytest.approx(alone["unit_reward"], abs=2e-3)
         assert found.tokens == pytest.approx(alone["rewards"], abs=0.02)

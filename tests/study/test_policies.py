@@ -138,7 +138,7 @@ def test_grpo_goes_on_from_sft_by_answers_or_by_votes(
     ids = sft.processing_class(wrong + scratch.END).input_ids
     monkeypatch.setattr(generation, "generate", lambda _, t, prompts, **__: [list(ids) for _ in prompts])
     sft.model.save_pretrained(tmp_path / "adapter")
-    section = settings.grpo.model_copy(update={"start": "sft", "reward": reward, "lr": 1e-12})
+    section = settings.grpo.model_copy(update={"reward": reward, "lr": 1e-12})
     trainer = policies.train_grpo(
         backbone, experts, section, sft_adapter=tmp_path / "adapter", **common(settings, tmp_path)
     )
@@ -186,12 +186,11 @@ def test_airl_practises_on_demonstrations_and_unlabelled_questions_alike(
 def test_airl_goes_on_from_the_policy_of_sft(sft, backbone, experts, settings, tmp_path):
     sft.model.save_pretrained(tmp_path / "adapter")
     lora = {}
-    for start in ("base", "sft"):
-        section = few_demonstrations(settings, start=start, steps=1)  # of learning rate 0, at the first step
+    section = few_demonstrations(settings, steps=1)  # of learning rate 0, at the first step
+    for start, adapter in (("base", None), ("sft", tmp_path / "adapter")):
         trainer = train_airl(
-            backbone, backbone, experts, [], section,
-            sft_adapter=tmp_path / "adapter", **common(settings, tmp_path),
-        )  # fmt: skip
+            backbone, backbone, experts, [], section, sft_adapter=adapter, **common(settings, tmp_path)
+        )
         lora[start] = lora_weights(trainer.model)
         assert all(p.requires_grad for name, p in trainer.model.named_parameters() if "lora_" in name)
     was = lora_weights(sft.model)

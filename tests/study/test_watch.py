@@ -8,7 +8,7 @@ from lib.grading import answers
 from lib.reward import scoring
 from lib.study.adversarial import watch
 from lib.study.adversarial.training import train_airl
-from lib.text import chat, traces
+from lib.text import traces
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,10 @@ def test_watching_changes_nothing_and_tells_what_there_was(trained, tokenizer, e
     assert [row["step"] for row in rows] == [step for step in (0, 1, 4) for _ in range(2 * 4)]
     assert all(len(row["ends"]) == len(row["logprobs"]) == row["n_tokens"] for row in rows)
     last = [row for row in rows if row["step"] == 4]
-    prompts = chat.questions_ids(tokenizer, [experts[row["problem"]].question for row in last])
+    questions, texts = [experts[row["problem"]].question for row in last], [row["text"] for row in last]
+    reading = scoring.Reading(section.reward, section.boundaries, section.interval, section.score_gamma)
     with ours.reward_model.in_use():
-        scored = scoring.score_texts(
-            ours.reward_model, tokenizer, prompts, [row["text"] for row in last], reward=section.reward,
-            boundaries=section.boundaries, interval=section.interval, gamma=section.score_gamma,
-        )  # fmt: skip
+        scored = scoring.score_texts(ours.reward_model, tokenizer, questions, texts, reading)
     for row, found in zip(last, scored, strict=True):
         assert row["correct"] == answers.is_correct(
             traces.parse(row["text"]).answer, experts[row["problem"]].answer

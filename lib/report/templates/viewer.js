@@ -25,8 +25,7 @@
   }
 
   // a value in hundredths as readers see it
-  const signed = (value) =>
-    value === null ? "none" : ["−", "", "+"][Math.sign(value) + 1] + (Math.abs(value) / 100).toFixed(2);
+  const signed = (value) => ["−", "", "+"][Math.sign(value) + 1] + (Math.abs(value) / 100).toFixed(2);
 
   // Give a select its options, pairs of value and text; what was chosen stays chosen if it is still there.
   function fill(name, options) {
@@ -158,7 +157,7 @@
     // a line break and the end token have no ink of their own
     const span = element("span", "token", piece === "" ? "end" : piece.replaceAll("\n", "⏎\n"));
     if (piece.trim() === "") span.classList.add("sign");
-    const share = 0.75 * Math.min(Math.abs(value ?? 0) / limit, 1);
+    const share = 0.75 * Math.min(Math.abs(value) / limit, 1);
     span.style.background = `rgba(${value < 0 ? "213, 94, 0" : "0, 114, 178"}, ${share.toFixed(2)})`;
     return span;
   }
@@ -188,14 +187,8 @@
       spark.append(drawn("rect", { x: first, y: 0, width: end - first, height: 2 }));
     }
     spark.append(drawn("line", { x1: 0, x2: values.length, y1: 1, y2: 1 }));
-    let pen = "M";
-    const path = values.map((value, i) => {
-      if (value === null) return "";
-      const move = `${pen}${i + 0.5} ${(1 - (0.9 * value) / limit).toFixed(3)}`;
-      pen = "L";
-      return move;
-    });
-    spark.append(drawn("path", { d: path.join("") }));
+    const points = values.map((value, i) => `${i + 0.5} ${(1 - (0.9 * value) / limit).toFixed(3)}`);
+    spark.append(drawn("path", { d: `M${points.join("L")}` }));
     const cursor = drawn("line", { class: "here", y1: 0, y2: 2, visibility: "hidden" });
     spark.append(cursor);
     return { spark, cursor };

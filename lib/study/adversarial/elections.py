@@ -25,7 +25,7 @@ from lib import files
 from lib.airl import batches, credit
 from lib.airl.discriminator import LogRatioDiscriminator
 from lib.data.demonstrations import Demonstration
-from lib.models import likelihood, pretrained
+from lib.models import buckets, likelihood, pretrained
 from lib.schema import Airl, Lora, Params
 from lib.study.adversarial import choice, training, watch
 from lib.study.training import policies, preferences, sampling
@@ -67,12 +67,13 @@ def log_densities(
 ) -> np.ndarray:
     """How likely a learner finds each trace after its question, in nats; equal ones are read once."""
     tokenizer = learner.tokenizer
-    distinct = list(dict.fromkeys(zip(questions, texts, strict=True)))
-    prompts = chat.questions_ids(tokenizer, [q for q, _ in distinct], settings.sampling.system_prompt)
-    completions, _ = chat.completions(tokenizer, [text for _, text in distinct])
-    read = likelihood.log_densities(learner.policy, tokenizer, prompts, completions)
-    found = dict(zip(distinct, read, strict=True))
-    return np.array([found[asked] for asked in zip(questions, texts, strict=True)])
+
+    def read(pairs: list[tuple[str, str]]) -> list[float]:
+        prompts = chat.questions_ids(tokenizer, [q for q, _ in pairs], settings.sampling.system_prompt)
+        completions, _ = chat.completions(tokenizer, [text for _, text in pairs])
+        return likelihood.log_densities(learner.policy, tokenizer, prompts, completions)
+
+    return np.array(buckets.once(read, list(zip(questions, texts, strict=True))))
 
 
 def train_elections(

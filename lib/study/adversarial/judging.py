@@ -14,14 +14,17 @@ def judge(
     backbone: str, method: str, seed: int, reward_model, tokenizer, airl: Airl, settings: Params
 ) -> None:
     """Write into a run's record what its reward says of test samples: `runs.SCORES` (of the judged policies),
-    `runs.LOCALISATION` (where wrong ones go wrong), `runs.TRANSFER` (of longer problems, and of the other
-    backbones' base policies)."""
+    `runs.LOCALISATION` (where wrong ones go wrong), and of a variant `runs.TRANSFER` (of longer problems,
+    and of the other backbones' base policies)."""
     record, judge = runs.run_dir(backbone, method, seed), (reward_model, tokenizer)
     where, test = {"variant": method, "seed": seed}, splits.split("test")
     scores, found = [], []
     for policy in runs.JUDGED:
         rows = runs.samples(backbone, policy, seed)
-        scored = recorded.score_samples(*judge, test, rows, airl, settings, logit=policy == "base")
+        few = [row for row in rows if policy == "base" and row["sample"] < FEW]
+        others = [row for row in rows if policy != "base" or row["sample"] >= FEW]
+        scored = recorded.score_samples(*judge, test, few, airl, settings, logit=True)  # maybe another pass
+        scored += recorded.score_samples(*judge, test, others, airl, settings)
         scores += [_read({**where, "policy": policy, **row}) for row in scored]
         of_policy = errors(backbone, policy, seed, settings)
         test_errors, known = (
@@ -33,15 +36,15 @@ def judge(
             found.append({**row, **where, "policy": policy})
     runs.write_rows(record / runs.SCORES, scores)
     runs.write_rows(record / runs.LOCALISATION, found)
-    runs.write_rows(record / runs.TRANSFER, list(_elsewhere(backbone, judge, where, airl, settings)))
+    if method in settings.variants:
+        runs.write_rows(record / runs.TRANSFER, list(_elsewhere(backbone, judge, where, airl, settings)))
 
 
 def _read(row: dict) -> dict:
-    """What later stages read of a score: logits and the steps' rewards of few base samples, and the steps' of
-    those with token rewards."""
-    few = row["policy"] == "base" and row["sample"] < FEW
-    kept = {"unit_reward": few or "rewards" in row, "logit": few}
-    return {key: value for key, value in row.items() if kept.get(key, True)}
+    """What later stages read of a score: the steps' rewards only beside a logit or those of tokens."""
+    if "logit" in row or "rewards" in row:
+        return row
+    return {key: value for key, value in row.items() if key != "unit_reward"}
 
 
 def errors(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import AutoTokenizer, set_seed
 
 from lib.airl import discriminator
@@ -31,20 +31,16 @@ def train_airl(
 ) -> AIRLTrainer:
     """AIRL on demonstrations, practising on their questions and on unlabelled ones of `train`.
 
-    `section` says how many of both (`choice.choose`), and whether the policy starts from the directory
-    `sft_adapter`. On the problems `watched` it is asked to write on the way. Returns the trained
-    trainer, its discriminator in `reward_model`.
+    `section` says how many of both (`choice.choose`). The policy goes on from the directory `sft_adapter`,
+    with None from the backbone. On the problems `watched` it is asked to write on the way. Returns the
+    trained trainer, its discriminator in `reward_model`.
     """
     set_seed(seed)
     experts, unlabelled = choice.choose(demonstrations, train, section, seed)
-    model, tokenizer = pretrained.load_backbone(backbone)
-    new_adapter = pretrained.lora(settings.lora)
-    if section.start == "sft":
-        model = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True)
-        new_adapter = None
-    if _shared(section, settings):
-        model = model if new_adapter is None else get_peft_model(model, new_adapter)
-        new_adapter = None
+    model, new_adapter = pretrained.load_to_train(backbone, settings.lora, sft_adapter)
+    tokenizer = AutoTokenizer.from_pretrained(backbone)
+    if new_adapter and _shared(section, settings):
+        model, new_adapter = get_peft_model(model, new_adapter), None
     reward_model = new_discriminator(
         discriminator_backbone, model, experts, section, settings, seed, Path(output_dir) / "likelihood"
     )

@@ -135,7 +135,7 @@ def train_sft(
     """
     set_seed(seed)
     if policy is None:
-        model, new_adapter = pretrained.causal_lm(backbone), pretrained.lora(settings.lora)
+        model, new_adapter = pretrained.load_to_train(backbone, settings.lora)
     else:
         model, new_adapter = policy, None
         model.set_adapter(model.active_adapter)  # one that was loaded to sample does not learn
@@ -181,13 +181,11 @@ def train_grpo(
 ) -> grpo.Trainer:
     """GRPO on what needs no learned reward, the true answer or the group's vote; returns the trainer.
 
-    With `start: sft` it goes on from the directory `sft_adapter`.
+    It goes on from the directory `sft_adapter`; with None from the backbone.
     """
     set_seed(seed)
-    model, tokenizer = pretrained.load_backbone(backbone)
-    new_adapter = pretrained.lora(settings.lora)
-    if section.start == "sft":
-        model, new_adapter = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True), None
+    model, new_adapter = pretrained.load_to_train(backbone, settings.lora, sft_adapter)
+    tokenizer = AutoTokenizer.from_pretrained(backbone)
     rewards = {"answer": [correct], "vote": [elected(section.group_size), correct]}[section.reward]
     trainer = grpo.Trainer(
         model=model,

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from datasets import Dataset
-from peft import PeftModel
-from transformers import set_seed
+from transformers import AutoTokenizer, set_seed
 from trl import DPOTrainer
 
 from lib.data.demonstrations import Demonstration
@@ -30,8 +29,8 @@ def train_spin(
     last round's trainer; its log is that of all rounds.
     """
     set_seed(seed)
-    model, tokenizer = pretrained.load_backbone(backbone)
-    policy, log = PeftModel.from_pretrained(model, sft_adapter, is_trainable=True), []
+    policy, _ = pretrained.load_to_train(backbone, settings.lora, sft_adapter)
+    tokenizer, log = AutoTokenizer.from_pretrained(backbone), []
     for round_ in range(section.rounds):
         trainer = preferences.train_dpo(
             policy,
