@@ -24,6 +24,7 @@ EQUAL_WEIGHTS, NO_STRANGER, CONTRAST = "vote", "one_backbone", "contrast"  # abl
 TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
 TEMPERATURES = ("validation", "greedy", "1.0")  # the first is the headline's
 PAPER_VARIANT = "airl_dense"
+PAPER_VARIANTS = (PAPER_VARIANT, "airl_no_perturbation", "airl_step", "airl_interval")
 RERANK_SUBSETS = 32  # random subsets of a problem's samples over which the majorities are averaged
 SEED = 0  # of the resamples
 UNDEFINED = (float("nan"),) * 3  # an estimate and its interval

@@ -12,6 +12,7 @@ from lib.evaluation.tables import (
     MAIN_VARIANT,
     NO_STRANGER,
     PAPER_VARIANT,
+    PAPER_VARIANTS,
     PRACTICE,
     TWIN,
 )
@@ -78,11 +79,13 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
         for what, method, name, than in parts
         if (rows := _gains(gained, method))
     ]
+    paper = _gains(gained, PAPER_VARIANT)
     return [
         f"Trained on what is elected, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature "
         f"that suits it, and {_each(ours['greedy'], 'above_sft', 'SFT')} greedily.",
         *([f"It is {', and '.join(against)}."] if against else []),
         *([" ".join(changed)] if changed else []),
+        *([f"Practice on the paper's dense reward is {_each(paper, 'above_sft', 'SFT')}."] if paper else []),
         f"Among {n} samples of SFT the reward's choice is right in {accuracy('sft', 'reward')}; that of the "
         f"policy's own SFT log-likelihood in {accuracy('sft', 'reward', baselines.LIKELIHOOD)}, the vote in "
         f"{accuracy('sft', 'majority')}. Among the base policy's it is right in "
@@ -134,7 +137,8 @@ def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:
             ].iterrows()
         )
         sentences.append(f"Length and likelihood: on {backbone}, AUROC within problems is {values}.")
-    for method, than, name in ((PAPER_VARIANT, "above_sft", "sft"), (TWIN, f"above_{PRACTICE}", PRACTICE)):
+    adversarial = [(method, "above_sft", "sft") for method in PAPER_VARIANTS]
+    for method, than, name in (*adversarial, (TWIN, f"above_{PRACTICE}", PRACTICE)):
         if rows := _gains(tables["gains"], method):
             seeds = min(row["n_seeds"] for row in rows.values())
             sentences.append(
