@@ -85,7 +85,9 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # %% [markdown]
 # ## From the discriminator to advantages
 #
-# The paper takes $f$ at each token as that token's reward, and discounts (`discounted`). But a log-ratio
+# The paper takes $f$ at each token as that token's reward, and discounts (`discounted`); its later versions
+# also at the ends of steps or of intervals alone (`boundaries`, the variants `airl_step` and
+# `airl_interval`; `airl_no_perturbation` learns without near misses). But a log-ratio
 # $f_k = b + \beta \sum_{s \le k} \log \frac{p_\phi(y_s)}{p_{ref}(y_s)}$ is cumulative already: summing it
 # counts the past again and again and rewards length. What boundary $k$ adds is $r_k = f_k - f_{k-1}$, the
 # shaping $\Phi(s') - \Phi(s)$ of Ng et al. (1999) with the potential $\Phi = f$, and the rewards still to

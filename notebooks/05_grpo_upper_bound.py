@@ -24,8 +24,9 @@
 # ceiling to measure against, not a competitor.
 #
 # The rivals learn no reward either, and start from SFT on 64 demonstrations: `ttrl` calls right what most of
-# a group answer, on the questions without answers that notebook 4 has (Zuo et al. 2025); `spin` prefers, by
-# DPO, the expert's trace to the policy's own, on the demonstrations alone (Chen et al. 2024).
+# a group answer, on the questions without answers that notebook 4 has (Zuo et al. 2025);
+# `grpo_demonstrations` is GRPO on the answers of the demonstrations alone; `spin` prefers, by DPO, the
+# expert's trace to the policy's own, on the same demonstrations (Chen et al. 2024).
 
 # %%
 import os
@@ -42,7 +43,7 @@ from lib.study import params, recording
 from lib.study.training import launch, sampling
 
 # %% [markdown]
-# `method` is one of `grpo`, `ttrl` and `spin`.
+# `method` is an entry of `grpo_variants` in `params.yaml`, or `spin`.
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -90,8 +91,8 @@ launch.forget(trained)
 #
 # Set `grpo.group_size` to 2 and a `seed` that has no record. In more groups all samples are right or all
 # are wrong; such a group has no advantage to give, and the curve should rise more slowly and less
-# smoothly. With `grpo.steps` halved it has not levelled off. Add to `grpo_variants` a rival that practises
-# on the answers of its demonstrations alone: `few: {start: sft, questions: demonstrations}`.
+# smoothly. With `grpo.steps` halved it has not levelled off. How many demonstrations' answers would
+# `grpo_demonstrations` need to reach `grpo`? Each seed has as many as `sft.demonstrations` says.
 #
 # ## Next
 #
