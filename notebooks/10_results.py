@@ -287,8 +287,8 @@ say(findings.ablations(changed))
 # ## Transfer
 #
 # What the reward gains by choosing among the base policies' samples, where it was trained and where it was
-# not: on another backbone's samples, on longer problems. The reward of the election is a stranger's, who
-# learned from traces of its own backbone.
+# not: on another backbone's samples, on longer problems; and what SFT's log-likelihood does. The reward of
+# the election is a stranger's, who learned from traces of its own backbone.
 
 # %%
 families = [row.family for row in splits.split("test")]

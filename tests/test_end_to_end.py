@@ -24,7 +24,16 @@ COLUMNS = {
     "reward_quality": ["backbone", "variant", "auroc", "auroc_within", "ece", "lowest_last", *CI],
     "localisation_by_kind": ["backbone", "error_source", "policy", "kind", "detector", "hit_at_1", "n", *CI],
     "ablations": ["ablation", "value", "backbone", "pass_at_1", "auroc", "hit_at_1", *CI],
-    "transfer": ["backbone", "trained_on", "tested_on", "accuracy_gain", "auroc", "auroc_ci_low", *CI],
+    "transfer": [
+        "backbone",
+        "variant",
+        "trained_on",
+        "tested_on",
+        "accuracy_gain",
+        "auroc",
+        "auroc_ci_low",
+        *CI,
+    ],
     "long": ["backbone", "method", "pass_at_1", *CI],
     "published": [],
 }

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lib.evaluation import intervals, metrics
+from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import Records, grid
 from lib.evaluation.tables import (
     MAIN_VARIANT,
@@ -206,22 +206,23 @@ def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: in
 
 
 def transfer(records: Records, families: list[str], settings: Params, n_resamples: int) -> pd.DataFrame:
-    """Rewards where they were not trained: backbone, trained_on, tested_on, accuracy_gain, .., auroc, ..,
-    auroc_within, ..
+    """Rewards where they were not trained: backbone, variant, trained_on, tested_on, accuracy_gain, ..,
+    auroc, .., auroc_within, ..
 
-    `families` has the family of each test problem. The gain is the accuracy of each problem's sample of
-    the highest reward over that of any sample; all are samples of base policies, at home as many a problem as
-    away. `backbone` is the policy's. A reward that is a stranger to it learned on samples of its own
-    backbone, so that the policy's are away, and what is called another's may be home.
+    Of the study's own and of the SFT likelihood; between families, of each that learned on some. `families`
+    has the family of each test problem. The gain is the accuracy of each problem's sample of the highest
+    reward over that of any sample; all are samples of base policies, at home as many a problem as away.
+    `backbone` is the policy's. A reward that is a stranger to it learned on samples of its own backbone, so
+    that the policy's are away, and what is called another's may be home.
     """
     base = on_base(records).assign(family=[families[p] for p in on_base(records)["problem"]])
     steps = f"{min(settings.data.steps)}-{max(settings.data.steps)} steps"
     table = []
-    for key, rows in groups(base[base["variant"] == MAIN_VARIANT], "backbone"):
-        away = records.transfer[records.transfer["backbone"] == key["backbone"]]
-        away = away[away["variant"] == MAIN_VARIANT]
+    tried = base[base["variant"].isin([MAIN_VARIANT, baselines.LIKELIHOOD])]
+    for key, rows in groups(tried, "backbone", "variant"):
+        away = records.transfer[(records.transfer[list(key)] == pd.Series(key)).all(axis=1)]
         at_home = _gain(rows[rows["sample"].isin(away["sample"])], n_resamples)
-        home = settings.discriminator_backbone(settings.airl_variant(MAIN_VARIANT), key["backbone"])
+        home = settings.discriminator_backbone(settings.airl_variant(key["variant"]), key["backbone"])
         of_others = away["tested_on"].str.startswith("samples of ")
         for trained_on, here, elsewhere in (
             (steps, steps, away[~of_others]),
@@ -233,7 +234,7 @@ def transfer(records: Records, families: list[str], settings: Params, n_resample
                 table.append(key | {"trained_on": trained_on} | tested | _gain(there, n_resamples))
     trained = {name: settings.airl_variant(name).families for name in settings.ablations}
     for key, rows in groups(base, "backbone", "variant", "family"):
-        variant, family = key.pop("variant"), key.pop("family")
+        variant, family = key["variant"], key.pop("family")
         if trained.get(variant) or settings.ablations.get(variant) == {}:
             trained_on = ", ".join(trained[variant]) or "all families"
             table.append(key | {"trained_on": trained_on, "tested_on": family} | _gain(rows, n_resamples))

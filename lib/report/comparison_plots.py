@@ -65,7 +65,7 @@ def ablations(table: pd.DataFrame) -> Figure:
 def transfer(table: pd.DataFrame) -> Figure:
     """Gain of choosing by the reward, and its AUROC within problems, at home and away."""
     table = table.reset_index(drop=True)
-    figure, axes = panels(["accuracy gained by choosing", "AUROC within problems"], width=3.6,
+    figure, axes = panels(["accuracy gained by choosing", "AUROC within problems"], width=4.4,
                           height=1.0 + 0.22 * len(table))  # fmt: skip
     for axis, measure, prefix in zip(
         axes[0], ("accuracy_gain", "auroc_within"), ("", "auroc_within_"), strict=True
@@ -77,9 +77,10 @@ def transfer(table: pd.DataFrame) -> Figure:
                           color=(BLUE, ORANGE)[i % 2], capsize=2, markersize=4, label=backbone)  # fmt: skip
         axis.set_xlabel("share (0 to 1)")
     axes[0, 0].axvline(0, color=GREY, linewidth=1)
-    axes[0, 0].set_yticks(range(len(table)), [f"{r.trained_on} → {r.tested_on}" for r in table.itertuples()])
+    lines = [f"{label(r.variant)}: {r.trained_on} → {r.tested_on}" for r in table.itertuples()]
+    axes[0, 0].set_yticks(range(len(table)), lines)
     axes[0, 0].invert_yaxis()
-    return finish(figure, f"Trained on → tested on ({INTERVALS})")
+    return finish(figure, f"Reward: trained on → tested on ({INTERVALS})")
 
 
 @styled

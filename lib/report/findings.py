@@ -287,9 +287,9 @@ def transfer(table: pd.DataFrame) -> list[str]:
         for _, row in rows[rows["trained_on"] != rows["tested_on"]].iterrows():
             holds = "still gains" if row["ci_low"] > 0 else "does not surely gain"
             sentences.append(
-                f"On {backbone}, a reward trained on {row['trained_on']} and tested on {row['tested_on']} "
-                f"{holds}: accuracy {interval(row, 'accuracy_gain')} above any sample, AUROC within problems "
-                f"{interval(row, 'auroc_within', 'auroc_within_')}."
+                f"On {backbone}, {label(row['variant'])} as a reward, trained on {row['trained_on']} and "
+                f"tested on {row['tested_on']}, {holds}: accuracy {interval(row, 'accuracy_gain')} above any "
+                f"sample, AUROC within problems {interval(row, 'auroc_within', 'auroc_within_')}."
             )
     return sentences
 

@@ -99,7 +99,8 @@ def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Fig
         f"choice: best of {n} SFT samples": (choice[choice["policy"] == "sft"], "accuracy"),
         f"choice: best of {n} base samples": (choice[choice["policy"] == "base"], "accuracy"),
     }
-    figure = Figure(figsize=(9.6, 6.6))
+    most = max(table["method"].nunique() for table, _ in shown.values())
+    figure = Figure(figsize=(9.6, 2.4 + 0.42 * most))
     for axis, (title, (table, value)) in zip(figure.subplots(2, 2).flat, shown.items(), strict=True):
         methods = sorted(names(table, "method"), key=_in_use)[::-1]
         backbones = names(table, "backbone")

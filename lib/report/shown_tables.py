@@ -25,7 +25,7 @@ ESTIMATES = {
     "reward_quality": ("backbone variant n_seeds", QUALITY),
     "reward_quality_sft": ("backbone variant n_seeds", QUALITY),
     "ablations": ("ablation value backbone n_seeds", "pass_at_1 auroc hit_at_1"),
-    "transfer": ("backbone trained_on tested_on n_seeds", "accuracy_gain auroc auroc_within"),
+    "transfer": ("backbone variant trained_on tested_on n_seeds", "accuracy_gain auroc auroc_within"),
     "long": ("backbone method n_seeds", "pass_at_1"),
     "external": ("name backbone variant metric chance_or_random n", "value"),
 }

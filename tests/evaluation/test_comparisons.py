@@ -370,25 +370,26 @@ def assert_row(moved: pd.DataFrame, rows: pd.DataFrame, **where) -> None:
 
 def test_transfer_is_to_longer_problems_and_to_the_other_backbone(moved, study):
     """Once at home, once to each place away, for each backbone; of samples, home is the reward's backbone."""
-    home = "1-2 steps"  # of the profile tiny, in which every reward is on llama
-    where = moved[moved["n_seeds"] == 2][["backbone", "trained_on", "tested_on"]]
-    assert sorted(where.itertuples(index=False, name=None)) == sorted(
-        (backbone, *places)
-        for backbone in ("llama", "qwen2")
-        for places in [
-            (home, home),
-            (home, "3 steps"),
-            ("samples of llama", "samples of llama"),
-            ("samples of llama", "samples of qwen2"),
-        ]
-    )
-    for backbone in ("llama", "qwen2"):
-        at_home = study.scores.query("backbone == @backbone and variant == 'airl' and policy == 'base'")
-        assert_row(moved, at_home, backbone=backbone, trained_on=home, tested_on=home)
-        assert_row(moved, at_home, backbone=backbone, tested_on=f"samples of {backbone}")
-        away = study.transfer.query("backbone == @backbone and variant == 'airl'")
+    steps = "1-2 steps"  # of the profile tiny, in which the election's reward is on llama
+    where = moved[moved["n_seeds"] == 2][["backbone", "variant", "trained_on", "tested_on"]]
+    expected = []
+    for backbone, other in (("llama", "qwen2"), ("qwen2", "llama")):
+        for variant, home in (("airl", "llama"), ("likelihood", backbone)):
+            expected += [
+                (backbone, variant, steps, steps),
+                (backbone, variant, steps, "3 steps"),
+                (backbone, variant, f"samples of {home}", f"samples of {backbone}"),
+                (backbone, variant, f"samples of {home}", f"samples of {other}"),
+            ]
+    assert sorted(where.itertuples(index=False, name=None)) == sorted(expected)
+    for backbone, variant in sorted({row[:2] for row in expected}):
+        of = {"backbone": backbone, "variant": variant}
+        at_home = study.scores.query("backbone == @backbone and variant == @variant and policy == 'base'")
+        assert_row(moved, at_home, **of, trained_on=steps, tested_on=steps)
+        assert_row(moved, at_home, **of, tested_on=f"samples of {backbone}")
+        away = study.transfer.query("backbone == @backbone and variant == @variant")
         for tested_on, rows in away.groupby("tested_on"):
-            assert_row(moved, rows, backbone=backbone, tested_on=tested_on)
+            assert_row(moved, rows, **of, tested_on=tested_on)
 
 
 def test_at_home_as_many_samples_are_chosen_from_as_away(study, families, settings):
@@ -397,7 +398,7 @@ def test_at_home_as_many_samples_are_chosen_from_as_away(study, families, settin
     at_home = study.scores.query("variant == 'airl' and policy == 'base' and sample < 2")
     for backbone, rows in at_home.groupby("backbone"):
         home = "1-2 steps"
-        assert_row(moved, rows, backbone=backbone, trained_on=home, tested_on=home)
+        assert_row(moved, rows, backbone=backbone, variant="airl", trained_on=home, tested_on=home)
 
 
 def test_transfer_is_between_families_too(moved, study, families):

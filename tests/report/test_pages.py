@@ -124,7 +124,7 @@ def test_the_page_tells_of_transfer_and_longer_problems(study):
     transfer, long = (pd.read_csv(study / "results" / "tables" / f"{n}.csv") for n in ("transfer", "long"))
     away = transfer[transfer["trained_on"] != transfer["tested_on"]].query("tested_on != '3 steps'").iloc[0]
     gain = f"{away.accuracy_gain:.2f} [{away.ci_low:.2f}, {away.ci_high:.2f}]"
-    assert f"a reward trained on samples of llama and tested on {away.tested_on}" in page
+    assert f"as a reward, trained on samples of llama and tested on {away.tested_on}" in page
     assert f"accuracy {gain} above any sample" in page
     ours = long.query("backbone == 'llama' and method == 'airl'").iloc[0]
     assert f"{ours.pass_at_1:.2f} [{ours.ci_low:.2f}, {ours.ci_high:.2f}]" in page

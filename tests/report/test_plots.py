@@ -172,12 +172,19 @@ def test_every_ablation_has_its_line_and_its_references_value():
 
 def test_transfer_has_a_line_for_each_place():
     table = compared(
-        backbone=["qwen2", "llama", "qwen2"], trained_on=["a", "a", "a"], tested_on=["a", "b", "c"]
+        backbone=["qwen2", "llama", "qwen2"],
+        variant=["airl", "airl", "likelihood"],
+        trained_on=["a", "a", "a"],
+        tested_on=["a", "b", "c"],
     )
     gain, auroc = comparison_plots.transfer(table).axes
     assert [(name, ys) for name, _, ys, _ in points(gain)] == [("qwen2", [0, 2]), ("llama", [1])]
     assert [x for _, xs, _, _ in points(auroc) for x in xs] == pytest.approx([0.0, 0.2, 0.1])
-    assert [t.get_text() for t in gain.get_yticklabels()] == ["a → a", "a → b", "a → c"]
+    assert [t.get_text() for t in gain.get_yticklabels()] == [
+        "election (ours): a → a",
+        "election (ours): a → b",
+        "SFT log-likelihood: a → c",
+    ]
 
 
 def test_localisation_by_kind_has_a_panel_a_source_and_a_point_a_detector():
@@ -195,6 +202,8 @@ def test_localisation_by_kind_has_a_panel_a_source_and_a_point_a_detector():
 
 
 def test_figures_of_comparisons_are_the_same_bytes_each_time(tmp_path):
-    table = compared(backbone=["qwen2"] * 2, trained_on=["a", "a"], tested_on=["a", "b"])
+    table = compared(
+        backbone=["qwen2"] * 2, variant=["airl"] * 2, trained_on=["a", "a"], tested_on=["a", "b"]
+    )
     written = [style.save(comparison_plots.transfer(table), name, tmp_path).read_bytes() for name in "ab"]
     assert written[0] == written[1]
