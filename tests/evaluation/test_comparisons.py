@@ -179,7 +179,7 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
             "sparse": {"boundaries": "sparse"},
             "small_from_base": {"start": "base", "discriminator": "llama"},
             "from_base": {"start": "base"},
-            "paper_like": {"gamma": 0.9, "lr": 0.0003, "steps": 120, "perturbations": 1},
+            "paper_like": {"gamma": 0.9, "lr": 0.0001, "steps": 120, "perturbations": 1},
             "far": {
                 "gamma": 0.1,
                 "lr": 0.1,
@@ -200,7 +200,7 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
             "sft_16", "sft", {"demonstrations": 64, "epochs": 40}, {"demonstrations": 16, "epochs": 80}
         ),
         "airl_no_perturbation": CHANGES[0],
-        "airl": Change("airl", "airl_dense", {"gamma": 0.9, "lr": 0.0003}, {"gamma": 0.5, "lr": 0.5}),
+        "airl": Change("airl", "airl_dense", {"gamma": 0.9, "lr": 0.0001}, {"gamma": 0.5, "lr": 0.5}),
         "sparse": Change("sparse", "reference", {"boundaries": "dense"}, {"boundaries": "sparse"}),
         "from_base": Change("from_base", "reference", {"start": "sft"}, {"start": "base"}),
         "small_from_base": Change(
