@@ -64,18 +64,13 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     ]
     election, vote = "the election", "practice on a stranger's vote"
     parts = [  # what is changed, the method in which it is, and what that is compared with
-        (
-            f"Without likelihoods, as weights and to choose what is imitated, {election}",
-            EQUAL_WEIGHTS,
-            ours_is,
-            "with them",
-        ),
+        (f"Without likelihoods to weigh and choose by, {election}", EQUAL_WEIGHTS, ours_is, "with them"),
         (f"With two policies on one backbone {election}", NO_STRANGER, ours_is, "with a stranger"),
         (f"Trained against what lost too, {election}", CONTRAST, ours_is, "by imitation alone"),
         (f"With an adversary that learns on, {vote}", TWIN, f"above_{PRACTICE}", "without one"),
     ]
     changed = [
-        f"{what} is {_each(rows, name, f'that {than}')}."
+        f"{what} ({_seeds(rows)}) is {_each(rows, name, f'that {than}')}."
         for what, method, name, than in parts
         if (rows := _gains(gained, method))
     ]
@@ -102,6 +97,12 @@ def _gains(table: pd.DataFrame, method: str, temperature: str = "validation") ->
     """A method's row of `gains` on each backbone that has one."""
     rows = table[(table["method"] == method) & (table["temperature"] == temperature)]
     return {row["backbone"]: row for _, row in rows.iterrows()}
+
+
+def _seeds(rows: dict[str, pd.Series]) -> str:
+    """How many seeds the rows have, the fewest of them."""
+    fewest = min(row["n_seeds"] for row in rows.values())
+    return f"{fewest} seed{'s' * (fewest > 1)}"
 
 
 def _each(rows: dict[str, pd.Series], name: str, than: str) -> str:
@@ -140,10 +141,9 @@ def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:
     adversarial = [(method, "above_sft", "sft") for method in PAPER_VARIANTS]
     for method, than, name in (*adversarial, (TWIN, f"above_{PRACTICE}", PRACTICE)):
         if rows := _gains(tables["gains"], method):
-            seeds = min(row["n_seeds"] for row in rows.values())
             sentences.append(
                 f"Adversarial: {label(method)}, whose discriminator learns against the policy, is "
-                f"{_each(rows, than, label(name))} ({seeds} seed{'s' * (seeds > 1)})."
+                f"{_each(rows, than, label(name))} ({_seeds(rows)})."
             )
     located = tables["localisation"]
     own = located[(located["variant"] == MAIN_VARIANT) & (located["error_source"] == "policy")]

@@ -48,9 +48,9 @@ def errors(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_
 
 def _curves(table: pd.DataFrame, hue: str, y: str, x: str, x_label: str, y_label: str, title: str) -> Figure:
     """One line with error bars a `hue`, one panel a backbone, over ordered categories of `x`."""
-    figure, axes = panels(names(table, "backbone"))
-    ticks = sorted(table[x].unique())
     hues = names(table, hue)
+    figure, axes = panels(names(table, "backbone"), height=2.8 + 0.13 * len(hues))  # the legend's too
+    ticks = sorted(table[x].unique())
     for axis, (_, panel) in zip(axes[0], table.groupby("backbone", sort=False), strict=True):
         for i, name in enumerate(hues):
             rows = panel[panel[hue] == name].sort_values(x)

@@ -97,7 +97,7 @@ GAINS = ("above_sft", "above_likelihood", "above_ttrl", "above_airl", "above_air
 
 def gain(backbone: str, temperature: str, method: str = "airl", **estimates) -> dict:
     """A row of the table `gains`; what is not given is 0 with an interval around it."""
-    row = {"backbone": backbone, "method": method, "temperature": temperature}
+    row = {"backbone": backbone, "method": method, "temperature": temperature, "n_seeds": 1}
     for name in GAINS:
         prefix = "" if name == "above_sft" else f"{name}_"
         row |= dict(
@@ -205,10 +205,9 @@ def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
     )  # fmt: skip
     told = findings.headline({"gains": gained, "rerank": CHOICES, "localisation": FOUND})[2]
     assert told == (
-        "Without likelihoods, as weights and to choose what is imitated, the election is not surely "
-        "different from that with them on qwen2, by -0.010 [-0.020, 0.020]. With an adversary that learns "
-        "on, practice on a stranger's vote is worse than that without one on qwen2, by -0.200 [-0.300, "
-        "-0.100]."
+        "Without likelihoods to weigh and choose by, the election (1 seed) is not surely different from that "
+        "with them on qwen2, by -0.010 [-0.020, 0.020]. With an adversary that learns on, practice on a "
+        "stranger's vote (1 seed) is worse than that without one on qwen2, by -0.200 [-0.300, -0.100]."
     )
 
 
