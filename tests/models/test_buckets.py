@@ -129,3 +129,15 @@ def test_equal_prompts_stand_together():
     prompts = [[5, 6], [4], [5, 7], [5, 6], [4]]
     completions = [[1, 1], [1], [1], [1], [1, 1]]
     assert buckets.order(prompts, completions) == [1, 4, 3, 0, 2]
+
+
+def test_equal_ones_are_read_once_and_each_gets_its_own_answer():
+    asked_for = []
+
+    def read(rows: list[str]) -> list[int]:
+        asked_for.append(rows)
+        return [len(row) for row in rows]
+
+    assert buckets.once(read, ["aa", "b", "aa", "ccc", "b"]) == [2, 1, 2, 3, 1]
+    assert asked_for == [["aa", "b", "ccc"]]  # each once, in the order in which they first come
+    assert buckets.once(read, []) == []
