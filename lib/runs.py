@@ -40,7 +40,7 @@ SCORES, LOCALISATION, TRANSFER = (
 )  # of a reward
 LABELLED = ("outcome_labels", "step_labels")  # rewards without a policy, whose records hold no samples
 JUDGED = ("base", "sft")  # the policies whose samples rewards judge
-UNREAD = "unread"  # the part of a record that is kept out of git: weights that few stages read
+UNREAD = "unread"  # the part of a record that is kept out of git: weights that no later stage needs
 OF_GRPO = ("grpo", "grpo_demonstrations", "ttrl")
 METHOD_STAGES = {"base": "backbone", "sft": "sft", "spin": "spin"} | dict.fromkeys(OF_GRPO, "grpo")
 METHOD_STAGES |= dict.fromkeys(LABELLED, "labelled")
@@ -184,9 +184,9 @@ def record_of(backbone: str, method: str, seed: int) -> Path:
 
 
 def is_kept(part: str, method: str, seed: int) -> bool:
-    """Whether git keeps a run's `adapter` or `discriminator`, for others to start from or to take away: those
-    of SFT and of the study's own reward, of the first seed."""
-    return (part, method, seed) in (("adapter", "sft", 0), ("discriminator", "airl", 0))
+    """Whether git keeps a run's `adapter` or `discriminator`: SFT's, from which others start, and the study's
+    own reward of the first seed, for others to take away."""
+    return (part, method) == ("adapter", "sft") or (part, method, seed) == ("discriminator", "airl", 0)
 
 
 def part_of(record: str | Path, part: str) -> Path:
@@ -196,14 +196,8 @@ def part_of(record: str | Path, part: str) -> Path:
 
 
 def sft_adapter(backbone: str, seed: int) -> Path:
-    """Where the adapter of SFT is. Raises ValueError, saying how to make it again, if git did not keep it."""
-    record = require(run_dir(backbone, "sft", seed))
-    if not (path := part_of(record, "adapter")).exists():
-        raise ValueError(
-            f"{record}: git keeps the adapter of the first seed alone; make this one again with "
-            f"`dvc repro --single-item --force sft@{backbone}-{seed}`"
-        )
-    return path
+    """Where the adapter of SFT is. Raises ValueError if it was not trained."""
+    return part_of(require(run_dir(backbone, "sft", seed)), "adapter")
 
 
 def samples(backbone: str, method: str, seed: int) -> list[dict]:

@@ -42,7 +42,9 @@ from lib.evaluation import (
     first_errors,
     published,
     records,
+    reranking,
     reward_quality,
+    rivals,
     studies,
     tables,
 )
@@ -87,8 +89,8 @@ show(diagram.method(), "method")
 #
 # pass@k is the chance that at least one of k samples of a problem is right, in the unbiased estimate
 # of Chen et al. (2021). Intervals are over problems and seeds. GRPO sees the true
-# answers that the other methods do not: it is the upper bound. Each policy is sampled at the temperature that
-# validation prefers for it (`validation`), greedily, and at that of training.
+# answers that the other methods do not: it is what they are measured by. Each policy is sampled at the
+# temperature that validation prefers for it (`validation`), greedily, and at that of training.
 
 # %%
 main = tables.main(recorded, trained, ks, resamples)
@@ -105,6 +107,16 @@ show(plots.pass_at_k(main), "pass_at_k")
 # %%
 gained = keep(comparisons.gains(recorded, [*trained[1:], *settings.ablations], resamples), "gains")
 say(findings.gains(gained))
+
+# %% [markdown]
+# No test question is one of training, but a short one may differ from one in names and things alone. The
+# same without those:
+
+# %%
+known = [row.question for name in ("train", "demonstrations") for row in splits.split(name)]
+questions = [row.question for row in splits.split("test")]
+unlike = comparisons.gains_unlike(recorded, questions, known, trained[1:], resamples)
+keep(unlike, "gains_unlike").query("temperature == 'validation'")
 
 # %% [markdown]
 # An interval summarises; these are the trainings themselves, one by one:
@@ -138,29 +150,33 @@ show(plots.learning_curves(logs), "learning_curves")
 #
 # The same reward can rank samples at inference. The reward of a trace is its log-density under the
 # discriminator's expert model (for the paper's variants the mean discounted reward over its answer).
-# Samples of the base policy are the fairest test, since the reward was not their teacher. `random` is the
+# Samples of the base policy are in many styles, those of SFT in the experts' alone. `random` is the
 # expected accuracy of any sample, `oracle` picks a right one if there is one. `length` is minus the number of
 # tokens, `base_logprob` the base policy's log-probability of its own sample, `likelihood` SFT's.
 
 # %%
 of_variants = tables.without(recorded, settings.ablations)
-reranked = tables.rerank(of_variants, resamples)
+reranked = reranking.rerank(of_variants, resamples)
 keep(reranked, "rerank").query("n == n.max()")
 
 # %%
 show(plots.rerank(reranked, "base"), "rerank")
 
 # %%
-say(findings.rerank(reranked, "base"))
+show(plots.rerank(reranked, "sft"), "rerank_sft")
+
+# %% [markdown]
+# The election's reward against every other way, in each use: differences paired by problem and seed.
 
 # %%
-show(plots.rerank(reranked, "sft"), "rerank_sft")
+paired = keep(rivals.table(of_variants, resamples), "rivals")
+say(findings.choices(paired))
 
 # %% [markdown]
 # Reranked pass@k keeps the k best by score of all the samples, and asks whether a right one is left.
 
 # %%
-kept = tables.reranked_pass_at_k(recorded, ks, resamples)
+kept = reranking.reranked_pass_at_k(recorded, ks, resamples)
 tables.write(kept, "reranked_pass_at_k", RESULTS / "tables")
 show(plots.reranked_pass_at_k(kept, "base"), "reranked_pass_at_k")
 
@@ -191,7 +207,7 @@ of_sft = reward_quality.table(recorded, experts, resamples, policy="sft")
 keep(of_sft, "reward_quality_sft")
 
 # %%
-say(findings.reward_quality(quality))
+say(findings.reward_quality(quality) + findings.ranking(paired))
 
 # %%
 on_base = recorded.scores.query("policy == 'base' and variant == @tables.MAIN_VARIANT")
@@ -229,7 +245,16 @@ keep(located, "localisation")
 show(plots.localisation(located), "localisation")
 
 # %%
-say(findings.localisation(located))
+say(findings.pointing(paired))
+
+# %% [markdown]
+# These are wrong traces. Does a detector also keep quiet where nothing is wrong? `accuracy_erroneous` is how
+# often it names the first wrong step of a wrong trace, `accuracy_correct` how often it names none of a right
+# one, `f1` their harmonic mean. The thresholds were chosen among wrong traces alone.
+
+# %%
+alarmed = keep(first_errors.false_alarms(of_variants, resamples), "false_alarms")
+say(findings.alarms(alarmed))
 
 # %% [markdown]
 # One number of each use of the reward goes to a file of its own too, for `dvc metrics diff` and
@@ -274,7 +299,7 @@ curves = comparisons.by_demonstrations(here)
 show(comparison_plots.demonstrations(curves), "demonstrations") if curves else None
 
 # %% [markdown]
-# Everything else, one change at a time.
+# Everything else, beside the run that differs in the fewest settings.
 
 # %%
 others = comparisons.single_changes(here)
@@ -326,7 +351,8 @@ if len(errors := first_errors.table(RESULTS, on_text)):
 
 # %%
 if others := studies.tables(RESULTS):
-    world = dict(zip(studies.TABLES, (main, gained, reranked, quality, of_sft, located), strict=True))
+    of_world = (main, gained, reranked, paired, quality, of_sft, located, alarmed)
+    world = dict(zip(studies.TABLES, of_world, strict=True))
     display(keep(studies.side_by_side({studies.WORLD: world} | others), "studies"))
 
 # %% [markdown]

@@ -12,7 +12,7 @@ from lib.grading import answers
 from lib.text import traces
 
 RUN = {
-    "profile": "default", "parameters": {"lr": 0.001}, "metrics": {"pass_at_1": 0.5},
+    "profile": "default", "parameters": {"lr": 0.001}, "metrics": {"validation_temperature": 0.5},
     "versions": {"torch": "2.13.0"}, "code_sha256": "c" * 64, "data_sha256": "d" * 64,
     "hardware": "2 CPU cores", "seconds": 12.5, "peak_memory_mib": 800.0,
 }  # fmt: skip
@@ -200,6 +200,8 @@ def write(
     experts = [world.expert(task)[0] for task in tasks]
     for name in ("test", "validation"):  # the same, so that either's records fit
         write_split(results / "data" / f"{name}.jsonl", tasks)
+    for i, name in enumerate(("train", "demonstrations")):  # no study's are of test, as these are
+        write_split(results / "data" / f"{name}.jsonl", tasks[i : i + 1])
     written: dict[tuple[str, str, int], list[dict]] = {}
     for b, backbone in enumerate(backbones):
         rng = random.Random(f"{backbone}")

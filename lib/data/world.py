@@ -6,6 +6,7 @@ unit is the first wrong one. What a solver gets wrong and how he writes are draw
 """
 
 import random
+import re
 
 from lib.data import problems, wording
 from lib.data.problems import LARGEST, Family, Operation, Problem, evaluate
@@ -82,6 +83,15 @@ FAMILIES = {
         ),
     ),
 }
+
+
+_THINGS = [thing for family in FAMILIES.values() for thing in family.things]
+_OPEN = re.compile(rf"\b({'|'.join([*problems.NAMES, *_THINGS])})\b")
+
+
+def outline(question: str) -> str:
+    """A question without who it is about and what is counted: what two that differ in these alone share."""
+    return _OPEN.sub("_", question)
 
 
 def generate(rng: random.Random, family: str, n_steps: int) -> Problem:

@@ -6,8 +6,9 @@ import pandas as pd
 # Nothing is trained. Minus the number of tokens; of the base policy's samples, its own log-probability.
 RULES = {
     "length": lambda samples: -samples["n_tokens"].astype(float),
-    "base_logprob": lambda samples: samples["logprob"].astype(float).where(samples["policy"] == "base"),
+    "base_logprob": lambda samples: samples["logprob"].astype(float),
 }
+OF_BASE = ("base_logprob",)  # said of the base policy's samples alone, which it wrote
 LIKELIHOOD = "likelihood"  # the variant whose reward is SFT's log-density: trained, but against no samples
 
 
@@ -17,12 +18,16 @@ def stands_in(table: pd.DataFrame) -> pd.Series:
 
 
 def scores(judged: pd.DataFrame) -> pd.DataFrame:
-    """Rows like those of `Records.scores` on one policy's samples, with the variants of `RULES`.
+    """Rows like those of `Records.scores`, with the variants of `RULES`.
 
     Rules need no training and so have no seed but their samples': a base policy that ran once is one seed.
     They have no `logit` and no `unit_reward`.
     """
-    samples = judged.drop_duplicates(["backbone", "sample_seed", "problem", "sample"])
+    samples = judged.drop_duplicates(["backbone", "policy", "sample_seed", "problem", "sample"])
     samples = samples.assign(seed=samples["sample_seed"], logit=np.nan, unit_reward=None, rewards=None)
-    scored = [samples.assign(variant=name, reward=rule) for name, rule in RULES.items()]
-    return pd.concat(scored, ignore_index=True).dropna(subset="reward")
+    of_base = samples[samples["policy"] == "base"]
+    scored = [
+        (of_base if name in OF_BASE else samples).assign(variant=name, reward=lambda of, rule=rule: rule(of))
+        for name, rule in RULES.items()
+    ]
+    return pd.concat(scored, ignore_index=True)

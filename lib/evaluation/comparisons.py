@@ -1,11 +1,12 @@
 """Tables that compare runs: gains over SFT, ablations, and rewards tried where they were not trained."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from lib.data import world
 from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import Records, grid
 from lib.evaluation.tables import (
@@ -115,13 +116,28 @@ def gains(records: Records, methods: Iterable[str], n_resamples: int) -> pd.Data
     return pd.DataFrame(table).round(4)
 
 
+def gains_unlike(
+    records: Records, questions: Sequence[str], known: Iterable[str], methods: Iterable[str], n_resamples: int
+) -> pd.DataFrame:
+    """`gains` on the test `questions` whose outline (`world.outline`) no known one has; n_problems."""
+    seen = {world.outline(question) for question in known}
+    kept = [i for i, question in enumerate(questions) if world.outline(question) not in seen]
+    samples, tempered = (of[of["problem"].isin(kept)] for of in (records.samples, records.tempered))
+    if samples.empty:
+        return pd.DataFrame(columns=["backbone", "method", "temperature", "n_problems"])
+    found = gains(records._replace(samples=samples, tempered=tempered), methods, n_resamples)
+    return found.assign(n_problems=len(kept))
+
+
 def by_seed(records: Records, methods: Iterable[str]) -> pd.DataFrame:
-    """Each training by itself: backbone, method, seed, pass_at_1 at the temperature that validation prefers,
-    above_sft of the same seed (undefined where that did not run)."""
+    """Each training by itself: backbone, method, seed, the temperature that validation prefers, pass_at_1 at
+    it, above_sft of the same seed (undefined where that did not run)."""
+    chosen = records.runs.set_index(["backbone", "method", "seed"])["metrics"]
     rows = records.tempered[records.tempered["temperature"] == "validation"]
     means = rows.groupby(["backbone", "method", "seed"], sort=False)["correct"].mean()
     table = [
-        {"backbone": backbone, "method": method, "seed": seed, "pass_at_1": value}
+        {"backbone": backbone, "method": method, "seed": seed}
+        | {"temperature": chosen[backbone, method, seed]["validation_temperature"], "pass_at_1": value}
         | {"above_sft": value - means.get((backbone, "sft", seed), np.nan)}
         for (backbone, method, seed), value in means.items()
         if method in set(methods)

@@ -9,7 +9,8 @@ import pandas as pd
 from lib import runs
 from lib.data import corpora
 from lib.evaluation import first_errors, intervals, metrics
-from lib.evaluation.tables import RERANK_SUBSETS, SEED, estimate
+from lib.evaluation.reranking import SUBSETS
+from lib.evaluation.tables import SEED, estimate
 from lib.evaluation.words import compare, interval
 from lib.reward import recorded
 from lib.schema import Airl, Params
@@ -115,7 +116,7 @@ def _accuracy(selector: str, n: int, samples: list[dict]) -> float:
     score, by = ("shorter", "reward") if selector == "shorter" else ("reward", selector)
     correct_PN, scores_PN = (np.array([[row[key] for row in samples]]) for key in ("is_correct", score))
     return metrics.rerank_accuracy(
-        by, n, codes_PN, correct_PN, scores_PN, scores_PN, n_subsets=RERANK_SUBSETS, seed=SEED
+        by, n, codes_PN, correct_PN, scores_PN, scores_PN, n_subsets=SUBSETS, seed=SEED
     )[0]
 
 

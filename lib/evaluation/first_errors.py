@@ -1,5 +1,6 @@
-"""Where a reward says that others' solutions first go wrong, in the terms of ProcessBench."""
+"""Where a reward says that solutions first go wrong, in the terms of ProcessBench: right ones are to pass."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,12 +8,18 @@ import numpy as np
 import pandas as pd
 
 from lib import runs
-from lib.evaluation import intervals, metrics
+from lib.evaluation import intervals, metrics, tables
+from lib.evaluation.records import Records
 from lib.evaluation.tables import SEED
 from lib.evaluation.words import interval
 from lib.reward.falls import first_flag, reward_drops
 
 ACCURACIES = ("accuracy_erroneous", "accuracy_correct", "f1")
+FALSE_ALARMS = [
+    *("backbone", "variant", "threshold"),
+    *(f"{name}{of}" for name in ACCURACIES for of in ("", "_ci_low", "_ci_high")),
+    *("n_wrong", "n_right", "n_seeds"),
+]
 COLUMNS = ["backbone", "detector", "variant", "benchmark", "threshold", *ACCURACIES, "n", "ci_low", "ci_high"]
 
 
@@ -55,25 +62,68 @@ def _truth(row: dict) -> int | None:
 
 def _accuracies(wrong: list[dict], right: list[dict], n_resamples: int) -> Iterator[tuple]:
     frame = pd.DataFrame(
-        {"flag": first_flag(row["falls"], row["threshold"]), **row} for row in [*wrong, *right]
+        {**row, "seed": 0, "flag": first_flag(row["falls"], row["threshold"])} for row in [*wrong, *right]
     )
-    arrays = [
-        frame.pivot(index="problem", columns="sample", values=value).to_numpy(dtype=float)[None]
-        for value in ("flag", "truth")
-    ]
     chances = [np.mean([1 / len(row["unit_reward"]) for row in kind]) for kind in (wrong, right)]
     chances.append(2 / (1 / chances[0] + 1 / chances[1]))
     counts = (len(wrong), len(right), len(frame))
-    for i, name in enumerate(ACCURACIES):
+    yield from zip(ACCURACIES, _with_intervals(frame, n_resamples), chances, counts, strict=True)
 
-        def statistic(flags: np.ndarray, truths: np.ndarray, i: int = i) -> float:
-            given = ~np.isnan(truths)  # a problem with fewer solutions has empty places
-            return metrics.first_error_accuracy(flags[given], truths[given])[i]
 
-        values = intervals.statistic_ci(
-            statistic, *arrays, n_resamples=n_resamples, seed=SEED, bounds=intervals.FRACTION
-        )
-        yield name, values, chances[i], counts[i]
+def _with_intervals(frame: pd.DataFrame, n_resamples: int) -> list[tuple[float, float, float]]:
+    """`ACCURACIES` of rows of seed, problem, sample, flag and truth."""
+    flags, truths = (
+        frame.pivot(index=["seed", "problem"], columns="sample", values=value).astype(float)
+        for value in ("flag", "truth")
+    )
+    every = pd.MultiIndex.from_product(flags.index.levels)
+    arrays = [of.reindex(every).to_numpy().reshape(*every.levshape, -1) for of in (flags, truths)]
+
+    def statistic(i: int, flags: np.ndarray, truths: np.ndarray) -> float:
+        given = ~np.isnan(truths)  # a problem with fewer solutions has empty places
+        return metrics.first_error_accuracy(flags[given], truths[given])[i]
+
+    options = {"n_resamples": n_resamples, "seed": SEED, "bounds": intervals.FRACTION}
+    return [
+        intervals.statistic_ci(functools.partial(statistic, i), *arrays, **options)
+        for i in range(len(ACCURACIES))
+    ]
+
+
+def false_alarms(records: Records, n_resamples: int) -> pd.DataFrame:
+    """Rewards as detectors of first errors among the base policy's samples, right ones too.
+
+    Columns: backbone, variant, threshold, and `ACCURACIES` with their intervals, n_wrong, n_right, n_seeds.
+    A right sample has a right answer and no wrong unit, and is passed where no fall of the reward is above
+    the threshold. The thresholds are those of `tables.localisation`, chosen among wrong traces alone. Samples
+    whose rewards are kept only at their ends are left out. Empty where the base policy is never right.
+    """
+    scores, located = tables.on_base(records), records.localisation
+    right = scores[scores["unit_reward"].notna() & scores["correct"] & scores["first_wrong_unit"].isna()]
+    wrong = located[
+        (located["source"] == "policy") & (located["policy"] == "base") & (located["detector"] == "reward")
+    ]
+    keys, rows = ["backbone", "variant", "seed"], []
+    levels = wrong.drop_duplicates(keys)[[*keys, "thresholds"]]
+    right = right.drop(columns="thresholds", errors="ignore").merge(levels, on=keys)
+    right = right.assign(
+        unit_scores=[reward_drops(units).round(3) for units in right["unit_reward"]], first_wrong_unit=-1
+    )
+    for key, kept in tables.groups(right, "backbone", "variant"):
+        of_both = pd.concat([wrong[(wrong[list(key)] == pd.Series(key)).all(axis=1)], kept])
+        for threshold in kept["thresholds"].iloc[0]:
+            flags = [
+                first_flag(scores, of[threshold])
+                for scores, of in zip(of_both["unit_scores"], of_both["thresholds"], strict=True)
+            ]
+            judged = of_both.assign(flag=flags, truth=of_both["first_wrong_unit"])
+            row = key | {"threshold": threshold}
+            for name, values in zip(ACCURACIES, _with_intervals(judged, n_resamples), strict=True):
+                row |= tables.estimate(name, values)
+            of_seed = judged[judged["seed"] == judged["seed"].iloc[0]]["truth"]
+            row |= {"n_wrong": (of_seed >= 0).sum(), "n_right": (of_seed < 0).sum()}
+            rows.append(row | tables.n_seeds(kept))
+    return pd.DataFrame(rows, columns=FALSE_ALARMS).round(4)
 
 
 def table(results: str | Path, checked: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,9 @@ from lib.evaluation.baselines import LIKELIHOOD
 from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANT, read
 from lib.evaluation.words import label
 
-TABLES = ("main", "gains", "rerank", "reward_quality", "reward_quality_sft", "localisation")  # of each study
+TABLES = tuple(  # of each study
+    "main gains rerank rivals reward_quality reward_quality_sft localisation false_alarms".split()
+)
 WORLD = "world"  # the study at the profile `default`
 COLUMNS = ["measure", "method", "above", "study", "backbone", "value", "ci_low", "ci_high", "n_seeds"]
 OF_SFT = {"error_source": "policy", "policy": "sft"}

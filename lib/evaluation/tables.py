@@ -5,7 +5,7 @@ how) and the number of seeds. A second estimate in a row has its own columns, e.
 undefined one, such as the AUROC of traces that are all right, is left empty.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ from lib import files, runs
 from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import Records, grid
 from lib.reward.falls import first_above
-from lib.text import traces
 
 MAIN_VARIANT = "airl"  # its reward judges the samples of policies that have none of their own
 PRACTICE, TWIN = "airl_practice", "airl_updated"  # the second with a discriminator that learns on
@@ -25,7 +24,6 @@ TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
 TEMPERATURES = ("validation", "greedy", "1.0")  # the first is the headline's
 PAPER_VARIANT = "airl_dense"
 PAPER_VARIANTS = (PAPER_VARIANT, "airl_no_perturbation", "airl_step", "airl_interval")
-RERANK_SUBSETS = 32  # random subsets of a problem's samples over which the majorities are averaged
 SEED = 0  # of the resamples
 UNDEFINED = (float("nan"),) * 3  # an estimate and its interval
 
@@ -111,7 +109,7 @@ def main(records: Records, methods: Iterable[str], ks: Iterable[int], n_resample
     table = []
     for key, rows in groups(samples, "temperature", "backbone", "method"):
         correct_SPN = grid(rows, "correct")
-        for k in _within(ks, correct_SPN):
+        for k in within(ks, correct_SPN):
             values_SP = metrics.pass_at_k(correct_SPN.shape[2], correct_SPN.sum(2), k)
             interval = intervals.mean_ci(values_SP, n_resamples, SEED)
             table.append(key | {"k": k} | estimate("pass_at_k", interval, first=True) | n_seeds(rows))
@@ -128,79 +126,13 @@ def costs(records: Records) -> pd.DataFrame:
     return table.reset_index().round(4)
 
 
-def _within(ks: Iterable[int], values_SPN: np.ndarray) -> list[int]:
+def within(ks: Iterable[int], values_SPN: np.ndarray) -> list[int]:
+    """The ks that the samples of a problem are enough for."""
     return [k for k in ks if k <= values_SPN.shape[2]]
 
 
 def n_seeds(rows: pd.DataFrame) -> dict:
     return {"n_seeds": rows["seed"].nunique()}
-
-
-# --- reranking ---
-
-
-def rerank(records: Records, n_resamples: int) -> pd.DataFrame:
-    """Best of n by selector: backbone, policy, variant, selector, n, accuracy, ci_low, ci_high, n_seeds.
-
-    `variant` names the reward: every selector stands beside `MAIN_VARIANT`'s, and selector `reward` alone
-    beside the others', the `baselines` among them. n is 1, 2, 4, .. up to the samples of a problem.
-    """
-    scores = records.scores
-    main = scores["variant"] == MAIN_VARIANT
-    others = pd.concat([baselines.scores(on_base(records)), scores[~main]])
-    table = _chosen(scores[main], metrics.SELECTORS, n_resamples) + _chosen(others, ["reward"], n_resamples)
-    return pd.DataFrame(table).sort_values(["backbone", "policy"], kind="stable", ignore_index=True).round(4)
-
-
-def _chosen(scores: pd.DataFrame, selectors: Sequence[str], n_resamples: int) -> list[dict]:
-    """The rows of `rerank` of some scores."""
-    table = []
-    for key, arrays in _rerankable(scores):
-        n_samples = arrays["correct"].shape[2]
-        for selector in selectors:
-            for n in [2**i for i in range(n_samples.bit_length()) if 2**i <= n_samples]:
-                values_SP = [
-                    metrics.rerank_accuracy(
-                        selector, n, codes, correct, logprob, reward, n_subsets=RERANK_SUBSETS, seed=SEED
-                    )
-                    for codes, correct, logprob, reward in zip(
-                        arrays["codes"], arrays["correct"], arrays["logprob"], arrays["reward"], strict=True
-                    )
-                ]
-                interval = intervals.mean_ci(np.array(values_SP), n_resamples, SEED)
-                row = {"selector": selector, "n": n} | estimate("accuracy", interval, first=True)
-                table.append(key | row | {"n_seeds": len(values_SP)})
-    return table
-
-
-def reranked_pass_at_k(records: Records, ks: Iterable[int], n_resamples: int) -> pd.DataFrame:
-    """A right answer among the k ranked first: as `rerank`, but k and pass_at_k for n and accuracy."""
-    table = []
-    for key, arrays in _rerankable(records.scores[records.scores["variant"] == MAIN_VARIANT]):
-        correct_SPN = arrays["correct"]
-        kept = _within(ks, correct_SPN)
-        by_selector = {"random": [metrics.pass_at_k_table(correct, kept) for correct in correct_SPN]}
-        for selector in ("logprob", "reward"):
-            by_selector[selector] = [
-                metrics.reranked_pass_at_k(correct, scores, kept)
-                for correct, scores in zip(correct_SPN, arrays[selector], strict=True)
-            ]
-        for selector, values_SPK in by_selector.items():
-            for i, k in enumerate(kept):
-                interval = intervals.mean_ci(np.array(values_SPK)[:, :, i], n_resamples, SEED)
-                row = {"selector": selector, "k": k} | estimate("pass_at_k", interval, first=True)
-                table.append(key | row | {"n_seeds": len(values_SPK)})
-    return pd.DataFrame(table).round(4)
-
-
-def _rerankable(scores: pd.DataFrame) -> Iterable[tuple[dict, dict[str, np.ndarray]]]:
-    """For each policy and reward, the samples as arrays (S, P, N)."""
-    for key, rows in groups(scores, "backbone", "policy", "variant"):
-        arrays = {column: grid(rows, column) for column in ("correct", "logprob", "reward")}
-        answers = [traces.parse(text).answer for text in rows["text"]]
-        # as objects: a column of strings would hold NaN for None, which a majority then counts
-        answers = grid(rows.assign(answer=pd.Series(answers, rows.index, dtype=object)), "answer")
-        yield key, arrays | {"codes": np.array([metrics.answer_codes(answers_PN) for answers_PN in answers])}
 
 
 # --- the reward ---

@@ -1,6 +1,7 @@
 """Names and numbers as readers see them."""
 
 import math
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -44,16 +45,51 @@ def number(value: float, digits: int = 2) -> str:
     return "n/a" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> tuple[str, str]:
-    """A paired difference in words, and its number: `better than SFT`, `, by 0.050 [0.010, 0.090]`.
-
-    "better" or "worse" only where its interval leaves 0 out; an undefined one is not comparable.
-    """
+def stands(row: pd.Series, name: str, prefix: str = "") -> str:
+    """What a paired difference shows: "better" or "worse" only where its interval leaves 0 out."""
     if math.isnan(row[name]):
-        return f"not comparable with {than}", ""
+        return "not comparable with"
     low, high = row[f"{prefix}ci_low"], row[f"{prefix}ci_high"]
-    stands = "better than" if low > 0 else "worse than" if high < 0 else "not surely different from"
-    return f"{stands} {than}", f", by {row[name]:.3f} [{low:.3f}, {high:.3f}]"
+    return "better than" if low > 0 else "worse than" if high < 0 else "not surely different from"
+
+
+def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> tuple[str, str]:
+    """A paired difference in words, and its number: `better than SFT`, `, by 0.050 [0.010, 0.090]`."""
+    by = "" if math.isnan(row[name]) else f", by {_paired(row, name, prefix)}"
+    return f"{stands(row, name, prefix)} {than}", by
+
+
+def _paired(row: pd.Series, name: str, prefix: str) -> str:
+    return f"{row[name]:.3f} [{row[f'{prefix}ci_low']:.3f}, {row[f'{prefix}ci_high']:.3f}]"
+
+
+def each(rows: dict[str, pd.Series], name: str, than: str, prefix: str = "") -> str:
+    """The verdict on each backbone, said once for all that have the same."""
+    said: dict[str, list[str]] = {}
+    for backbone, row in rows.items():
+        what, by = verdict(row, name, than, prefix)
+        said.setdefault(what, []).append(f"on {backbone}{by}")
+    return listed(f"{what} {', and '.join(places)}" for what, places in said.items())
+
+
+def grouped(rows: Iterable[tuple[str, pd.Series]], name: str, than: str = "") -> str:
+    """Names and paired differences, by what these show: `better than SFT: A 0.1 [..], B ..; worse ..`."""
+    said: dict[str, list[str]] = {}
+    for what, row in rows:
+        number = "" if math.isnan(row[name]) else f" {_paired(row, name, '')}"
+        said.setdefault(stands(row, name), []).append(f"{what}{number}")
+    return "; ".join(f"{what}{than} {', '.join(items)}" for what, items in sorted(said.items()))
+
+
+def listed(parts: Iterable[str]) -> str:
+    """The parts joined; where there are none, nothing was measured."""
+    return " and ".join(parts) or "n/a"
+
+
+def seeds(rows: Iterable[pd.Series]) -> str:
+    """How many seeds the rows have, the fewest of them."""
+    fewest = min(int(row["n_seeds"]) for row in rows)
+    return f"{fewest} seed{'s' * (fewest > 1)}"
 
 
 def interval(row: pd.Series, name: str, prefix: str = "") -> str:

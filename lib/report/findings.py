@@ -1,33 +1,34 @@
 """What the tables say, in sentences: every number and every verdict is computed from the rows."""
 
-import math
 from collections.abc import Iterable
 
 import pandas as pd
 
-from lib.evaluation import baselines, external, studies
+from lib.evaluation import baselines, external, rivals, studies
 from lib.evaluation.tables import (
     CONTRAST,
     EQUAL_WEIGHTS,
     MAIN_VARIANT,
     NO_STRANGER,
     PAPER_VARIANT,
-    PAPER_VARIANTS,
     PRACTICE,
     TWIN,
 )
-from lib.evaluation.words import compare, interval, label, number, verdict
+from lib.evaluation.words import each, grouped, interval, label, listed, number, seeds, verdict
+from lib.report import sceptic
+
+HEADLINE = ("gains", "rerank", "localisation", "rivals", "false_alarms")  # tables that it reads
 
 
 def by_section(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
     """The sentences of each section of the report, from the tables of that name."""
     return {
         "headline": headline(tables),
-        "sceptic": sceptic(tables),
+        "sceptic": sceptic.sentences(tables),
         "policies": gains(tables["gains"]),
-        "rerank": rerank(tables["rerank"], "base"),
-        "localisation": localisation(tables["localisation"]),
-        "reward_quality": reward_quality(tables["reward_quality"]),
+        "rerank": choices(tables["rivals"]),
+        "localisation": pointing(tables["rivals"]) + alarms(tables["false_alarms"]),
+        "reward_quality": reward_quality(tables["reward_quality"]) + ranking(tables["rivals"]),
         "ablations": ablations(tables["ablations"]),
         "transfer": transfer(tables["transfer"]),
         "external": external.sentences(tables["external"]) if "external" in tables else [],
@@ -36,128 +37,125 @@ def by_section(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
 
 
 def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """What a reader should remember: the policy, the vote, the adversarial part, the choice, the pointer."""
-    gained, chosen, located = tables["gains"], tables["rerank"], tables["localisation"]
-    n = chosen["n"].max()
-
-    def accuracy(policy: str, selector: str, variant: str = MAIN_VARIANT) -> str:
-        rows = chosen[(chosen["policy"] == policy) & (chosen["n"] == n)]
-        rows = rows[(rows["selector"] == selector) & (rows["variant"] == variant)]
-        return _list(f"{interval(row, 'accuracy')} on {row['backbone']}" for _, row in rows.iterrows())
-
-    errors = located[(located["error_source"] == "policy") & (located["policy"] == "sft")]
-    practical = errors[(errors["threshold"] == "perturbed") & (errors["variant"] == MAIN_VARIANT)]
-    chance = errors[errors["detector"] == "chance"]
-    ours = {
-        temperature: _gains(gained, MAIN_VARIANT, temperature) for temperature in ("validation", "greedy")
-    }
-    best, ours_is = ours["validation"], f"above_{MAIN_VARIANT}"
-    rivals = {
-        "above_ttrl": "practice on the plain vote",
-        "above_likelihood": "practice on its own likelihood",
-        f"above_{PRACTICE}": "practice on a stranger's vote",
-    }
+    """What a reader should remember: the policy, its rivals and parts, the paper's, choice, pointer."""
+    gained = tables["gains"]
+    ours = of_method(gained, MAIN_VARIANT)
     against = [
-        _each(best, name, than)
-        for name, than in rivals.items()
-        if any(pd.notna(row[name]) for row in best.values())
+        each(ours, f"above_{rival}", f"practice on {what}", f"above_{rival}_")
+        for rival, what in (
+            ("ttrl", "the plain vote"),
+            (baselines.LIKELIHOOD, "its own likelihood"),
+            (PRACTICE, "a stranger's vote"),
+        )
+        if any(pd.notna(row[f"above_{rival}"]) for row in ours.values())
     ]
-    election, vote = "the election", "practice on a stranger's vote"
-    parts = [  # what is changed, the method in which it is, and what that is compared with
-        (f"Without likelihoods to weigh and choose by, {election}", EQUAL_WEIGHTS, ours_is, "with them"),
-        (f"With two policies on one backbone {election}", NO_STRANGER, ours_is, "with a stranger"),
-        (f"Trained against what lost too, {election}", CONTRAST, ours_is, "by imitation alone"),
-        (f"With an adversary that learns on, {vote}", TWIN, f"above_{PRACTICE}", "without one"),
-    ]
-    changed = [
-        f"{what} ({_seeds(rows)}) is {_each(rows, name, f'that {than}')}."
-        for what, method, name, than in parts
-        if (rows := _gains(gained, method))
-    ]
-    paper = _gains(gained, PAPER_VARIANT)
+    paper = of_method(gained, PAPER_VARIANT)
     return [
-        f"Trained on what is elected, the policy is {_each(best, 'above_sft', 'SFT')} at the temperature "
-        f"that suits it, and {_each(ours['greedy'], 'above_sft', 'SFT')} greedily.",
+        f"Trained on what is elected, the policy is {each(ours, 'above_sft', 'SFT')} at the temperature that "
+        f"suits it, and {each(of_method(gained, MAIN_VARIANT, 'greedy'), 'above_sft', 'SFT')} greedily.",
         *([f"It is {', and '.join(against)}."] if against else []),
-        *([" ".join(changed)] if changed else []),
-        *([f"Practice on the paper's dense reward is {_each(paper, 'above_sft', 'SFT')}."] if paper else []),
-        f"Among {n} samples of SFT the reward's choice is right in {accuracy('sft', 'reward')}; that of the "
-        f"policy's own SFT log-likelihood in {accuracy('sft', 'reward', baselines.LIKELIHOOD)}, the vote in "
-        f"{accuracy('sft', 'majority')}. Among the base policy's it is right in "
-        f"{accuracy('base', 'reward')}, the vote in {accuracy('base', 'majority')}.",
-        "With a threshold that took no step labels it finds the first wrong step in "
-        + _list(f"{interval(row, 'hit_at_1')} on {row['backbone']}" for _, row in practical.iterrows())
-        + " of SFT's errors; chance finds "
-        + _list(number(value) for value in chance["hit_at_1"])
-        + ".",
+        *_cheaper(gained),
+        *_parts(gained),
+        *([f"Practice on the paper's dense reward is {each(paper, 'above_sft', 'SFT')}."] if paper else []),
+        _choice(tables["rerank"], tables["rivals"]),
+        _pointer(tables["localisation"], tables["rivals"], tables["false_alarms"]),
     ]
 
 
-def _gains(table: pd.DataFrame, method: str, temperature: str = "validation") -> dict[str, pd.Series]:
+def of_method(table: pd.DataFrame, method: str, temperature: str = "validation") -> dict[str, pd.Series]:
     """A method's row of `gains` on each backbone that has one."""
-    rows = table[(table["method"] == method) & (table["temperature"] == temperature)]
+    return _by_backbone(table, method=method, temperature=temperature)
+
+
+def _by_backbone(table: pd.DataFrame, **where) -> dict[str, pd.Series]:
+    rows = table[(table[list(where)] == pd.Series(where)).all(axis=1)]
     return {row["backbone"]: row for _, row in rows.iterrows()}
 
 
-def _seeds(rows: dict[str, pd.Series]) -> str:
-    """How many seeds the rows have, the fewest of them."""
-    fewest = min(row["n_seeds"] for row in rows.values())
-    return f"{fewest} seed{'s' * (fewest > 1)}"
-
-
-def _each(rows: dict[str, pd.Series], name: str, than: str) -> str:
-    """The verdict on each backbone, said once for all that have the same."""
-    prefix, said = "" if name == "above_sft" else f"{name}_", {}
-    for backbone, row in rows.items():
-        stands, by = verdict(row, name, than, prefix)
-        said.setdefault(stands, []).append(f"on {backbone}{by}")
-    return _list(f"{stands} {', and '.join(places)}" for stands, places in said.items())
-
-
-def _list(parts: Iterable[str]) -> str:
-    """The parts joined; where there are none, nothing was measured."""
-    return " and ".join(parts) or "n/a"
-
-
-def sceptic(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """What a sceptic asks, each with its number: sharpening, length, adversaries, thresholds, seeds."""
-    one, quality = tables["main"], tables["reward_quality"]
-    one = one[(one["k"] == 1) & (one["method"] == "sft")]
-    sentences = []
-    for backbone, rows in one.groupby("backbone", sort=False):
-        by = {row["temperature"]: row for _, row in rows.iterrows()}
-        sentences.append(
-            f"Sharpening: on {backbone}, SFT is right in {interval(by['1.0'], 'pass_at_k')} at temperature 1 "
-            f"and in {interval(by['validation'], 'pass_at_k')} at the one that validation prefers, untrained."
+def _cheaper(gained: pd.DataFrame) -> list[str]:
+    """What the vote and the likelihood are worth by themselves."""
+    worth = [
+        f"{name} is {each(rows, 'above_sft', 'SFT')}"
+        for name, method in (
+            ("the vote alone", "ttrl"),
+            ("the policy's own likelihood", baselines.LIKELIHOOD),
         )
-    for backbone, rows in quality.groupby("backbone", sort=False):
-        values = _list(
-            f"{label(row['variant'])} {interval(row, 'auroc_within', 'auroc_within_')}"
-            for _, row in rows[
-                rows["variant"].isin([MAIN_VARIANT, *baselines.RULES, baselines.LIKELIHOOD])
-            ].iterrows()
+        if (rows := of_method(gained, method))
+    ]
+    return [f"As what a policy practises on, {'; '.join(worth)}."] if worth else []
+
+
+def _parts(gained: pd.DataFrame) -> list[str]:
+    """What is changed, the method in which it is, and what that is compared with."""
+    election, vote, ours = "the election", "practice on a stranger's vote", f"above_{MAIN_VARIANT}"
+    parts = [
+        (f"Without likelihoods to weigh and choose by, {election}", EQUAL_WEIGHTS, ours, "with them"),
+        (f"With two policies on one backbone {election}", NO_STRANGER, ours, "with a stranger"),
+        (f"Trained against what lost too, {election}", CONTRAST, ours, "by imitation alone"),
+        (f"With an adversary that learns on, {vote}", TWIN, f"above_{PRACTICE}", "without one"),
+    ]
+    said = [
+        f"{what} ({seeds(rows.values())}) is {each(rows, name, f'that {than}', f'{name}_')}."
+        for what, method, name, than in parts
+        if (rows := of_method(gained, method))
+    ]
+    return [" ".join(said)] if said else []
+
+
+def _choice(chosen: pd.DataFrame, paired: pd.DataFrame) -> str:
+    """The reward's choice among the most samples, and what it is above."""
+    n = chosen["n"].max()
+    chosen = chosen[
+        (chosen["n"] == n) & (chosen["selector"] == "reward") & (chosen["variant"] == MAIN_VARIANT)
+    ]
+    paired = paired[paired["use"] == rivals.CHOOSING]
+
+    def against(policy: str, **names: str) -> str:
+        right = listed(
+            f"{interval(row, 'accuracy')} on {place}"
+            for place, row in _by_backbone(chosen, policy=policy).items()
         )
-        sentences.append(f"Length and likelihood: on {backbone}, AUROC within problems is {values}.")
-    adversarial = [(method, "above_sft", "sft") for method in PAPER_VARIANTS]
-    for method, than, name in (*adversarial, (TWIN, f"above_{PRACTICE}", PRACTICE)):
-        if rows := _gains(tables["gains"], method):
-            sentences.append(
-                f"Adversarial: {label(method)}, whose discriminator learns against the policy, is "
-                f"{_each(rows, than, label(name))} ({_seeds(rows)})."
-            )
-    located = tables["localisation"]
-    own = located[(located["variant"] == MAIN_VARIANT) & (located["error_source"] == "policy")]
-    for (backbone, policy), rows in own.groupby(["backbone", "policy"], sort=False):
-        values = _list(f"{row['threshold']} {interval(row, 'hit_at_1')}" for _, row in rows.iterrows())
-        sentences.append(
-            f"Thresholds: on {backbone}, errors of {label(policy)}, hit@1 by threshold is {values}."
+        of = {rival: _by_backbone(paired, policy=policy, rival=rival) for rival in names}
+        said = [each(rows, "above", names[rival]) for rival, rows in of.items() if rows]
+        return f"right in {right}: {', and '.join(said) or 'n/a'}"
+
+    of_sft = {
+        "majority": "the vote",
+        baselines.LIKELIHOOD: "the policy's own SFT log-likelihood",
+        PRACTICE: "the stranger's SFT log-likelihood, which needs no election",
+    }
+    return (
+        f"Among {n} samples of SFT the reward's choice is {against('sft', **of_sft)}. Among the base "
+        f"policy's it is {against('base', majority='the vote')}."
+    )
+
+
+def _pointer(located: pd.DataFrame, paired: pd.DataFrame, passed: pd.DataFrame) -> str:
+    """How often the reward points at the first wrong step, beside its rivals, and at right traces."""
+    where = {"error_source": "policy", "variant": MAIN_VARIANT, "threshold": "perturbed"}
+
+    def against(policy: str, *names: str) -> str:
+        found = listed(
+            f"{interval(row, 'hit_at_1')} on {place}"
+            for place, row in _by_backbone(located, policy=policy, **where).items()
         )
-    trainings = tables["by_seed"]
-    trainings = trainings[trainings["method"].isin([MAIN_VARIANT, PRACTICE, "ttrl"])]
-    for (backbone, method), rows in trainings.groupby(["backbone", "method"], sort=False):
-        values = ", ".join(f"{number(row['above_sft'], 3)}" for _, row in rows.iterrows())
-        sentences.append(f"Seeds: on {backbone}, {label(method)} is above SFT by {values}, one a seed.")
-    return sentences
+        key = {"use": rivals.POINTING, "error_source": "policy", "policy": policy}
+        of = {rival: _by_backbone(paired, rival=rival, **key) for rival in names}
+        said = [each(rows, "above", label(rival)) for rival, rows in of.items() if rows]
+        return f"{found}: {', and '.join(said) or 'n/a'}"
+
+    said = [
+        "With a threshold that took no step labels it finds the first wrong step of SFT's wrong traces in "
+        f"{against('sft', baselines.LIKELIHOOD, 'logprob')}."
+    ]
+    if (located["policy"] == "base").any():
+        said.append(f"Of the base policy's it finds {against('base', 'logprob')}.")
+    if right := _by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):
+        alarms = listed(f"{number(1 - row['accuracy_correct'])} on {place}" for place, row in right.items())
+        said.append(
+            f"It does not tell that nothing is wrong: it points into {alarms} of that one's right traces."
+        )
+    return " ".join(said)
 
 
 def real(table: pd.DataFrame) -> list[str]:
@@ -165,118 +163,101 @@ def real(table: pd.DataFrame) -> list[str]:
     sentences = []
     table = table[(table["study"] != studies.WORLD) & (table["above"].fillna("") != "")]
     for (study, backbone), rows in table.groupby(["study", "backbone"], sort=False):
-        seeds = int(rows["n_seeds"].max())
         said = [
             f"{row['method']} is {''.join(verdict(row, 'value', row['above']))}" for _, row in rows.iterrows()
         ]
-        sentences.append(
-            f"Pretrained weights, {backbone} ({study}, {seeds} seed{'s' * (seeds > 1)}): {'; '.join(said)}."
-        )
+        of = seeds(row for _, row in rows.iterrows())
+        sentences.append(f"Pretrained weights, {backbone} ({study}, {of}): {'; '.join(said)}.")
     return sentences
 
 
 def gains(table: pd.DataFrame) -> list[str]:
-    """Each method beside SFT on the same problems and seeds, and its part of GRPO's gain."""
+    """All methods beside SFT on the same problems and seeds, and the main one's part of GRPO's gain."""
     table = table[(table["temperature"] == "validation") & ~table["method"].isin(["sft", "base"])]
-    return [
-        f"On {row['backbone']}, {label(row['method'])} is {''.join(verdict(row, 'above_sft', 'SFT'))}, and "
-        f"has {interval(row, 'share_of_grpo', 'share_of_grpo_')} of GRPO's gain over the base policy."
-        for _, row in table.iterrows()
-    ]
-
-
-def rerank(table: pd.DataFrame, policy: str) -> list[str]:
-    """Choosing by the main reward against the other selectors, at the largest n."""
     sentences = []
-    table = table[(table["policy"] == policy) & (table["variant"] == MAIN_VARIANT)]
     for backbone, rows in table.groupby("backbone", sort=False):
-        n = rows["n"].max()
-        by_selector = {row["selector"]: row for _, row in rows[rows["n"] == n].iterrows()}
-        against = ", ".join(
-            compare(by_selector["reward"], by_selector[other], "accuracy", label(other))
-            for other in ("random", "majority", "logprob", "oracle")
-        )
-        sentences.append(
-            f"On {backbone}, best of {n} samples of {label(policy)}: the reward's choice is {against}."
-        )
+        of_seeds = [
+            (label(row["method"]) + " (1 seed)" * (row["n_seeds"] == 1), row) for _, row in rows.iterrows()
+        ]
+        sentences.append(f"On {backbone}, {grouped(of_seeds, 'above_sft', ' SFT:')}.")
+        for _, row in rows[rows["method"] == MAIN_VARIANT].iterrows():
+            share = interval(row, "share_of_grpo", "share_of_grpo_")
+            sentences.append(
+                f"On {backbone}, {label(MAIN_VARIANT)} has {share} of GRPO's gain over the base policy."
+            )
     return sentences
 
 
-def localisation(table: pd.DataFrame) -> list[str]:
-    """The main reward against chance and the other detectors, by source of error, without step labels."""
+def choices(table: pd.DataFrame) -> list[str]:
+    """The choice among all samples of each policy, beside every other way to choose."""
+    return _of_use(table, rivals.CHOOSING, "the choice of the election's reward among samples of {policy} is")
+
+
+def pointing(table: pd.DataFrame) -> list[str]:
+    """The first wrong step found by the main reward, without step labels, beside other detectors."""
+    return _of_use(table, rivals.POINTING, "of {policy}, the election's reward finds the first wrong step")
+
+
+def ranking(table: pd.DataFrame) -> list[str]:
+    """AUROC within problems of the main reward, beside what stands in its place."""
+    return _of_use(
+        table, rivals.RANKING, "among samples of one problem by {policy}, AUROC of the election's reward is"
+    )
+
+
+def _of_use(table: pd.DataFrame, use: str, what: str) -> list[str]:
     sentences = []
-    table = table[table["variant"].isin(["", MAIN_VARIANT, baselines.LIKELIHOOD])]
-    practical = table[(table["threshold"] == "perturbed") | (table["detector"] == "chance")]
-    for (backbone, source, policy), rows in practical.groupby(
-        ["backbone", "error_source", "policy"], sort=False
-    ):
-        by_detector = {row["detector"]: row for _, row in rows.iterrows()}
-        against = " and ".join(
-            compare(by_detector["reward"], by_detector[other], "hit_at_1", label(other))
-            for other in ("chance", "likelihood", "logprob", "entropy")
-            if other in by_detector
+    table = table[table["use"] == use].fillna({"error_source": ""})
+    for (backbone, source, policy), rows in table.groupby(["backbone", "error_source", "policy"], sort=False):
+        of = {"": label(policy), "policy": f"errors of {label(policy)}"}.get(source, f"{label(source)}s")
+        named = [(label(row["rival"]), row) for _, row in rows.iterrows()]
+        sentences.append(f"On {backbone}, {what.format(policy=of)} {grouped(named, 'above')}.")
+    return sentences
+
+
+def alarms(table: pd.DataFrame) -> list[str]:
+    """Which rewards let right traces pass, with the threshold that took no step labels."""
+    sentences = []
+    table = table[table["threshold"] == "perturbed"]
+    for backbone, rows in table.groupby("backbone", sort=False):
+        said = [
+            f"{label(row['variant'])} {interval(row, 'accuracy_correct', 'accuracy_correct_')} (F1 "
+            f"{interval(row, 'f1', 'f1_')})"
+            for _, row in rows.iterrows()
+        ]
+        sentences.append(
+            f"On {backbone}, with the same threshold, nothing is pointed at in this part of the base "
+            f"policy's right traces: {', '.join(said)}."
         )
-        errors = f"errors of {label(policy)}" if source == "policy" else label(source)
-        sentences.append(f"On {backbone}, {errors}: hit@1 of the reward is {against}.")
     return sentences
 
 
 def reward_quality(table: pd.DataFrame) -> list[str]:
-    """AUROC, calibration, whether a trained reward follows correctness more than format; and the main reward
-    against what stands in its place, among the samples of one problem."""
-    sentences = []
-    for _, row in table[~table["variant"].isin(baselines.RULES)].iterrows():
-        correct, form = row["corr_correct"], row["corr_format"]
-        if math.isnan(correct) or math.isnan(form):
-            verdict = "which cannot be compared"
-        elif not row["corr_correct_ci_low"] > 0:
-            verdict = "so it does not surely follow correctness"
-        elif correct > abs(form):
-            verdict = "so it follows correctness more than format"
-        else:
-            verdict = "so it follows format at least as much as correctness"
-        sentences.append(
-            f"On {row['backbone']}, {label(row['variant'])}: AUROC {interval(row, 'auroc')}, calibration "
-            f"error {number(row['ece'])}; correlation {number(correct)} with a right answer and "
-            f"{number(form)} with a well-formed trace, {verdict}."
-        )
-    return sentences + _within_problems(table)
-
-
-def _within_problems(table: pd.DataFrame) -> list[str]:
-    sentences = []
-    for backbone, rows in table.groupby("backbone", sort=False):
-        main, others = rows[rows["variant"] == MAIN_VARIANT], rows[baselines.stands_in(rows)]
-        if main.empty or others.empty:
-            continue
-        against = ", ".join(
-            compare(main.iloc[0], row, "auroc_within", label(row["variant"]), "auroc_within_")
-            for _, row in others.iterrows()
-        )
-        sentences.append(
-            f"On {backbone}, right against wrong samples of the same problem: AUROC of "
-            f"{label(MAIN_VARIANT)} is {against}."
-        )
-    return sentences
+    """What the main reward and the paper's go with."""
+    return [
+        f"On {row['backbone']}, the reward of {label(row['variant'])} correlates "
+        f"{interval(row, 'corr_correct', 'corr_correct_')} with a right answer, "
+        f"{interval(row, 'corr_format', 'corr_format_')} with a well-formed trace, "
+        f"{interval(row, 'corr_style', 'corr_style_')} with an expert's style."
+        for _, row in table[table["variant"].isin([MAIN_VARIANT, PAPER_VARIANT])].iterrows()
+    ]
 
 
 def ablations(table: pd.DataFrame) -> list[str]:
-    """Each changed setting against its reference, the first row of its ablation and backbone."""
+    """Each changed setting beside its reference, the first row of its ablation and backbone."""
     sentences = []
+    measures = (("pass@1", "pass_at_1", ""), ("AUROC", "auroc", "auroc_"), ("hit@1", "hit_at_1", "hit_at_1_"))
     for (_, ablation, backbone), rows in table.groupby(["reference", "ablation", "backbone"], sort=False):
         (_, reference), *others = rows.iterrows()
         for _, row in others:
-            seeds = f"{row['n_seeds']} seed{'s' if row['n_seeds'] > 1 else ''}"
-            paper = f"that of {reference['value']}"
             estimates = ", ".join(
-                f"{title} {compare(row, reference, name, paper, prefix)}"
-                for title, name, prefix in (
-                    ("pass@1", "pass_at_1", ""),
-                    ("AUROC", "auroc", "auroc_"),
-                    ("hit@1", "hit_at_1", "hit_at_1_"),
-                )
+                f"{title} {interval(row, name, prefix)} beside {interval(reference, name, prefix)}"
+                for title, name, prefix in measures
             )
-            sentences.append(f"On {backbone}, {ablation} = {row['value']} ({seeds}): {estimates}.")
+            sentences.append(
+                f"On {backbone}, {ablation} = {row['value']} in the place of {reference['value']} "
+                f"({seeds([row])}): {estimates}."
+            )
     return sentences
 
 

@@ -20,8 +20,8 @@ from lib.schema import Params
 from lib.study import params
 
 TABLES = (
-    "main gains by_seed published departures rerank localisation localisation_by_kind reward_quality "
-    "reward_quality_sft ablations transfer long costs stages"
+    "main gains gains_unlike by_seed published departures rerank localisation localisation_by_kind "
+    "false_alarms reward_quality reward_quality_sft rivals ablations transfer long costs stages"
 ).split()
 OPTIONAL = ("external", "studies")  # tables of what a study need not have
 WIDTH = 110  # of text, in characters
@@ -146,7 +146,7 @@ def main_table_text(results: str | Path) -> str:
 def headline_text(results: str | Path) -> str:
     """What was found, a Markdown list. Raises ValueError if there are no tables yet."""
     directory = Path(results) / "tables"
-    tables = {name: read(name, directory) for name in ("gains", "rerank", "localisation")}
+    tables = {name: read(name, directory) for name in findings.HEADLINE}
     real = findings.real(read("studies", directory)) if (directory / "studies.csv").exists() else []
     lines = findings.markdown([*findings.headline(tables), *real]).split("\n")
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)

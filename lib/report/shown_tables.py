@@ -20,6 +20,15 @@ ESTIMATES = {
         "backbone method temperature n_seeds",
         "above_sft above_likelihood above_ttrl above_airl above_airl_practice share_of_grpo",
     ),
+    "gains_unlike": (
+        "backbone method temperature n_problems n_seeds",
+        "above_sft above_likelihood above_ttrl",
+    ),
+    "rivals": ("use backbone policy error_source rival n_seeds", "above"),
+    "false_alarms": (
+        "backbone variant threshold n_wrong n_right n_seeds",
+        "accuracy_erroneous accuracy_correct f1",
+    ),
     "localisation": ("backbone error_source policy detector variant threshold n n_seeds", "hit_at_1"),
     "localisation_by_kind": ("backbone error_source policy kind detector variant n", "hit_at_1"),
     "reward_quality": ("backbone variant n_seeds", QUALITY),
@@ -117,10 +126,17 @@ def _published(table: pd.DataFrame, what: str, measure: str, digits: int) -> Sho
 
 def _by_seed(table: pd.DataFrame) -> Shown:
     rows = [
-        [r.backbone, label(r.method), r.seed, f"{r.pass_at_1:.3f}", words.number(r.above_sft, 3)]
+        [
+            r.backbone,
+            label(r.method),
+            r.seed,
+            r.temperature,
+            f"{r.pass_at_1:.3f}",
+            words.number(r.above_sft, 3),
+        ]
         for r in table.itertuples()
     ]
-    return Shown(["backbone", "method", "seed", "pass@1", "above SFT"], rows)
+    return Shown(["backbone", "method", "seed", "temperature", "pass@1", "above SFT"], rows)
 
 
 def _studies(table: pd.DataFrame) -> Shown:

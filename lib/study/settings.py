@@ -12,7 +12,13 @@ from lib.schema import Airl, Labels, Params
 from lib.study import params
 
 TRAINING = ("lib/data", "lib/grading", "lib/models", "lib/study/training", "lib/text")
-ADVERSARIAL = ("lib/airl", "lib/evaluation/localisation.py", "lib/reward", "lib/study/adversarial")
+ADVERSARIAL = (
+    "lib/airl",
+    "lib/evaluation/localisation.py",
+    "lib/evaluation/metrics.py",
+    "lib/reward",
+    "lib/study/adversarial",
+)
 
 
 def packages(method: str, settings: Params) -> tuple[str, ...]:
@@ -31,6 +37,8 @@ def of_method(method: str, settings: Params) -> dict:
         "evaluation": settings.evaluation.model_dump(mode="json", include=recorded),
         "data_seed": settings.data.seed,
     }
+    if method in runs.JUDGED:
+        decisive["watched_seeds"] = settings.watching.seeds  # whose samples are kept token by token
     if isinstance(section, Airl):
         decisive["sft"] = settings.sft.model_dump()  # with which a reward is fitted to the demonstrations
     if isinstance(section, (Airl, Labels)):

@@ -1,11 +1,12 @@
 import random
+import re
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data import reading, wording, world
+from lib.data import problems, reading, wording, world
 from lib.text import perturb, traces
 
 seeds = st.integers(0, 10**9)
@@ -106,3 +107,20 @@ def test_a_near_miss_of_an_expert_is_first_wrong_where_the_rule_changed_it():
             # "=11" made "=1" differs first in the line break behind it
             at = (near_miss.start - 1, near_miss.start)
             assert found in [next(u for u, end in enumerate(ends) if place < end) for place in at], near_miss
+
+
+@given(st.integers(0, 10**6), st.sampled_from(sorted(world.FAMILIES)), st.integers(1, 4))
+def test_questions_have_one_outline_if_they_differ_in_names_and_things_alone(seed, family, n_steps):
+    question = world.generate(random.Random(seed), family, n_steps).question
+    for old in (*problems.NAMES, *world.FAMILIES[family].things):
+        new = "Zoe" if old in problems.NAMES else "marbles"
+        renamed = re.sub(rf"\b{old}\b", new, question)
+        assert (world.outline(renamed) == world.outline(question)) == (
+            renamed == question
+        )  # none of the world's
+    other = {"Ana": "Ben", "Ben": "Ana"}
+    swapped = re.sub(r"\b(Ana|Ben)\b", lambda found: other[found[0]], question)
+    assert world.outline(swapped) == world.outline(question)
+    number = re.search(r"\d+", question)
+    changed = question[: number.start()] + "99" + question[number.end() :]
+    assert (world.outline(changed) == world.outline(question)) == (number[0] == "99")

@@ -117,6 +117,23 @@ def test_a_method_of_fewer_seeds_is_paired_at_its_own(study):
     assert (table["n_seeds"] == 2).all()
 
 
+def test_questions_that_differ_from_a_known_one_in_names_and_things_alone_are_left_out(study):
+    questions = [f"Ana has {i} shells. The pile doubles. How many now?" for i in range(12)]
+    known = [
+        "Ben has 3 beads. The pile doubles. How many now?",
+        "Ben has 5 beads. The pile triples. How many now?",
+    ]
+    table = comparisons.gains_unlike(study, questions, known, ["airl"], RESAMPLES)
+    assert (table["n_problems"] == 11).all() and set(table["temperature"]) == {"validation", "greedy", "1.0"}
+    for row in table.itertuples():
+        rows = rows_at(study, row.temperature, row.backbone)
+        means = rows[rows["problem"] != 3].groupby(["seed", "method"])["correct"].mean().unstack()
+        assert row.above_sft == pytest.approx((means["airl"] - means["sft"]).mean(), abs=1e-4)
+    every = comparisons.gains_unlike(study, questions, [], ["airl"], RESAMPLES).drop(columns="n_problems")
+    pd.testing.assert_frame_equal(every, comparisons.gains(study, ["airl"], RESAMPLES))
+    assert comparisons.gains_unlike(study, questions, questions, ["airl"], RESAMPLES).empty
+
+
 def test_each_training_stands_beside_sft_of_its_own_seed(study):
     table = comparisons.by_seed(study, ["airl", "ttrl", "never_run"]).set_index(
         ["backbone", "method", "seed"]
@@ -128,6 +145,7 @@ def test_each_training_stands_beside_sft_of_its_own_seed(study):
         ours, sft = (right[name]["correct"].sum() / len(right[name]) for name in (method, "sft"))
         assert row["pass_at_1"] == pytest.approx(ours, abs=1e-4)
         assert row["above_sft"] == pytest.approx(ours - sft, abs=1e-4)
+        assert row["temperature"] == synthetic.RUN["metrics"]["validation_temperature"]
     alone = study.tempered[(study.tempered["method"] != "sft") | (study.tempered["seed"] == 0)]
     lost = comparisons.by_seed(study._replace(tempered=alone), ["airl"]).set_index("seed")["above_sft"]
     assert lost[1].isna().all() and lost[0].notna().all()

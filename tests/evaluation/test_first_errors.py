@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from lib import runs
-from lib.evaluation import external, first_errors, localisation
+from lib.evaluation import external, first_errors, localisation, records
+from tests import synthetic
 
 RUN = {"backbone": "qwen2", "variant": "airl", "seed": 0, "threshold": 1.0}
 
@@ -80,6 +81,45 @@ def test_the_table_has_a_row_of_every_benchmark_with_a_threshold(tmp_path):
         in sentence
         for sentence in said
     )
+
+
+def test_alarms_are_of_wrong_and_right_traces_of_the_base_policy(tmp_path):
+    """Counted trace by trace: a wrong one needs its first wrong unit flagged, a right one nothing."""
+    synthetic.write(tmp_path, seeds=2, problems=10)
+    study = records.load(tmp_path)
+    table = first_errors.false_alarms(study, 50)
+    assert list(table.columns) == first_errors.FALSE_ALARMS
+    assert set(table["threshold"]) == {"perturbed", "oracle"} and (table["n_seeds"] == 2).all()
+
+    def flagged(falls, level):
+        return next((unit for unit, fall in enumerate(falls) if fall > level), -1)
+
+    for row in table.query("backbone == 'qwen2' and variant == 'airl'").itertuples():
+        wrong = study.localisation.query(
+            "backbone == 'qwen2' and variant == 'airl' and policy == 'base' and source == 'policy'"
+        )
+        named, passed = [], []
+        for seed in (0, 1):
+            of_seed = wrong[wrong["seed"] == seed]
+            level = of_seed["thresholds"].iloc[0][row.threshold]
+            named.append(
+                np.mean([
+                    flagged(falls, level) == unit
+                    for falls, unit in zip(of_seed["unit_scores"], of_seed["first_wrong_unit"], strict=True)
+                ])
+            )  # fmt: skip
+            right = study.scores.query(
+                "backbone == 'qwen2' and variant == 'airl' and policy == 'base' and seed == @seed "
+                "and correct and first_wrong_unit.isna()"
+            )
+            passed.append(np.mean([flagged(-np.diff(units), level) == -1 for units in right["unit_reward"]]))
+        assert (row.n_wrong, row.n_right) == (len(of_seed), len(right))
+        assert row.accuracy_erroneous == pytest.approx(np.mean(named), abs=1e-3)
+        assert row.accuracy_correct == pytest.approx(np.mean(passed), abs=1e-3)
+        harmonic = [2 * n * p / (n + p) for n, p in zip(named, passed, strict=True)]
+        assert row.f1 == pytest.approx(np.mean(harmonic), abs=1e-3)
+    never = first_errors.false_alarms(study._replace(scores=study.scores.assign(correct=False)), 50)
+    assert never.empty and list(never.columns) == first_errors.FALSE_ALARMS
 
 
 def test_processbench_is_judged_by_a_threshold_of_elsewhere(reward_model, tokenizer, settings, experts):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lib.data import demonstrations
-from lib.evaluation import baselines, published, records, reward_quality, tables
+from lib.evaluation import published, records, reward_quality, tables
 from tests import synthetic
 
 RESAMPLES = 50
@@ -90,78 +90,6 @@ def test_the_samples_of_training_stand_beside_those_of_other_temperatures(result
     columns = ["backbone", "method", "seed", "temperature", "problem", "sample", "correct"]
     found = list(tables.at_temperatures(study)[columns].itertuples(index=False, name=None))
     assert set(found) == expected and len(found) == len(expected)
-
-
-def test_rerank_has_one_row_a_choice_and_sane_limits(study):
-    table = tables.rerank(tables.without(study, ["reference"]), RESAMPLES)
-    assert not table.duplicated(["backbone", "policy", "variant", "selector", "n"]).any()
-    assert list(dict.fromkeys(table["backbone"])) == ["llama", "qwen2"]
-    assert set(table["n"]) == {1, 2, 4}
-    selectors = table.groupby(["policy", "variant"])["selector"].agg(set).to_dict()
-    trained = {(policy, name) for policy in ("base", "sft") for name in REWARDS}
-    assert selectors.keys() == trained | {("base", rule) for rule in baselines.RULES}  # and no ablation
-    every = {"random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle"}
-    for (_, variant), found in selectors.items():
-        assert found == (every if variant == "airl" else {"reward"})
-    main = table[table["variant"] == "airl"]
-    by_selector = main.pivot(index=["backbone", "policy", "n"], columns="selector", values="accuracy")
-    assert (by_selector.le(by_selector["oracle"] + 1e-4, axis=0)).all(axis=None)
-    alone = by_selector.xs(1, level="n")
-    assert (alone.sub(alone["random"], axis=0).abs() < 1e-4).all(axis=None)
-    assert_intervals(table, accuracy="")
-
-
-def test_each_reward_chooses_what_it_likes_best(study):
-    rows = tables.rerank(study, RESAMPLES).query("selector == 'reward' and n == 4")
-    rows = rows[rows["variant"].isin(REWARDS)]
-    assert len(rows) == 2 * 2 * len(REWARDS)
-    for row in rows.itertuples():
-        scores = study.scores.query(
-            "backbone == @row.backbone and policy == @row.policy and variant == @row.variant"
-        )
-        best = scores.sort_values("reward").groupby(["seed", "problem"]).last()
-        assert row.accuracy == pytest.approx(best["correct"].mean(), abs=1e-4)
-
-
-def test_rerank_puts_length_and_log_probability_in_the_rewards_place(study):
-    """The likelihood's rewards here are minus the airl variant's: it chooses what that likes least."""
-    airl = study.scores.query("backbone == 'qwen2' and variant == 'airl' and policy == 'base'")
-    likelihood = airl.assign(variant="likelihood", reward=-airl["reward"])
-    others = study.scores.query("variant != 'likelihood'")
-    table = tables.rerank(study._replace(scores=pd.concat([others, likelihood])), RESAMPLES)
-    beside = table[baselines.stands_in(table)]
-    assert set(zip(beside["policy"], beside["selector"], strict=True)) == {("base", "reward")}
-    assert set(beside.query("backbone == 'llama'")["variant"]) == {"length", "base_logprob"}
-    rows = beside.query("backbone == 'qwen2' and n == 4").set_index("variant")
-    shortest = []
-    for _, samples in airl.groupby(["seed", "problem"]):
-        least = samples["n_tokens"] == samples["n_tokens"].min()
-        shortest.append(samples[least]["correct"].mean())
-    assert rows.loc["length", "accuracy"] == pytest.approx(np.mean(shortest), abs=1e-4)
-    worst = airl.sort_values("reward").groupby(["seed", "problem"]).first()
-    assert rows.loc["likelihood", "accuracy"] == pytest.approx(worst["correct"].mean(), abs=1e-4)
-    by_selector = table.query("policy == 'base' and selector == 'logprob'").set_index(["backbone", "n"])
-    found = beside.query("variant == 'base_logprob'").set_index(["backbone", "n"])
-    pd.testing.assert_series_equal(found["accuracy"], by_selector["accuracy"])
-
-
-def test_a_missing_answer_has_no_vote(study):
-    """One of four samples answers, and rightly: the majority is its answer."""
-    first = study.scores["sample"] == 0
-    texts = np.where(first, "<think>\n1+1=2\n</think>\n<answer>2</answer>", "<think>\n1+1=2")
-    scores = study.scores.assign(text=texts, correct=first)
-    table = tables.rerank(study._replace(scores=scores), RESAMPLES)
-    table = table.query("variant == 'airl' and n == 4").set_index("selector")
-    assert (table.loc["majority", "accuracy"] == 1).all()
-    assert (table.loc["random", "accuracy"] == 0.25).all()
-
-
-def test_reranked_pass_at_k_of_all_samples_is_the_same_by_any_order(study):
-    table = tables.reranked_pass_at_k(study, [1, 4], RESAMPLES)
-    all_kept = table[table["k"] == 4].pivot(
-        index=["backbone", "policy"], columns="selector", values="pass_at_k"
-    )
-    assert (all_kept.nunique(axis=1) == 1).all()
 
 
 def test_calibration_is_of_the_logit_and_not_of_the_reward(results, study):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.evaluation import words
-from lib.report import findings
+from lib.evaluation import rivals
+from lib.report import findings, sceptic
 
 NAN = float("nan")
 
@@ -17,56 +17,24 @@ def rows(columns: str, *values) -> pd.DataFrame:
     return pd.DataFrame(values, columns=columns.split())
 
 
-def test_an_estimate_is_compared_by_value_and_by_interval():
-    table = rows(
-        "x ci_low ci_high", (0.60, 0.55, 0.65), (0.50, 0.45, 0.54), (0.604, 0.3, 0.9), (NAN, NAN, NAN)
-    )
-    high, low, same, none = (row for _, row in table.iterrows())
-    compare = words.compare
-    assert compare(high, low, "x", "SFT") == "0.10 above SFT (0.60 against 0.50; intervals apart)"
-    assert compare(low, high, "x", "SFT") == "0.10 below SFT (0.50 against 0.60; intervals apart)"
-    assert compare(same, high, "x", "SFT") == "equal to SFT (0.60 against 0.60; intervals overlap)"
-    assert compare(none, high, "x", "SFT") == "not comparable with SFT (n/a against 0.60)"
-
-
-estimates = st.tuples(*[st.integers(0, 100)] * 3).map(sorted)  # hundredths: low, value, high
-
-
-@given(estimates, estimates)
-def test_what_is_said_of_a_pair_follows_from_it(a, b):
-    one, other = (pd.Series({"x": v / 100, "ci_low": lo / 100, "ci_high": hi / 100}) for lo, v, hi in (a, b))
-    said = words.compare(one, other, "x", "B")
-    stands = (
-        "equal to" if a[1] == b[1] else f"{abs(a[1] - b[1]) / 100:.2f} {'above' if a[1] > b[1] else 'below'}"
-    )
-    touching = not set(range(a[0], a[2] + 1)).isdisjoint(range(b[0], b[2] + 1))
-    verdict = "overlap" if touching else "apart"
-    assert said == f"{stands} B ({a[1] / 100:.2f} against {b[1] / 100:.2f}; intervals {verdict})"
-
-
-def test_ablations_are_each_told_against_the_first_of_their_kind():
+def test_ablations_are_each_told_beside_the_first_of_their_kind():
     columns = "reference ablation backbone value n_seeds pass_at_1 ci_low ci_high"
     table = rows(
         columns,
         ("airl", "loss", "qwen2", "bce", 2, 0.6, 0.5, 0.7),
         ("airl", "loss", "qwen2", "wgan", 1, 0.3, 0.2, 0.4),
         ("sft", "demonstrations", "llama", "64", 2, 0.5, 0.4, 0.6),
-        ("sft", "demonstrations", "llama", "16", 2, 0.4, 0.3, 0.5),
         ("sft", "demonstrations", "llama", "128", 2, 0.7, 0.65, 0.8),
     )
     for name in ("auroc", "hit_at_1"):
         table[name] = table[f"{name}_ci_low"] = table[f"{name}_ci_high"] = NAN
     table.loc[:1, ["auroc", "auroc_ci_low", "auroc_ci_high"]] = [[0.8, 0.7, 0.9], [0.75, 0.7, 0.8]]
-    undefined = "that of 64 (n/a against n/a)"
-    rest = f"AUROC not comparable with {undefined}, hit@1 not comparable with {undefined}."
     assert findings.ablations(table) == [
-        "On qwen2, loss = wgan (1 seed): pass@1 0.30 below that of bce (0.30 against 0.60; intervals apart), "
-        "AUROC 0.05 below that of bce (0.75 against 0.80; intervals overlap), "
-        "hit@1 not comparable with that of bce (n/a against n/a).",
-        "On llama, demonstrations = 16 (2 seeds): pass@1 0.10 below that of 64 (0.40 against 0.50; "
-        f"intervals overlap), {rest}",
-        "On llama, demonstrations = 128 (2 seeds): pass@1 0.20 above that of 64 (0.70 against 0.50; "
-        f"intervals apart), {rest}",
+        "On qwen2, loss = wgan in the place of bce (1 seed): pass@1 0.30 [0.20, 0.40] beside 0.60 [0.50, "
+        "0.70], "
+        "AUROC 0.75 [0.70, 0.80] beside 0.80 [0.70, 0.90], hit@1 n/a beside n/a.",
+        "On llama, demonstrations = 128 in the place of 64 (2 seeds): pass@1 0.70 [0.65, 0.80] beside 0.50 "
+        "[0.40, 0.60], AUROC n/a beside n/a, hit@1 n/a beside n/a.",
     ]
 
 
@@ -113,7 +81,7 @@ def gain(backbone: str, temperature: str, method: str = "airl", **estimates) -> 
 intervals = st.tuples(*[st.integers(-100, 100)] * 3).map(sorted)  # hundredths: low, value, high
 
 
-@given(st.tuples(*[intervals] * 14))
+@given(st.tuples(*[intervals] * 15))
 def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(drawn):
     """The headline's sentences of the policy: the verdict on every pair follows from its interval."""
     hundredths = [(v / 100, low / 100, high / 100) for low, v, high in drawn]
@@ -141,9 +109,12 @@ def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(dra
             gain("llama", "validation", "vote", above_airl=hundredths[9]),
             gain("qwen2", "validation", "one_backbone", above_airl=hundredths[10]),
             gain("llama", "validation", "airl_dense", above_sft=hundredths[13]),
+            gain("llama", "validation", "ttrl", above_sft=hundredths[14]),
         ]
     )
-    said = " ".join(findings.headline({"gains": gained, "rerank": CHOICES, "localisation": FOUND})[:4])
+    said = findings.headline(TABLES | {"gains": gained})
+    assert said[2].startswith("As what a policy practises on")
+    said = " ".join(said[:5])
     number = r"-?\d\.\d{3}"
     place = rf"on \w+, by ({number}) \[({number}), ({number})\]"
     verdicts = {
@@ -169,30 +140,62 @@ CHOICES = pd.DataFrame(
 )  # fmt: skip
 FOUND = pd.DataFrame(
     [
-        ("qwen2", "policy", "sft", detector, variant, threshold, hit, hit - 0.1, hit + 0.1)
-        for detector, variant, threshold, hit in (
-            ("reward", "airl", "none", 0.3), ("reward", "airl", "perturbed", 0.6),
-            ("reward", "airl", "oracle", 0.9), ("chance", "", "none", 0.2),
-            ("likelihood", "likelihood", "perturbed", 0.4), ("logprob", "", "perturbed", 0.5),
+        ("qwen2", "policy", policy, detector, variant, threshold, hit, hit - 0.1, hit + 0.1)
+        for policy, detector, variant, threshold, hit in (
+            ("sft", "reward", "airl", "none", 0.3), ("sft", "reward", "airl", "perturbed", 0.6),
+            ("sft", "reward", "airl", "oracle", 0.9), ("sft", "chance", "", "none", 0.2),
+            ("base", "reward", "airl", "perturbed", 0.55),
         )
     ],
     columns="backbone error_source policy detector variant threshold hit_at_1 ci_low ci_high".split(),
 )  # fmt: skip
+PAIRED = pd.DataFrame(
+    [
+        ("choosing", "qwen2", "sft", "", "majority", 0.1, 0.05, 0.15, 5),
+        ("choosing", "qwen2", "sft", "", "likelihood", 0.02, -0.01, 0.05, 5),
+        ("choosing", "qwen2", "base", "", "majority", -0.1, -0.15, -0.05, 5),
+        ("pointing", "qwen2", "sft", "policy", "logprob", 0.1, 0.05, 0.15, 5),
+        ("pointing", "qwen2", "base", "policy", "logprob", 0.0, -0.05, 0.05, 5),
+        ("pointing", "qwen2", "base", "perturbed", "logprob", 0.3, 0.2, 0.4, 5),
+        ("ranking", "qwen2", "sft", "", "length", 0.4, 0.3, 0.5, 5),
+    ],
+    columns=rivals.COLUMNS,
+)
+PASSED = pd.DataFrame(
+    [("qwen2", "airl", "perturbed", 0.2, 0.1, 0.3, 0.25, 0.2, 0.3), ("qwen2", "airl", "oracle", *[0.9] * 6)],
+    columns="backbone variant threshold accuracy_correct accuracy_correct_ci_low accuracy_correct_ci_high "
+    "f1 f1_ci_low f1_ci_high".split(),
+)
+TABLES = {"rerank": CHOICES, "localisation": FOUND, "rivals": PAIRED, "false_alarms": PASSED}
 
 
 def test_the_headline_leads_with_what_takes_no_step_labels():
     gained = pd.DataFrame([gain("qwen2", "validation"), gain("qwen2", "greedy")])
-    above_sft, above_rivals, choice, pointer = findings.headline(
-        {"gains": gained, "rerank": CHOICES, "localisation": FOUND}
-    )
+    above_sft, above_rivals, choice, pointer = findings.headline(TABLES | {"gains": gained})
     assert choice == (
-        "Among 16 samples of SFT the reward's choice is right in 0.70 [0.60, 0.80] on qwen2; that of the "
-        "policy's own SFT log-likelihood in 0.50 [0.40, 0.60] on qwen2, the vote in 0.60 [0.50, 0.70] on "
-        "qwen2. Among the base policy's it is right in n/a, the vote in n/a."
+        "Among 16 samples of SFT the reward's choice is right in 0.70 [0.60, 0.80] on qwen2: better than the "
+        "vote "
+        "on qwen2, by 0.100 [0.050, 0.150], and not surely different from the policy's own SFT "
+        "log-likelihood on "
+        "qwen2, by 0.020 [-0.010, 0.050]. Among the base policy's it is right in n/a: worse than the vote on "
+        "qwen2, by -0.100 [-0.150, -0.050]."
     )
-    assert "0.60 [0.50, 0.70] on qwen2" in pointer and "chance finds 0.20" in pointer
-    assert "0.90" not in pointer
+    assert pointer == (
+        "With a threshold that took no step labels it finds the first wrong step of SFT's wrong traces in "
+        "0.60 "
+        "[0.50, 0.70] on qwen2: better than log-probability on qwen2, by 0.100 [0.050, 0.150]. Of the base "
+        "policy's it finds 0.55 [0.45, 0.65] on qwen2: not surely different from log-probability on qwen2, "
+        "by "
+        "0.000 [-0.050, 0.050]. It does not tell that nothing is wrong: it points into 0.80 on qwen2 of that "
+        "one's "
+        "right traces."
+    )
     assert "greedily" in above_sft and "vote" in above_rivals
+    alone = FOUND[FOUND["policy"] == "sft"]  # a study whose base policy is never right
+    *_, pointer = findings.headline(
+        TABLES | {"gains": gained, "localisation": alone, "false_alarms": PASSED[:0]}
+    )
+    assert pointer.endswith("[0.050, 0.150].") and "base" not in pointer
 
 
 def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
@@ -203,7 +206,7 @@ def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
             gain("qwen2", "validation", "vote", above_airl=(-0.01, -0.02, 0.02)),
         ]
     )  # fmt: skip
-    told = findings.headline({"gains": gained, "rerank": CHOICES, "localisation": FOUND})[2]
+    told = findings.headline(TABLES | {"gains": gained})[2]
     assert told == (
         "Without likelihoods to weigh and choose by, the election (1 seed) is not surely different from that "
         "with them on qwen2, by -0.010 [-0.020, 0.020]. With an adversary that learns on, practice on a "
@@ -211,67 +214,109 @@ def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
     )
 
 
-@pytest.mark.parametrize(
-    "correct, low, form, verdict",
-    [
-        (0.3, 0.1, 0.2, "so it follows correctness more than format."),
-        (0.2, 0.1, -0.3, "so it follows format at least as much as correctness."),
-        (-0.3, -0.4, 0.1, "so it does not surely follow correctness."),
-        (0.3, 0.0, 0.2, "so it does not surely follow correctness."),
-        (NAN, NAN, 0.2, "which cannot be compared."),
-    ],
-)
-def test_a_reward_is_said_to_follow_what_it_correlates_with_more(correct, low, form, verdict):
-    table = rows(
-        "backbone variant auroc ci_low ci_high ece corr_correct corr_correct_ci_low corr_format",
-        ("qwen2", "airl_dense", 0.8, 0.7, 0.9, 0.1, correct, low, form),
-    )
-    (sentence,) = findings.reward_quality(table)
-    assert sentence.startswith(
-        "On qwen2, AIRL dense (paper): AUROC 0.80 [0.70, 0.90], calibration error 0.10;"
-    )
-    assert sentence.endswith(verdict)
-
-
-def test_the_main_reward_is_told_against_what_stands_in_its_place_within_problems():
-    columns = "backbone variant auroc ci_low ci_high ece corr_correct corr_format"
-    table = rows(
-        f"{columns} auroc_within auroc_within_ci_low auroc_within_ci_high",
-        ("llama", "airl_dense", 0.8, 0.7, 0.9, 0.1, 0.3, 0.2, 0.7, 0.6, 0.8),
-        ("llama", "length", 0.6, 0.5, 0.7, NAN, 0.3, 0.2, 0.6, 0.5, 0.7),
-        ("qwen2", "length", 0.6, 0.5, 0.7, NAN, 0.3, 0.2, 0.95, 0.93, 0.97),
-        ("qwen2", "airl", 0.8, 0.7, 0.9, 0.1, 0.3, 0.2, 0.9, 0.88, 0.92),
-        ("qwen2", "base_logprob", 0.6, 0.5, 0.7, NAN, 0.3, 0.2, 0.89, 0.86, 0.9),
-    )
-    dense, ours, within = findings.reward_quality(table.assign(corr_correct_ci_low=0.1))
-    assert dense.startswith("On llama, AIRL dense (paper):") and ours.startswith("On qwen2, election (ours):")
-    assert within == (
-        "On qwen2, right against wrong samples of the same problem: AUROC of election (ours) is "
-        "0.05 below minus the length (0.90 against 0.95; intervals apart), 0.01 above log-probability by the "
-        "base policy (0.90 against 0.89; intervals overlap)."
+def test_the_headline_tells_what_the_vote_and_the_likelihood_are_worth():
+    gained = pd.DataFrame(
+        [
+            gain("qwen2", "validation"), gain("qwen2", "greedy"),
+            gain("qwen2", "validation", "ttrl", above_sft=(0.01, -0.02, 0.04)),
+            gain("qwen2", "validation", "likelihood", above_sft=(0.02, 0.01, 0.03)),
+        ]
+    )  # fmt: skip
+    assert findings.headline(TABLES | {"gains": gained})[2] == (
+        "As what a policy practises on, the vote alone is not surely different from SFT on qwen2, by 0.010 "
+        "[-0.020, 0.040]; the policy's own likelihood is better than SFT on qwen2, by 0.020 [0.010, 0.030]."
     )
 
 
-def test_the_choice_of_a_stand_in_is_not_taken_for_the_rewards():
-    table = rows(
-        "backbone policy variant selector n accuracy ci_low ci_high",
-        *[
-            ("qwen2", "base", "airl", selector, 4, 0.5, 0.4, 0.6)
-            for selector in ("random", "majority", "logprob", "oracle")
-        ],
-        ("qwen2", "base", "airl", "reward", 4, 0.7, 0.65, 0.75),
-        ("qwen2", "base", "length", "reward", 4, 0.1, 0.0, 0.2),
+def test_policies_are_told_in_groups_by_verdict_and_one_seed_is_called_so():
+    gained = pd.DataFrame(
+        [
+            gain("qwen2", "validation", "airl", above_sft=(0.06, 0.04, 0.08), share_of_grpo=(0.9, 0.8, 1.0)),
+            gain("qwen2", "validation", "spin", above_sft=(0.01, -0.02, 0.04)) | {"n_seeds": 5},
+            gain("qwen2", "validation", "ttrl", above_sft=(0.05, 0.01, 0.08)) | {"n_seeds": 5},
+            gain("qwen2", "validation", "vote", above_sft=(-0.05, -0.08, -0.01)),
+            gain("qwen2", "greedy", "ttrl", above_sft=(-0.5, -0.6, -0.4)),
+        ]
     )
-    (sentence,) = findings.rerank(table, "base")
-    assert "the reward's choice is 0.20 above random (0.70 against 0.50; intervals apart)" in sentence
-
-
-def test_localisation_is_told_by_the_threshold_that_took_no_labels():
-    assert findings.localisation(FOUND) == [
-        "On qwen2, errors of SFT: hit@1 of the reward is 0.40 above chance (0.60 against 0.20; intervals "
-        "apart) and 0.20 above SFT log-likelihood (0.60 against 0.40; intervals overlap) and 0.10 above "
-        "log-probability (0.60 against 0.50; intervals overlap)."
+    assert findings.gains(gained) == [
+        "On qwen2, better than SFT: election (ours) (1 seed) 0.060 [0.040, 0.080], TTRL (vote) 0.050 [0.010, "
+        "0.080]; not surely different from SFT: SPIN 0.010 [-0.020, 0.040]; worse than SFT: election without "
+        "weights (1 seed) -0.050 [-0.080, -0.010].",
+        "On qwen2, election (ours) has 0.90 [0.80, 1.00] of GRPO's gain over the base policy.",
     ]
+
+
+def test_each_use_is_told_against_its_own_rivals():
+    assert findings.choices(PAIRED) == [
+        "On qwen2, the choice of the election's reward among samples of SFT is better than majority 0.100 "
+        "[0.050, "
+        "0.150]; not surely different from SFT log-likelihood 0.020 [-0.010, 0.050].",
+        "On qwen2, the choice of the election's reward among samples of base is worse than majority -0.100 "
+        "[-0.150, -0.050].",
+    ]
+    assert findings.ranking(PAIRED) == [
+        "On qwen2, among samples of one problem by SFT, AUROC of the election's reward is better than minus "
+        "the "
+        "length 0.400 [0.300, 0.500]."
+    ]
+    told = findings.pointing(PAIRED)
+    assert len(told) == 3 and told[2].startswith("On qwen2, of rule-perturbed experts, the election's reward")
+    assert findings.alarms(PASSED) == [
+        "On qwen2, with the same threshold, nothing is pointed at in this part of the base policy's right "
+        "traces: "
+        "election (ours) 0.20 [0.10, 0.30] (F1 0.25 [0.20, 0.30])."
+    ]
+
+
+def quality(**estimates) -> pd.DataFrame:
+    """A row of `reward_quality` of the main variant; what is not given is 0.7 with an interval around it."""
+    names = "auroc_within auroc_across_style corr_correct corr_format corr_style".split()
+    row = {"backbone": "qwen2", "variant": "airl"}
+    for name in names:
+        row |= dict(
+            zip(
+                (name, f"{name}_ci_low", f"{name}_ci_high"), estimates.get(name, (0.7, 0.6, 0.8)), strict=True
+            )
+        )
+    return pd.DataFrame([row])
+
+
+@pytest.mark.parametrize(
+    "across, follows", [((0.3, 0.2, 0.4), True), ((0.45, 0.4, 0.5), False), ((0.6, 0.55, 0.65), False)]
+)
+def test_a_reward_of_style_is_called_one(across, follows):
+    told = sceptic._style(quality(auroc_across_style=across))
+    assert told[0].endswith(f"in election (ours) {across[0]:.2f} [{across[1]:.2f}, {across[2]:.2f}].")
+    assert len(told) == 1 + follows
+    assert not follows or "on qwen2, the election's reward follows style more than being right" in told[1]
+    undefined = quality(auroc_across_style=(NAN, NAN, NAN))  # data without styles
+    assert sceptic._style(undefined) == []
+
+
+def test_what_a_reward_goes_with_is_told_in_numbers_alone():
+    (told,) = findings.reward_quality(quality(corr_correct=(-0.1, -0.2, 0.0)))
+    assert told == (
+        "On qwen2, the reward of election (ours) correlates -0.10 [-0.20, 0.00] with a right answer, 0.70 "
+        "[0.60, "
+        "0.80] with a well-formed trace, 0.70 [0.60, 0.80] with an expert's style."
+    )
+
+
+def test_a_sceptic_is_told_of_temperatures_and_questions():
+    trainings = pd.DataFrame({"temperature": [0.3, 0.3, 0.5]})
+    main = rows(
+        "backbone method temperature k pass_at_k ci_low ci_high",
+        *[("qwen2", "sft", name, 1, 0.5, 0.4, 0.6) for name in ("1.0", "validation", "greedy")],
+    )
+    sharpening, temperatures = sceptic._sharpening(main, trainings)
+    assert sharpening.count("0.50 [0.40, 0.60]") == 3
+    assert temperatures.startswith("Temperatures: validation prefers 0.3 for 2 of 3 trained policies;")
+    unlike = pd.DataFrame([gain("qwen2", "validation", above_sft=(0.06, 0.04, 0.08)) | {"n_problems": 555}])
+    (questions,) = sceptic._alike(unlike)
+    assert questions.endswith(
+        "On the 555 that do not, the election is better than SFT on qwen2, by 0.060 [0.040, 0.080]."
+    )
+    assert sceptic._alike(unlike[:0]) == []
 
 
 def test_real_models_are_told_of_apart_from_the_world():
