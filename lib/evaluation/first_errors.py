@@ -15,11 +15,11 @@ from lib.evaluation.words import interval
 from lib.reward.falls import first_flag, reward_drops
 
 ACCURACIES = ("accuracy_erroneous", "accuracy_correct", "f1")
-FALSE_ALARMS = [
-    *("backbone", "variant", "threshold"),
-    *(f"{name}{of}" for name in ACCURACIES for of in ("", "_ci_low", "_ci_high")),
-    *("n_wrong", "n_right", "n_seeds"),
-]
+FALSE_ALARMS = (
+    "backbone variant threshold f1 ci_low ci_high accuracy_erroneous accuracy_erroneous_ci_low "
+    "accuracy_erroneous_ci_high accuracy_correct accuracy_correct_ci_low accuracy_correct_ci_high "
+    "n_wrong n_right n_seeds"
+).split()
 COLUMNS = ["backbone", "detector", "variant", "benchmark", "threshold", *ACCURACIES, "n", "ci_low", "ci_high"]
 
 
@@ -93,7 +93,7 @@ def _with_intervals(frame: pd.DataFrame, n_resamples: int) -> list[tuple[float, 
 def false_alarms(records: Records, n_resamples: int) -> pd.DataFrame:
     """Rewards as detectors of first errors among the base policy's samples, right ones too.
 
-    Columns: backbone, variant, threshold, and `ACCURACIES` with their intervals, n_wrong, n_right, n_seeds.
+    `FALSE_ALARMS`: the interval without a prefix is that of `f1`; n_wrong and n_right are a seed's.
     A right sample has a right answer and no wrong unit, and is passed where no fall of the reward is above
     the threshold. The thresholds are those of `tables.localisation`, chosen among wrong traces alone. Samples
     whose rewards are kept only at their ends are left out. Empty where the base policy is never right.
@@ -119,7 +119,7 @@ def false_alarms(records: Records, n_resamples: int) -> pd.DataFrame:
             judged = of_both.assign(flag=flags, truth=of_both["first_wrong_unit"])
             row = key | {"threshold": threshold}
             for name, values in zip(ACCURACIES, _with_intervals(judged, n_resamples), strict=True):
-                row |= tables.estimate(name, values)
+                row |= tables.estimate(name, values, first=name == "f1")
             of_seed = judged[judged["seed"] == judged["seed"].iloc[0]]["truth"]
             row |= {"n_wrong": (of_seed >= 0).sum(), "n_right": (of_seed < 0).sum()}
             rows.append(row | tables.n_seeds(kept))

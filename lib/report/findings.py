@@ -222,7 +222,7 @@ def alarms(table: pd.DataFrame) -> list[str]:
     for backbone, rows in table.groupby("backbone", sort=False):
         said = [
             f"{label(row['variant'])} {interval(row, 'accuracy_correct', 'accuracy_correct_')} (F1 "
-            f"{interval(row, 'f1', 'f1_')})"
+            f"{interval(row, 'f1')})"
             for _, row in rows.iterrows()
         ]
         sentences.append(

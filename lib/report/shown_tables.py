@@ -27,7 +27,7 @@ ESTIMATES = {
     "rivals": ("use backbone policy error_source rival n_seeds", "above"),
     "false_alarms": (
         "backbone variant threshold n_wrong n_right n_seeds",
-        "accuracy_erroneous accuracy_correct f1",
+        "f1 accuracy_erroneous accuracy_correct",
     ),
     "localisation": ("backbone error_source policy detector variant threshold n n_seeds", "hit_at_1"),
     "localisation_by_kind": ("backbone error_source policy kind detector variant n", "hit_at_1"),

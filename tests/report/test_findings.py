@@ -164,7 +164,7 @@ PAIRED = pd.DataFrame(
 PASSED = pd.DataFrame(
     [("qwen2", "airl", "perturbed", 0.2, 0.1, 0.3, 0.25, 0.2, 0.3), ("qwen2", "airl", "oracle", *[0.9] * 6)],
     columns="backbone variant threshold accuracy_correct accuracy_correct_ci_low accuracy_correct_ci_high "
-    "f1 f1_ci_low f1_ci_high".split(),
+    "f1 ci_low ci_high".split(),
 )
 TABLES = {"rerank": CHOICES, "localisation": FOUND, "rivals": PAIRED, "false_alarms": PASSED}
 
