@@ -122,9 +122,6 @@ class Airl(Practice):
     discriminator_lr: Positive
     discriminator_schedule: Literal["constant", "cosine"]
     discriminator_steps: Natural
-    contrast_epochs: Natural
-    contrast_lr: Positive
-    contrast_beta: Positive
     boundaries: Literal["sparse", "interval", "step", "dense"]
     interval: Count
     loss: Literal["bce", "wgan"]

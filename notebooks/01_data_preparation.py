@@ -59,8 +59,8 @@ settings.data
 # alone.
 
 # %%
-splits = splits.make_splits(settings)
-for name, rows in splits.items():
+made = splits.make_splits(settings)
+for name, rows in made.items():
     demonstrations.write_jsonl(runs.DATA / f"{name}.jsonl", rows)
     print(f"{name:15s} {len(rows):5d} questions", dict(Counter(row.family for row in rows)))
 
@@ -73,7 +73,7 @@ for name, rows in splits.items():
 # problem is a chain of operations on one quantity, one sentence each, and a step is one equation.
 
 # %%
-shown = splits["demonstrations"][0]
+shown = made["demonstrations"][0]
 print(shown.question, shown.trace, sep="\n\n")
 
 # %% [markdown]
@@ -84,7 +84,7 @@ print(shown.question, shown.trace, sep="\n\n")
 # `id` tells. An equation is read whole or not at all, so what is not counted is not proved right.
 
 # %%
-read = [(row.id, equation) for row in splits["demonstrations"] for equation in equations.find(row.trace)]
+read = [(row.id, equation) for row in made["demonstrations"] for equation in equations.find(row.trace)]
 false = [(where, equation) for where, equation in read if not equations.holds(equation)]
 print(f"{len(read)} equations read; {len({where for where, _ in false})} experts state a false one")
 for where, equation in false:
@@ -127,12 +127,13 @@ if settings.data.dataset == "world":
     axes.set(xlabel="steps of the problem", ylabel="fraction of traces with the right answer", ylim=(0, 1))
 
 # %% [markdown]
-# How much do the demonstrations that SFT and AIRL read show of each operation? Rare operations appear
-# a few times or not at all: that is what makes learning from few experts hard.
+# How much do the demonstrations that SFT and AIRL read show of each operation? Each seed draws its own; these
+# are the first one's. Rare operations appear a few times or not at all: that is what makes learning from few
+# experts hard.
 
 # %%
 if settings.data.dataset == "world":
-    used = splits["demonstrations"][: settings.sft.demonstrations]
+    used = splits.demonstrations_of(settings.seeds[0])[: settings.sft.demonstrations]
     operations = {
         operation.sentence: sum(problems.mentions(row.question, operation) for row in used)
         for family in world.FAMILIES.values()
@@ -148,7 +149,7 @@ if settings.data.dataset == "world":
 # ## Try it
 #
 # In the cell of the solver set `settings.pretraining.malformed` aside and pass `0.0`: every trace has
-# its tags, and a few more are right. In the last cell let `used` be all of `splits["demonstrations"]`:
+# its tags, and a few more are right. In the last cell let `used` be all of `made["demonstrations"]`:
 # fewer operations are shown by none. Cells that only show something can be changed freely; what a
 # notebook writes goes into `results`, where `git checkout results` brings the committed files back.
 #

@@ -99,9 +99,9 @@ launch.forget(trained)
 # %% [markdown]
 # ## Try it
 #
-# Set `method` to `sft_16` or `sft_256`, and `seed` to a number that has no record. More demonstrations
-# lift pass@1; the figure `demonstrations` of notebook 10 has the whole curve. Or raise `sft.epochs`: the
-# training loss goes on falling long after validation has stopped gaining.
+# Add `sft_256: {demonstrations: 256}` to `sft_ablations` in params.yaml and set `method` to it, or `seed` to
+# a number that has no record. Are more demonstrations worth more? Notebook 10 then draws a figure of it. Or
+# raise `sft.epochs`: does validation gain for as long as the training loss falls?
 #
 # ## Next
 #

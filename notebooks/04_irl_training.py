@@ -117,11 +117,7 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # where the two find different errors unlikely; and as each learns from its own traces, they still differ in
 # the next round. What the likelihoods are worth is measured by an ablation of notebook 8. This leaves AIRL
 # in three ways: no discriminator learns against the policy, the reward is a likelihood, and the policy
-# imitates what is elected instead of following a reward's gradient. An adversarial form (`contrast_epochs`)
-# goes on after each imitation with
-# $$-\log\sigma\Big(\beta\Big[\log\frac{\pi(y^+)}{\pi_0(y^+)} - \log\frac{\pi(y^-)}{\pi_0(y^-)}\Big]\Big),$$
-# $y^+$ a likely elected trace, $y^-$ a likely one of its own that lost, $\pi_0$ what it is by then: so each
-# becomes a discriminator of its own samples (Rafailov et al. 2023). Co-training is the older name of the idea
+# imitates what is elected instead of following a reward's gradient. Co-training is the older name of the idea
 # (Blum & Mitchell 1998).
 #
 # On four traces of one question whose second step goes wrong in the last two, which agree in their answer:
@@ -238,8 +234,6 @@ judging.judge(backbone, variant, seed, trained.reward_model, trained.reward_toke
 # - Blum & Mitchell (1998), *Combining labeled and unlabeled data with co-training*, COLT.
 # - Ng, Harada & Russell (1999), *Policy invariance under reward transformations: theory and application
 #   to reward shaping*, ICML.
-# - Rafailov et al. (2023), *Direct preference optimization: your language model is secretly a reward model*,
-#   [arXiv 2305.18290](https://arxiv.org/abs/2305.18290).
 # - Zuo et al. (2025), *TTRL: test-time reinforcement learning*, [arXiv
 #   2504.16084](https://arxiv.org/abs/2504.16084).
 # - Shao et al. (2024), *DeepSeekMath: pushing the limits of mathematical reasoning in open language

@@ -61,8 +61,8 @@ watch = runs.Stopwatch()
 trained = launch.train(backbone, method, seed, params_file)
 
 # %% [markdown]
-# The pass rate of the policy's own samples on fresh training questions, logged and, but for `grpo`, not
-# learned from; of `spin`, which does not sample while it learns, the loss.
+# The pass rate of the policy's own samples while it trains: what `grpo` and `grpo_demonstrations` learn from,
+# and what is logged of `ttrl` alone to look at; of `spin`, which does not sample while it learns, the loss.
 
 # %%
 figure = plots.training_curves(trained.log, ["loss" if method == "spin" else "pass_rate"])

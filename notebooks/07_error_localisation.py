@@ -42,7 +42,7 @@ import pandas as pd
 from transformers import AutoTokenizer
 
 from lib import runs
-from lib.evaluation import localisation, metrics, tables
+from lib.evaluation import localisation, pointing, tables
 from lib.models import pretrained
 from lib.study import params
 from lib.study.adversarial import judging
@@ -99,7 +99,7 @@ for variant in settings.variants:
     for seed in settings.seeds:
         rows += runs.read_rows(runs.run_dir(backbone, variant, seed) / runs.LOCALISATION)
 table = pd.DataFrame(rows)
-table["chance"] = metrics.chance(table["unit_scores"])
+table["chance"] = pointing.chance(table["unit_scores"])
 found = {}
 for key, of_detector in table.groupby(["source", "policy", "detector", "variant"]):
     of_threshold = {name: tables.hits(of_detector, name).mean() for name in tables.thresholds(of_detector)}

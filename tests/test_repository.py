@@ -124,7 +124,7 @@ def test_every_notebook_is_a_stage():
 
 def test_neither_a_figure_nor_a_table_nor_the_runner_trains_anything_again():
     shown = [module for module in MODULES if module.startswith(("lib.report", "lib.evaluation."))]
-    decisive = {"lib.evaluation.localisation", "lib.evaluation.external"}
+    decisive = {f"lib.evaluation.{name}" for name in ("localisation", "pointing", "external")}
     shown += ["lib.study.execute", "lib.study.params", "lib.study.recording", *GROUND_FLOOR]
     for name in set(OF_NOTEBOOKS) - {"results"}:
         assert not [module for module in shown if module not in decisive and depends_on(name, module)]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lib import runs
-from lib.evaluation import intervals, metrics, tables
+from lib.evaluation import intervals, pointing, tables
 from lib.evaluation.records import Records
 from lib.evaluation.tables import SEED
 from lib.evaluation.words import interval
@@ -28,7 +28,7 @@ def check(rows: list[dict], n_resamples: int) -> Iterator[tuple[str, tuple[float
 
     `rows` are those of `external.score`; without a told first wrong unit there is nothing to find.
     `first_error`: how often the reward falls most over that unit, of n wrong solutions; chance names any.
-    Where the rows have a `threshold` and some are right, those of `metrics.first_error_accuracy`, with the
+    Where the rows have a `threshold` and some are right, those of `pointing.first_error_accuracy`, with the
     first fall above it; chance names any unit or none. A right solution of which nothing is told has no
     error.
     """
@@ -44,8 +44,8 @@ def check(rows: list[dict], n_resamples: int) -> Iterator[tuple[str, tuple[float
             SEED,
         )
         for values in (
-            metrics.localisation_hits(falls, [row["truth"] for row in wrong]),
-            metrics.chance(falls),
+            pointing.localisation_hits(falls, [row["truth"] for row in wrong]),
+            pointing.chance(falls),
         )
     )
     yield "first_error", hits, by_chance[0], len(wrong)
@@ -81,7 +81,7 @@ def _with_intervals(frame: pd.DataFrame, n_resamples: int) -> list[tuple[float, 
 
     def statistic(i: int, flags: np.ndarray, truths: np.ndarray) -> float:
         given = ~np.isnan(truths)  # a problem with fewer solutions has empty places
-        return metrics.first_error_accuracy(flags[given], truths[given])[i]
+        return pointing.first_error_accuracy(flags[given], truths[given])[i]
 
     options = {"n_resamples": n_resamples, "seed": SEED, "bounds": intervals.FRACTION}
     return [

@@ -7,7 +7,7 @@ largest where none is. The largest alone would miss the first of two errors.
 import random
 
 from lib.data.demonstrations import Demonstration
-from lib.evaluation import metrics
+from lib.evaluation import pointing
 from lib.grading import equations
 from lib.models import likelihood
 from lib.reward import recorded
@@ -98,7 +98,7 @@ def calibrated(rows: list[dict], known: list[dict]) -> list[dict]:
     for row in known:
         shown.setdefault((row["detector"], row["source"]), []).append(row)
     thresholds = {
-        key: metrics.best_threshold([r["unit_scores"] for r in of], [r["first_wrong_unit"] for r in of])
+        key: pointing.best_threshold([r["unit_scores"] for r in of], [r["first_wrong_unit"] for r in of])
         for key, of in shown.items()
     }
     names = {"perturbed": ("perturbed",), "policy": ("perturbed", "oracle")}
@@ -127,6 +127,6 @@ def threshold_on_experts(
         raise ValueError("localisation: no expert's trace has a near miss; a threshold needs some")
     known += [{"problem": i, "text": row.trace, "first_wrong_unit": -1} for i, row in enumerate(experts)]
     rows = detect_by_reward(reward_model, tokenizer, experts, known, airl, settings)
-    return metrics.best_f1_threshold(
+    return pointing.best_f1_threshold(
         [row["unit_scores"] for row in rows], [row["first_wrong_unit"] for row in rows]
     )

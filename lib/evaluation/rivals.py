@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from lib.evaluation import baselines, intervals, metrics
+from lib.evaluation import baselines, intervals, metrics, pointing
 from lib.evaluation.records import Records
 from lib.evaluation.reranking import accuracies, rerankable
 from lib.evaluation.tables import MAIN_VARIANT, SEED, estimate, groups, hits
@@ -76,7 +76,7 @@ def _of_errors(records: Records) -> Iterator[tuple[dict, Values]]:
         found, ours = {}, wrong[wrong["variant"] == MAIN_VARIANT]
         for of, rows in groups(wrong, "detector", "variant"):
             found[of["variant"] or of["detector"]] = _cells(rows, hits(rows, "perturbed"))
-        found["chance"] = _cells(ours, metrics.chance(ours["unit_scores"]))
+        found["chance"] = _cells(ours, pointing.chance(ours["unit_scores"]))
         every = found[MAIN_VARIANT]
         for name, cells in found.items():
             once = len(cells) == 1 and name in ("logprob", "entropy")  # said by a policy that ran once

@@ -13,13 +13,13 @@ import pandas as pd
 from scipy.special import expit
 
 from lib import files, runs
-from lib.evaluation import baselines, intervals, metrics
+from lib.evaluation import baselines, intervals, metrics, pointing
 from lib.evaluation.records import Records, grid
 from lib.reward.falls import first_above
 
 MAIN_VARIANT = "airl"  # its reward judges the samples of policies that have none of their own
 PRACTICE, TWIN = "airl_practice", "airl_updated"  # the second with a discriminator that learns on
-EQUAL_WEIGHTS, NO_STRANGER, CONTRAST = "vote", "one_backbone", "contrast"  # ablations of the main variant
+EQUAL_WEIGHTS, NO_STRANGER = "vote", "one_backbone"  # ablations of the main variant
 TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
 TEMPERATURES = ("validation", "greedy", "1.0")  # the first is the headline's
 PAPER_VARIANT = "airl_dense"
@@ -181,7 +181,7 @@ def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
     rows = rows.sort_values(["backbone", "error_source", "policy"], kind="stable")
     table = []
     for key, found in groups(rows, "backbone", "error_source", "policy", "detector", "variant"):
-        by_chance = by_problem(found, metrics.chance(found["unit_scores"]), n_resamples)
+        by_chance = by_problem(found, pointing.chance(found["unit_scores"]), n_resamples)
         common = {"chance": round(by_chance[0], 4), "n": found.groupby("seed").size().max()} | n_seeds(found)
         judged = {threshold: hits(found, threshold) for threshold in thresholds(found)}
         for threshold, values in judged.items():
@@ -221,7 +221,7 @@ def hits(rows: pd.DataFrame, threshold: str) -> np.ndarray:
     if threshold != "none":
         levels = (of_row[threshold] for of_row in rows["thresholds"])
         pointed = [first_above(scores, level) for scores, level in zip(pointed, levels, strict=True)]
-    return metrics.localisation_hits(pointed, rows["first_wrong_unit"].astype(int))
+    return pointing.localisation_hits(pointed, rows["first_wrong_unit"].astype(int))
 
 
 def by_problem(rows: pd.DataFrame, values: np.ndarray, n_resamples: int) -> tuple[float, float, float]:

@@ -4,26 +4,22 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lib.evaluation import baselines, external, rivals, studies
+from lib.evaluation import external, rivals, studies
 from lib.evaluation.tables import (
-    CONTRAST,
-    EQUAL_WEIGHTS,
     MAIN_VARIANT,
-    NO_STRANGER,
     PAPER_VARIANT,
-    PRACTICE,
-    TWIN,
+    PAPER_VARIANTS,
 )
-from lib.evaluation.words import each, grouped, interval, label, listed, number, seeds, verdict
-from lib.report import sceptic
+from lib.evaluation.words import grouped, interval, label, seeds, verdict
+from lib.report import headline, sceptic
 
-HEADLINE = ("gains", "rerank", "localisation", "rivals", "false_alarms")  # tables that it reads
+OF_PAPER = PAPER_VARIANTS[1:]  # which the tables have, and sentences for the first one alone
 
 
 def by_section(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
     """The sentences of each section of the report, from the tables of that name."""
     return {
-        "headline": headline(tables),
+        "headline": headline.sentences(tables),
         "sceptic": sceptic.sentences(tables),
         "policies": gains(tables["gains"]),
         "rerank": choices(tables["rivals"]),
@@ -34,128 +30,6 @@ def by_section(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
         "external": external.sentences(tables["external"]) if "external" in tables else [],
         "real": real(tables["studies"]) if "studies" in tables else [],
     }
-
-
-def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """What a reader should remember: the policy, its rivals and parts, the paper's, choice, pointer."""
-    gained = tables["gains"]
-    ours = of_method(gained, MAIN_VARIANT)
-    against = [
-        each(ours, f"above_{rival}", f"practice on {what}", f"above_{rival}_")
-        for rival, what in (
-            ("ttrl", "the plain vote"),
-            (baselines.LIKELIHOOD, "its own likelihood"),
-            (PRACTICE, "a stranger's vote"),
-        )
-        if any(pd.notna(row[f"above_{rival}"]) for row in ours.values())
-    ]
-    paper = of_method(gained, PAPER_VARIANT)
-    return [
-        f"Trained on what is elected, the policy is {each(ours, 'above_sft', 'SFT')} at the temperature that "
-        f"suits it, and {each(of_method(gained, MAIN_VARIANT, 'greedy'), 'above_sft', 'SFT')} greedily.",
-        *([f"It is {', and '.join(against)}."] if against else []),
-        *_cheaper(gained),
-        *_parts(gained),
-        *([f"Practice on the paper's dense reward is {each(paper, 'above_sft', 'SFT')}."] if paper else []),
-        _choice(tables["rerank"], tables["rivals"]),
-        _pointer(tables["localisation"], tables["rivals"], tables["false_alarms"]),
-    ]
-
-
-def of_method(table: pd.DataFrame, method: str, temperature: str = "validation") -> dict[str, pd.Series]:
-    """A method's row of `gains` on each backbone that has one."""
-    return _by_backbone(table, method=method, temperature=temperature)
-
-
-def _by_backbone(table: pd.DataFrame, **where) -> dict[str, pd.Series]:
-    rows = table[(table[list(where)] == pd.Series(where)).all(axis=1)]
-    return {row["backbone"]: row for _, row in rows.iterrows()}
-
-
-def _cheaper(gained: pd.DataFrame) -> list[str]:
-    """What the vote and the likelihood are worth by themselves."""
-    worth = [
-        f"{name} is {each(rows, 'above_sft', 'SFT')}"
-        for name, method in (
-            ("the vote alone", "ttrl"),
-            ("the policy's own likelihood", baselines.LIKELIHOOD),
-        )
-        if (rows := of_method(gained, method))
-    ]
-    return [f"As what a policy practises on, {'; '.join(worth)}."] if worth else []
-
-
-def _parts(gained: pd.DataFrame) -> list[str]:
-    """What is changed, the method in which it is, and what that is compared with."""
-    election, vote, ours = "the election", "practice on a stranger's vote", f"above_{MAIN_VARIANT}"
-    parts = [
-        (f"Without likelihoods to weigh and choose by, {election}", EQUAL_WEIGHTS, ours, "with them"),
-        (f"With two policies on one backbone {election}", NO_STRANGER, ours, "with a stranger"),
-        (f"Trained against what lost too, {election}", CONTRAST, ours, "by imitation alone"),
-        (f"With an adversary that learns on, {vote}", TWIN, f"above_{PRACTICE}", "without one"),
-    ]
-    said = [
-        f"{what} ({seeds(rows.values())}) is {each(rows, name, f'that {than}', f'{name}_')}."
-        for what, method, name, than in parts
-        if (rows := of_method(gained, method))
-    ]
-    return [" ".join(said)] if said else []
-
-
-def _choice(chosen: pd.DataFrame, paired: pd.DataFrame) -> str:
-    """The reward's choice among the most samples, and what it is above."""
-    n = chosen["n"].max()
-    chosen = chosen[
-        (chosen["n"] == n) & (chosen["selector"] == "reward") & (chosen["variant"] == MAIN_VARIANT)
-    ]
-    paired = paired[paired["use"] == rivals.CHOOSING]
-
-    def against(policy: str, **names: str) -> str:
-        right = listed(
-            f"{interval(row, 'accuracy')} on {place}"
-            for place, row in _by_backbone(chosen, policy=policy).items()
-        )
-        of = {rival: _by_backbone(paired, policy=policy, rival=rival) for rival in names}
-        said = [each(rows, "above", names[rival]) for rival, rows in of.items() if rows]
-        return f"right in {right}: {', and '.join(said) or 'n/a'}"
-
-    of_sft = {
-        "majority": "the vote",
-        baselines.LIKELIHOOD: "the policy's own SFT log-likelihood",
-        PRACTICE: "the stranger's SFT log-likelihood, which needs no election",
-    }
-    return (
-        f"Among {n} samples of SFT the reward's choice is {against('sft', **of_sft)}. Among the base "
-        f"policy's it is {against('base', majority='the vote')}."
-    )
-
-
-def _pointer(located: pd.DataFrame, paired: pd.DataFrame, passed: pd.DataFrame) -> str:
-    """How often the reward points at the first wrong step, beside its rivals, and at right traces."""
-    where = {"error_source": "policy", "variant": MAIN_VARIANT, "threshold": "perturbed"}
-
-    def against(policy: str, *names: str) -> str:
-        found = listed(
-            f"{interval(row, 'hit_at_1')} on {place}"
-            for place, row in _by_backbone(located, policy=policy, **where).items()
-        )
-        key = {"use": rivals.POINTING, "error_source": "policy", "policy": policy}
-        of = {rival: _by_backbone(paired, rival=rival, **key) for rival in names}
-        said = [each(rows, "above", label(rival)) for rival, rows in of.items() if rows]
-        return f"{found}: {', and '.join(said) or 'n/a'}"
-
-    said = [
-        "With a threshold that took no step labels it finds the first wrong step of SFT's wrong traces in "
-        f"{against('sft', baselines.LIKELIHOOD, 'logprob')}."
-    ]
-    if (located["policy"] == "base").any():
-        said.append(f"Of the base policy's it finds {against('base', 'logprob')}.")
-    if right := _by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):
-        alarms = listed(f"{number(1 - row['accuracy_correct'])} on {place}" for place, row in right.items())
-        said.append(
-            f"It does not tell that nothing is wrong: it points into {alarms} of that one's right traces."
-        )
-    return " ".join(said)
 
 
 def real(table: pd.DataFrame) -> list[str]:
@@ -207,7 +81,7 @@ def ranking(table: pd.DataFrame) -> list[str]:
 
 def _of_use(table: pd.DataFrame, use: str, what: str) -> list[str]:
     sentences = []
-    table = table[table["use"] == use].fillna({"error_source": ""})
+    table = table[(table["use"] == use) & ~table["rival"].isin(OF_PAPER)].fillna({"error_source": ""})
     for (backbone, source, policy), rows in table.groupby(["backbone", "error_source", "policy"], sort=False):
         of = {"": label(policy), "policy": f"errors of {label(policy)}"}.get(source, f"{label(source)}s")
         named = [(label(row["rival"]), row) for _, row in rows.iterrows()]
@@ -218,7 +92,7 @@ def _of_use(table: pd.DataFrame, use: str, what: str) -> list[str]:
 def alarms(table: pd.DataFrame) -> list[str]:
     """Which rewards let right traces pass, with the threshold that took no step labels."""
     sentences = []
-    table = table[table["threshold"] == "perturbed"]
+    table = table[(table["threshold"] == "perturbed") & ~table["variant"].isin(OF_PAPER)]
     for backbone, rows in table.groupby("backbone", sort=False):
         said = [
             f"{label(row['variant'])} {interval(row, 'accuracy_correct', 'accuracy_correct_')} (F1 "

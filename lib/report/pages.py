@@ -15,7 +15,7 @@ from lib import files, runs
 from lib.evaluation import studies as others
 from lib.evaluation.records import Records
 from lib.evaluation.tables import MAIN_VARIANT, read
-from lib.report import findings, rendering, shown_tables
+from lib.report import findings, headline, rendering, shown_tables
 from lib.schema import Params
 from lib.study import params
 
@@ -86,7 +86,7 @@ def studies(results: str | Path) -> dict[str, dict]:
     return {
         name: {
             "settings": params.load(Path(results) / name / "params.yaml"),
-            "said": findings.headline(tables),
+            "said": headline.sentences(tables),
             "tables": shown_tables.estimated(tables),
         }
         for name, tables in others.tables(results).items()
@@ -146,9 +146,9 @@ def main_table_text(results: str | Path) -> str:
 def headline_text(results: str | Path) -> str:
     """What was found, a Markdown list. Raises ValueError if there are no tables yet."""
     directory = Path(results) / "tables"
-    tables = {name: read(name, directory) for name in findings.HEADLINE}
+    tables = {name: read(name, directory) for name in headline.TABLES}
     real = findings.real(read("studies", directory)) if (directory / "studies.csv").exists() else []
-    lines = findings.markdown([*findings.headline(tables), *real]).split("\n")
+    lines = findings.markdown([*headline.sentences(tables), *real]).split("\n")
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
 
 

@@ -57,20 +57,12 @@ def _by_backbone(sentence: str, table: pd.DataFrame, name: str) -> list[str]:
 def _style(quality: pd.DataFrame) -> list[str]:
     """What a reward prefers where being right and an expert's style speak against each other."""
     name = "auroc_across_style"
-    said = _by_backbone(
+    return _by_backbone(
         "Style: on {}, of a right sample in a style that no expert uses and a wrong one in an expert's, of "
         "one problem, the right one is preferred in {}.",
         quality.dropna(subset=[name]),
         name,
     )
-    ours = quality[quality["variant"] == MAIN_VARIANT].dropna(subset=[name])
-    follows = [row["backbone"] for _, row in ours.iterrows() if row[f"{name}_ci_high"] < 0.5]
-    if follows:
-        said.append(
-            f"There, on {listed(follows)}, the election's reward follows style more than being right; so it "
-            "cannot be said to put correctness before form."
-        )
-    return said
 
 
 def _adversarial(gained: pd.DataFrame) -> list[str]:

@@ -15,7 +15,7 @@ TRAINING = ("lib/data", "lib/grading", "lib/models", "lib/study/training", "lib/
 ADVERSARIAL = (
     "lib/airl",
     "lib/evaluation/localisation.py",
-    "lib/evaluation/metrics.py",
+    "lib/evaluation/pointing.py",
     "lib/reward",
     "lib/study/adversarial",
 )

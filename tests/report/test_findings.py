@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.evaluation import rivals
-from lib.report import findings, sceptic
+from lib.report import findings, headline, sceptic
 
 NAN = float("nan")
 
@@ -112,7 +112,7 @@ def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(dra
             gain("llama", "validation", "ttrl", above_sft=hundredths[14]),
         ]
     )
-    said = findings.headline(TABLES | {"gains": gained})
+    said = headline.sentences(TABLES | {"gains": gained})
     assert said[2].startswith("As what a policy practises on")
     said = " ".join(said[:5])
     number = r"-?\d\.\d{3}"
@@ -166,12 +166,16 @@ PASSED = pd.DataFrame(
     columns="backbone variant threshold accuracy_correct accuracy_correct_ci_low accuracy_correct_ci_high "
     "f1 ci_low ci_high".split(),
 )
-TABLES = {"rerank": CHOICES, "localisation": FOUND, "rivals": PAIRED, "false_alarms": PASSED}
+QUALITY = pd.DataFrame(columns=["backbone", "variant", "auroc_across_style"])  # of data without styles
+TABLES = {
+    "rerank": CHOICES, "localisation": FOUND, "rivals": PAIRED, "false_alarms": PASSED,
+    "reward_quality": QUALITY,
+}  # fmt: skip
 
 
 def test_the_headline_leads_with_what_takes_no_step_labels():
     gained = pd.DataFrame([gain("qwen2", "validation"), gain("qwen2", "greedy")])
-    above_sft, above_rivals, choice, pointer = findings.headline(TABLES | {"gains": gained})
+    above_sft, above_rivals, choice, pointer = headline.sentences(TABLES | {"gains": gained})
     assert choice == (
         "Among 16 samples of SFT the reward's choice is right in 0.70 [0.60, 0.80] on qwen2: better than the "
         "vote "
@@ -192,7 +196,7 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
     )
     assert "greedily" in above_sft and "vote" in above_rivals
     alone = FOUND[FOUND["policy"] == "sft"]  # a study whose base policy is never right
-    *_, pointer = findings.headline(
+    *_, pointer = headline.sentences(
         TABLES | {"gains": gained, "localisation": alone, "false_alarms": PASSED[:0]}
     )
     assert pointer.endswith("[0.050, 0.150].") and "base" not in pointer
@@ -206,7 +210,7 @@ def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
             gain("qwen2", "validation", "vote", above_airl=(-0.01, -0.02, 0.02)),
         ]
     )  # fmt: skip
-    told = findings.headline(TABLES | {"gains": gained})[2]
+    told = headline.sentences(TABLES | {"gains": gained})[2]
     assert told == (
         "Without likelihoods to weigh and choose by, the election (1 seed) is not surely different from that "
         "with them on qwen2, by -0.010 [-0.020, 0.020]. With an adversary that learns on, practice on a "
@@ -222,7 +226,7 @@ def test_the_headline_tells_what_the_vote_and_the_likelihood_are_worth():
             gain("qwen2", "validation", "likelihood", above_sft=(0.02, 0.01, 0.03)),
         ]
     )  # fmt: skip
-    assert findings.headline(TABLES | {"gains": gained})[2] == (
+    assert headline.sentences(TABLES | {"gains": gained})[2] == (
         "As what a policy practises on, the vote alone is not surely different from SFT on qwen2, by 0.010 "
         "[-0.020, 0.040]; the policy's own likelihood is better than SFT on qwen2, by 0.020 [0.010, 0.030]."
     )
@@ -285,12 +289,14 @@ def quality(**estimates) -> pd.DataFrame:
     "across, follows", [((0.3, 0.2, 0.4), True), ((0.45, 0.4, 0.5), False), ((0.6, 0.55, 0.65), False)]
 )
 def test_a_reward_of_style_is_called_one(across, follows):
-    told = sceptic._style(quality(auroc_across_style=across))
-    assert told[0].endswith(f"in election (ours) {across[0]:.2f} [{across[1]:.2f}, {across[2]:.2f}].")
-    assert len(told) == 1 + follows
-    assert not follows or "on qwen2, the election's reward follows style more than being right" in told[1]
+    of = quality(auroc_across_style=across)
+    (told,) = headline._style(of)
+    number = f"{across[0]:.2f} [{across[1]:.2f}, {across[2]:.2f}]"
+    assert f"{number} on qwen2" in told
+    assert told.endswith("follows style more than being right, on qwen2.") == follows
+    assert sceptic._style(of)[0].endswith(f"in election (ours) {number}.")
     undefined = quality(auroc_across_style=(NAN, NAN, NAN))  # data without styles
-    assert sceptic._style(undefined) == []
+    assert sceptic._style(undefined) == headline._style(undefined) == []
 
 
 def test_what_a_reward_goes_with_is_told_in_numbers_alone():

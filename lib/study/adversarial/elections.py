@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from datasets import Dataset
 from sklearn.metrics import roc_auc_score
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Trainer, set_seed
 
@@ -28,7 +27,7 @@ from lib.data.demonstrations import Demonstration
 from lib.models import buckets, likelihood, pretrained
 from lib.schema import Airl, Lora, Params
 from lib.study.adversarial import choice, training, watch
-from lib.study.training import policies, preferences, sampling
+from lib.study.training import policies, sampling
 from lib.text import chat
 
 LOGGED_EVERY = 10  # steps whose losses are kept
@@ -43,13 +42,8 @@ class Learner(NamedTuple):
     lora: Lora
 
 
-def elect(
-    texts: Sequence[str], scores: Sequence[float], group_size: int
-) -> Iterator[tuple[list[int], list[int], bool]]:
-    """Of each group the traces that give the answer it elects (`credit.elected`), and those that do not.
-
-    Distinct ones, the likeliest first; and whether at least half of the group give that answer.
-    """
+def elect(texts: Sequence[str], scores: Sequence[float], group_size: int) -> Iterator[list[int]]:
+    """Of each group the distinct traces of the answer it elects (`credit.elected`), the likeliest first."""
     codes = batches.answer_codes(texts, group_size)
     won = credit.elected(torch.tensor(scores, dtype=torch.float64), codes, group_size).tolist()
     for start in range(0, len(texts), group_size):
@@ -57,9 +51,7 @@ def elect(
         first: dict[str, int] = {}
         for i in sorted(group, key=lambda i: -scores[i]):
             first.setdefault(texts[i], i)
-        distinct = list(first.values())
-        sure = 2 * sum(won[i] for i in group) >= group_size
-        yield [i for i in distinct if won[i]], [i for i in distinct if not won[i]], sure
+        yield [i for i in first.values() if won[i]]
 
 
 def log_densities(
@@ -140,8 +132,8 @@ def train_elections(
 def _election(writer: Learner, both: Sequence[Learner], problems, section: Airl, settings: Params) -> dict:
     """What `both` elect among a writer's samples: `elected`, each a problem's index and a trace.
 
-    Beside it `pairs`, where the group is sure, of one and a likely trace that lost; and `monitors`, by which
-    nothing is decided: how many samples are right, and the AUROC of the other's view.
+    Beside it `monitors`, by which nothing is decided: how many samples are right, and the AUROC of the
+    other's view.
     """
     n, temperature = section.group_size, settings.sampling.temperature
     rows = sampling.answered(writer.policy, writer.tokenizer, problems, n, temperature, settings)
@@ -149,8 +141,7 @@ def _election(writer: Learner, both: Sequence[Learner], problems, section: Airl,
     questions = [problems[row["problem"]].question for row in rows]
     seen = [log_densities(learner, questions, texts, settings) for learner in both]
     weights = np.mean(seen, axis=0) if section.election == "both" else np.zeros(len(rows))
-    elections = list(elect(texts, weights, n))
-    kept = [i for won, _, _ in elections for i in won[: section.imitated]]
+    kept = [i for won in elect(texts, weights, n) for i in won[: section.imitated]]
     if not kept:
         raise ValueError(
             f"airl.learner: no trace of {len(rows)} gives an answer, so that none is elected; train SFT for "
@@ -159,14 +150,7 @@ def _election(writer: Learner, both: Sequence[Learner], problems, section: Airl,
     monitors = {"pass_rate": float(np.mean(right))}
     if 0 < sum(right) < len(right):
         monitors["reward_auroc"] = float(roc_auc_score(right, seen[-1]))
-    pairs = [
-        (rows[i]["problem"], texts[i], texts[j])
-        for won, lost, sure in elections
-        if sure
-        for i, j in zip(won[: section.imitated], lost, strict=False)
-    ]
-    elected = [(rows[i]["problem"], texts[i]) for i in kept]
-    return {"elected": elected, "pairs": pairs, "monitors": monitors}
+    return {"elected": [(rows[i]["problem"], texts[i]) for i in kept], "monitors": monitors}
 
 
 def _imitate(
@@ -178,10 +162,9 @@ def _imitate(
     seed: int,
     output_dir: Path,
 ) -> Trainer:
-    """SFT of a learner's backbone, by a fresh adapter, or of itself, on its elected traces; then
-    `contrast_epochs` of DPO, these against those that lost."""
+    """SFT of a learner's backbone, by a fresh adapter, or of itself, on its elected traces."""
     sft = settings.sft.model_copy(update={"epochs": section.imitation_epochs, "lr": section.lr})
-    imitated = policies.train_sft(
+    return policies.train_sft(
         learner.backbone,
         [problems[i].model_copy(update={"trace": text}) for i, text in election["elected"]],
         sft,
@@ -190,31 +173,6 @@ def _imitate(
         seed=seed,
         output_dir=output_dir,
     )
-    if not (section.contrast_epochs and election["pairs"]):
-        return imitated
-    contrasted = preferences.train_dpo(
-        imitated.model,
-        learner.tokenizer,
-        _contrasts(learner.tokenizer, problems, election["pairs"], settings),
-        epochs=section.contrast_epochs,
-        batch_size=sft.batch_size,
-        lr=section.contrast_lr,
-        beta=section.contrast_beta,
-        imitate=True,
-        settings=settings,
-        seed=seed,
-        output_dir=output_dir / "contrast",
-    )
-    contrasted.state.log_history = imitated.state.log_history
-    return contrasted
-
-
-def _contrasts(tokenizer, problems, pairs, settings: Params) -> Dataset:
-    """Pairs of traces as tokens after their question's."""
-    questions = [problems[i].question for i, _, _ in pairs]
-    prompts = chat.questions_ids(tokenizer, questions, settings.sampling.system_prompt)
-    won, lost = (chat.completions(tokenizer, [pair[side] for pair in pairs])[0] for side in (1, 2))
-    return Dataset.from_dict({"prompt_ids": prompts, "chosen_ids": won, "rejected_ids": lost})
 
 
 def _look(watched, step: int, own: Learner, stranger: Learner, section, settings, output_dir) -> None:

@@ -18,18 +18,15 @@ def train_dpo(
     batch_size: int,
     lr: float,
     beta: float,
-    imitate: bool = False,
     settings: Params,
     seed: int,
     output_dir: str | Path,
 ) -> DPOTrainer:
     """Of -log sigma(beta [d(chosen) - d(rejected)]), d = log p - log p_start, p_start the policy given.
 
-    `pairs` have prompt_ids, chosen_ids and rejected_ids. With `imitate` the chosen traces' mean negative
-    log-likelihood of a token is added, which keeps them likely. Returns the trainer; its policy is the one
-    given, with the one adapter it had.
+    `pairs` have prompt_ids, chosen_ids and rejected_ids. Returns the trainer; its policy is the one given,
+    with the one adapter it had.
     """
-    losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0]} if imitate else {}
     trainer = _OfTokens(
         model=policy,
         processing_class=tokenizer,
@@ -40,7 +37,6 @@ def train_dpo(
             num_train_epochs=epochs,
             learning_rate=lr,
             beta=beta,
-            **losses,
         ),
     )
     trainer = policies.train(trainer)

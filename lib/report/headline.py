@@ -1,0 +1,147 @@
+"""What a reader should remember, in sentences: the policy, its rivals and parts, the choice, the pointer."""
+
+import pandas as pd
+
+from lib.evaluation import baselines, rivals
+from lib.evaluation.tables import EQUAL_WEIGHTS, MAIN_VARIANT, NO_STRANGER, PAPER_VARIANT, PRACTICE, TWIN
+from lib.evaluation.words import each, interval, label, listed, number, seeds
+
+TABLES = ("gains", "rerank", "localisation", "reward_quality", "rivals", "false_alarms")  # that it reads
+
+
+def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """What a reader should remember: the policy, its rivals and parts, the paper's, choice, pointer."""
+    gained = tables["gains"]
+    ours = _of_method(gained, MAIN_VARIANT)
+    against = [
+        each(ours, f"above_{rival}", f"practice on {what}", f"above_{rival}_")
+        for rival, what in (
+            ("ttrl", "the plain vote"),
+            (baselines.LIKELIHOOD, "its own likelihood"),
+            (PRACTICE, "a stranger's vote"),
+        )
+        if any(pd.notna(row[f"above_{rival}"]) for row in ours.values())
+    ]
+    paper = _of_method(gained, PAPER_VARIANT)
+    return [
+        f"Trained on what is elected, the policy is {each(ours, 'above_sft', 'SFT')} at the temperature that "
+        f"suits it, and {each(_of_method(gained, MAIN_VARIANT, 'greedy'), 'above_sft', 'SFT')} greedily.",
+        *([f"It is {', and '.join(against)}."] if against else []),
+        *_cheaper(gained),
+        *_parts(gained),
+        *([f"Practice on the paper's dense reward is {each(paper, 'above_sft', 'SFT')}."] if paper else []),
+        _choice(tables["rerank"], tables["rivals"]),
+        _pointer(tables["localisation"], tables["rivals"], tables["false_alarms"]),
+        *_style(tables["reward_quality"]),
+    ]
+
+
+def _of_method(table: pd.DataFrame, method: str, temperature: str = "validation") -> dict[str, pd.Series]:
+    """A method's row of `gains` on each backbone that has one."""
+    return _by_backbone(table, method=method, temperature=temperature)
+
+
+def _by_backbone(table: pd.DataFrame, **where) -> dict[str, pd.Series]:
+    rows = table[(table[list(where)] == pd.Series(where)).all(axis=1)]
+    return {row["backbone"]: row for _, row in rows.iterrows()}
+
+
+def _cheaper(gained: pd.DataFrame) -> list[str]:
+    """What the vote and the likelihood are worth by themselves."""
+    worth = [
+        f"{name} is {each(rows, 'above_sft', 'SFT')}"
+        for name, method in (
+            ("the vote alone", "ttrl"),
+            ("the policy's own likelihood", baselines.LIKELIHOOD),
+        )
+        if (rows := _of_method(gained, method))
+    ]
+    return [f"As what a policy practises on, {'; '.join(worth)}."] if worth else []
+
+
+def _parts(gained: pd.DataFrame) -> list[str]:
+    """What is changed, the method in which it is, and what that is compared with."""
+    election, vote, ours = "the election", "practice on a stranger's vote", f"above_{MAIN_VARIANT}"
+    parts = [
+        (f"Without likelihoods to weigh and choose by, {election}", EQUAL_WEIGHTS, ours, "with them"),
+        (f"With two policies on one backbone {election}", NO_STRANGER, ours, "with a stranger"),
+        (f"With an adversary that learns on, {vote}", TWIN, f"above_{PRACTICE}", "without one"),
+    ]
+    said = [
+        f"{what} ({seeds(rows.values())}) is {each(rows, name, f'that {than}', f'{name}_')}."
+        for what, method, name, than in parts
+        if (rows := _of_method(gained, method))
+    ]
+    return [" ".join(said)] if said else []
+
+
+def _choice(chosen: pd.DataFrame, paired: pd.DataFrame) -> str:
+    """The reward's choice among the most samples, and what it is above."""
+    n = chosen["n"].max()
+    chosen = chosen[
+        (chosen["n"] == n) & (chosen["selector"] == "reward") & (chosen["variant"] == MAIN_VARIANT)
+    ]
+    paired = paired[paired["use"] == rivals.CHOOSING]
+
+    def against(policy: str, **names: str) -> str:
+        right = listed(
+            f"{interval(row, 'accuracy')} on {place}"
+            for place, row in _by_backbone(chosen, policy=policy).items()
+        )
+        of = {rival: _by_backbone(paired, policy=policy, rival=rival) for rival in names}
+        said = [each(rows, "above", names[rival]) for rival, rows in of.items() if rows]
+        return f"right in {right}: {', and '.join(said) or 'n/a'}"
+
+    of_sft = {
+        "majority": "the vote",
+        baselines.LIKELIHOOD: "the policy's own SFT log-likelihood",
+        PRACTICE: "the stranger's SFT log-likelihood, for which no election is needed,",
+    }
+    return (
+        f"Among {n} samples of SFT the reward's choice is {against('sft', **of_sft)}. Among the base "
+        f"policy's it is {against('base', majority='the vote')}."
+    )
+
+
+def _pointer(located: pd.DataFrame, paired: pd.DataFrame, passed: pd.DataFrame) -> str:
+    """How often the reward points at the first wrong step, beside its rivals, and at right traces."""
+    where = {"error_source": "policy", "variant": MAIN_VARIANT, "threshold": "perturbed"}
+
+    def against(policy: str, *names: str) -> str:
+        found = listed(
+            f"{interval(row, 'hit_at_1')} on {place}"
+            for place, row in _by_backbone(located, policy=policy, **where).items()
+        )
+        key = {"use": rivals.POINTING, "error_source": "policy", "policy": policy}
+        of = {rival: _by_backbone(paired, rival=rival, **key) for rival in names}
+        said = [each(rows, "above", label(rival)) for rival, rows in of.items() if rows]
+        return f"{found}: {', and '.join(said) or 'n/a'}"
+
+    said = [
+        "With a threshold that took no step labels it finds the first wrong step of SFT's wrong traces in "
+        f"{against('sft', baselines.LIKELIHOOD, 'logprob')}."
+    ]
+    if (located["policy"] == "base").any():
+        said.append(f"Of the base policy's it finds {against('base', 'logprob')}.")
+    if right := _by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):
+        alarms = listed(f"{number(1 - row['accuracy_correct'])} on {place}" for place, row in right.items())
+        said.append(
+            f"It does not tell that nothing is wrong: it points into {alarms} of that one's right traces."
+        )
+    return " ".join(said)
+
+
+def _style(quality: pd.DataFrame) -> list[str]:
+    """What the reward prefers where being right and an expert's style speak against each other."""
+    name = "auroc_across_style"
+    rows = _by_backbone(quality.dropna(subset=[name]), variant=MAIN_VARIANT)
+    if not rows:
+        return []
+    right = listed(f"{interval(row, name, f'{name}_')} on {place}" for place, row in rows.items())
+    follows = listed(place for place, row in rows.items() if row[f"{name}_ci_high"] < 0.5)
+    return [
+        "Of a right trace of the base policy in a style that no expert uses and a wrong one in an expert's "
+        "it "
+        f"prefers the right one in {right}"
+        + (f": there it follows style more than being right, on {follows}." if follows != "n/a" else ".")
+    ]
