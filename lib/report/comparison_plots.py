@@ -57,7 +57,7 @@ def ablations(table: pd.DataFrame) -> Figure:
         axis.set_xlabel("share (0 to 1)")
     axes[0, 0].set_yticks(range(len(table)), changed)
     axes[0, 0].invert_yaxis()
-    figure.suptitle(f"One change at a time ({INTERVALS}; dotted: the reference)", fontsize=9)
+    figure.suptitle(f"Changed settings ({INTERVALS}; dotted: the reference)", fontsize=9)
     return figure
 
 

@@ -10,8 +10,25 @@ TABLES = ("gains", "rerank", "localisation", "reward_quality", "rivals", "false_
 
 
 def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """What a reader should remember: the policy, its rivals and parts, the paper's, choice, pointer."""
+    """One paragraph on each, by its first word; on rivals and parts where there are any."""
     gained = tables["gains"]
+    said = {
+        "Policy": [
+            f"Trained on what is elected, it is {each(_of_method(gained, MAIN_VARIANT), 'above_sft', 'SFT')} "
+            f"at "
+            "the temperature that suits it, and "
+            f"{each(_of_method(gained, MAIN_VARIANT, 'greedy'), 'above_sft', 'SFT')} greedily."
+        ],
+        "Rivals": [*_rivals(gained), *_cheaper(gained)],
+        "Parts": [*_parts(gained), *_paper(gained)],
+        "Choice": [_choice(tables["rerank"], tables["rivals"]), *_style(tables["reward_quality"])],
+        "Pointer": [_pointer(tables["localisation"], tables["rivals"], tables["false_alarms"])],
+    }
+    return [f"{of}: {' '.join(paragraph)}" for of, paragraph in said.items() if paragraph]
+
+
+def _rivals(gained: pd.DataFrame) -> list[str]:
+    """The main method beside others that practise."""
     ours = _of_method(gained, MAIN_VARIANT)
     against = [
         each(ours, f"above_{rival}", f"practice on {what}", f"above_{rival}_")
@@ -22,18 +39,12 @@ def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
         )
         if any(pd.notna(row[f"above_{rival}"]) for row in ours.values())
     ]
+    return [f"It is {', and '.join(against)}."] if against else []
+
+
+def _paper(gained: pd.DataFrame) -> list[str]:
     paper = _of_method(gained, PAPER_VARIANT)
-    return [
-        f"Trained on what is elected, the policy is {each(ours, 'above_sft', 'SFT')} at the temperature that "
-        f"suits it, and {each(_of_method(gained, MAIN_VARIANT, 'greedy'), 'above_sft', 'SFT')} greedily.",
-        *([f"It is {', and '.join(against)}."] if against else []),
-        *_cheaper(gained),
-        *_parts(gained),
-        *([f"Practice on the paper's dense reward is {each(paper, 'above_sft', 'SFT')}."] if paper else []),
-        _choice(tables["rerank"], tables["rivals"]),
-        _pointer(tables["localisation"], tables["rivals"], tables["false_alarms"]),
-        *_style(tables["reward_quality"]),
-    ]
+    return [f"Practice on the paper's dense reward is {each(paper, 'above_sft', 'SFT')}."] if paper else []
 
 
 def _of_method(table: pd.DataFrame, method: str, temperature: str = "validation") -> dict[str, pd.Series]:
@@ -72,7 +83,7 @@ def _parts(gained: pd.DataFrame) -> list[str]:
         for what, method, name, than in parts
         if (rows := _of_method(gained, method))
     ]
-    return [" ".join(said)] if said else []
+    return said
 
 
 def _choice(chosen: pd.DataFrame, paired: pd.DataFrame) -> str:
