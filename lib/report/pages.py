@@ -23,7 +23,7 @@ TABLES = (
     "main gains gains_unlike by_seed published departures rerank localisation localisation_by_kind "
     "false_alarms reward_quality reward_quality_sft rivals ablations transfer long costs stages"
 ).split()
-OPTIONAL = ("external", "studies")  # tables of what a study need not have
+OPTIONAL = ("external", "first_error", "studies")  # tables of what a study need not have
 WIDTH = 110  # of text, in characters
 INPUTS = "lib notebooks params.yaml results/data results/runs results/localisation"
 

@@ -36,6 +36,10 @@ ESTIMATES = {
     "ablations": ("ablation value backbone n_seeds", "pass_at_1 auroc hit_at_1"),
     "transfer": ("backbone variant trained_on tested_on n_seeds", "accuracy_gain auroc auroc_within"),
     "long": ("backbone method n_seeds", "pass_at_1"),
+    "first_error": (
+        "backbone detector variant benchmark threshold n accuracy_erroneous accuracy_correct",
+        "f1",
+    ),
     "external": ("name backbone variant metric chance_or_random n", "value"),
 }
 

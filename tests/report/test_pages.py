@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from lib.evaluation import records, studies
+from lib.evaluation import first_errors, records, studies
 from lib.report import findings, pages
 from lib.study import params
 from tests import synthetic
@@ -133,7 +133,7 @@ def test_the_page_tells_of_transfer_and_longer_problems(study):
 def test_the_page_leads_with_findings_and_what_a_sceptic_asks(study):
     page = (study / "results" / "report.html").read_text()
     first, second = re.findall(r"<section id=.*?</section>", page, re.DOTALL)[:2]
-    assert "Trained on what is elected, the policy is" in first and 'alt="' in first
+    assert "Policy: Trained on what is elected, it is" in first and 'alt="' in first
     assert "What a sceptic should know" in second
     for asked in ("Sharpening:", "Length and likelihood:", "Adversarial:", "Thresholds:", "Seeds:"):
         assert asked in second
@@ -296,6 +296,13 @@ def test_a_hostile_trace_method_or_name_of_data_is_text_on_both_pages(study, reb
     assert any(text.startswith(f"On {HOSTILE}, the reward `") for text in report.texts("li"))
     assert any(f"The problems are those of {HOSTILE}: " in text for text in report.texts("li"))
     assert any("The problems are a program's: " in text for text in honest_of("report").texts("li"))
+
+
+def test_first_errors_of_published_solutions_are_shown_where_there_are_any(rebuilt):
+    row = ["qwen2", "reward", "airl", HOSTILE, 1.5, 0.375, 0.625, 0.4688, 400, 0.4, 0.5]
+    report, _ = rebuilt("world", {}, first_error=pd.DataFrame([row], columns=first_errors.COLUMNS))
+    cells = report.texts("td")
+    assert {HOSTILE, "0.47 [0.40, 0.50]", "0.375", "0.625"} <= set(cells)
 
 
 @pytest.mark.parametrize("kept", ["demonstrations", "other changes"])
