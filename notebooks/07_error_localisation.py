@@ -22,8 +22,8 @@
 #
 # Where does a threshold come from? Not from labelled steps, which no one has who learns from demonstrations
 # alone. `perturbed` is the one that finds most errors in experts of validation that a rule struck; `oracle`
-# is chosen on labelled errors of the same policy, and stands beside it as an upper bound. No slack: a hit is
-# the exact first wrong unit.
+# is chosen on labelled errors of the same policy on validation, and stands beside it. No slack: a hit is the
+# exact first wrong unit.
 #
 # The rewards were asked when they were trained (notebook 4). Two detectors that need none are asked here, on
 # the same units and with thresholds of the same two kinds: the least likely token (log-probability) and the

@@ -109,8 +109,8 @@ gained = keep(comparisons.gains(recorded, [*trained[1:], *settings.ablations], r
 say(findings.gains(gained))
 
 # %% [markdown]
-# No test question is one of training, but a short one may differ from one in names and things alone. The
-# same without those:
+# No test question is one of training, but a short one may differ from one of the splits in names and things
+# alone. The same without those:
 
 # %%
 known = [row.question for name in ("train", "demonstrations") for row in splits.split(name)]

@@ -103,6 +103,7 @@ def false_alarms(records: Records, n_resamples: int) -> pd.DataFrame:
     wrong = located[
         (located["source"] == "policy") & (located["policy"] == "base") & (located["detector"] == "reward")
     ]
+    right = right[right["sample"] <= wrong["sample"].max()]  # of some problems more samples keep their units
     keys, rows = ["backbone", "variant", "seed"], []
     levels = wrong.drop_duplicates(keys)[[*keys, "thresholds"]]
     right = right.drop(columns="thresholds", errors="ignore").merge(levels, on=keys)

@@ -11,7 +11,7 @@ T_1 .. T_S, is found by the method of moments, the sum of
 The interval is the estimate +- t sqrt(variance), with df = (S - 1) variance / (first part) for Student's t:
 the parts' 1 / df, 1 / (S - 1) and 0, weighted by their variance. Satterthwaite's (1946) squared weights leave
 it too narrow for three seeds, whose variance is often underestimated, and its weight with it. With one seed
-the variance is that of T_1 when problems are resampled. Where three seeds agree by chance, an interval can be
+the variance is that of T_1 when problems are resampled. Where few seeds agree by chance, an interval can be
 narrower than with the seeds held fixed (one in four, simulated, and these cover .80 to .85, the others more);
 no narrower than that, all would cover .98.
 

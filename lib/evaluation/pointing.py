@@ -68,6 +68,11 @@ def _best_level(value: Callable[[float], float], unit_scores: Sequence) -> float
     return float(levels[best[len(best) // 2]])
 
 
+def first_unit(first_wrong_unit: Sequence[int]) -> np.ndarray:
+    """The hits of pointing at the first unit, whatever the trace."""
+    return (np.asarray(first_wrong_unit) == 0).astype(float)
+
+
 def chance(unit_scores: Sequence[Sequence[float]]) -> np.ndarray:
     """The hit rate of pointing at a unit at random: 1 / number of units."""
     return np.array([1.0 / len(scores) for scores in unit_scores])

@@ -77,6 +77,7 @@ def _of_errors(records: Records) -> Iterator[tuple[dict, Values]]:
         for of, rows in groups(wrong, "detector", "variant"):
             found[of["variant"] or of["detector"]] = _cells(rows, hits(rows, "perturbed"))
         found["chance"] = _cells(ours, pointing.chance(ours["unit_scores"]))
+        found["first_unit"] = _cells(ours, pointing.first_unit(ours["first_wrong_unit"]))
         every = found[MAIN_VARIANT]
         for name, cells in found.items():
             once = len(cells) == 1 and name in ("logprob", "entropy")  # said by a policy that ran once

@@ -169,11 +169,11 @@ def on_base(records: Records) -> pd.DataFrame:
 def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
     """First wrong unit found: backbone, detector, error_source, policy, variant, threshold, hit_at_1, .., n.
 
-    Detector `reward` reads the reward of `variant`, `likelihood` is SFT's, `chance` points at any unit.
-    `threshold` is `none` (the largest score), `perturbed` (the first score above one that was chosen on
-    experts that a rule struck) or `oracle` (one chosen on labelled errors of the same policy: an upper
-    bound). n counts the wrong traces that a seed's detector judges, of `error_source`: near misses of
-    experts, or the policy's own.
+    Detector `reward` reads the reward of `variant`, `likelihood` is SFT's, `chance` points at any unit,
+    `first_unit` at the first. `threshold` is `none` (the largest score), `perturbed` (the first score above
+    one that was chosen on experts that a rule struck) or `oracle` (one chosen on labelled errors of the same
+    policy on validation problems). n counts the wrong traces that a seed's detector judges, of
+    `error_source`: near misses of experts, or the policy's own.
     """
     rows = records.localisation
     rows = rows.assign(detector=rows["detector"].where(rows["variant"] != baselines.LIKELIHOOD, "likelihood"))
@@ -188,8 +188,10 @@ def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
             interval = by_problem(found, values, n_resamples)
             table.append(key | {"threshold": threshold} | estimate("hit_at_1", interval, first=True) | common)
         if key["variant"] == MAIN_VARIANT:
-            any_unit = estimate("hit_at_1", by_chance, first=True)
-            table.append(key | {"detector": "chance", "variant": "", "threshold": "none"} | any_unit | common)
+            first = by_problem(found, pointing.first_unit(found["first_wrong_unit"]), n_resamples)
+            for name, interval in (("chance", by_chance), ("first_unit", first)):
+                row = key | {"detector": name, "variant": "", "threshold": "none"}
+                table.append(row | estimate("hit_at_1", interval, first=True) | common)
     return pd.DataFrame(table).round(4)
 
 

@@ -30,6 +30,7 @@ LABELS = {
     "base_logprob": "log-probability by the base policy",
     "likelihood": "SFT log-likelihood",
     "perturbed": "rule-perturbed expert",
+    "first_unit": "always the first step",
     "policy": "policy's own errors",
 }
 
@@ -45,11 +46,17 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def stands(row: pd.Series, name: str, prefix: str = "") -> str:
-    """What a paired difference shows: "better" or "worse" only where its interval leaves 0 out."""
+    """What a paired difference shows: "better" or "worse" only where its interval leaves 0 out.
+
+    With one seed an interval knows of no other training, and the words say so.
+    """
     if math.isnan(row[name]):
         return "not comparable with"
     low, high = row[f"{prefix}ci_low"], row[f"{prefix}ci_high"]
-    return "better than" if low > 0 else "worse than" if high < 0 else "not surely different from"
+    if low <= 0 <= high:
+        return "not surely different from"
+    one = "in one training " if row["n_seeds"] == 1 else ""
+    return one + ("better than" if low > 0 else "worse than")
 
 
 def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> tuple[str, str]:

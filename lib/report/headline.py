@@ -6,7 +6,9 @@ from lib.evaluation import baselines, rivals
 from lib.evaluation.tables import EQUAL_WEIGHTS, MAIN_VARIANT, NO_STRANGER, PAPER_VARIANT, PRACTICE, TWIN
 from lib.evaluation.words import each, interval, label, listed, number, seeds
 
-TABLES = ("gains", "rerank", "localisation", "reward_quality", "rivals", "false_alarms")  # that it reads
+TABLES = tuple(  # that it reads
+    "gains rerank localisation reward_quality reward_quality_sft rivals false_alarms".split()
+)
 
 
 def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
@@ -21,7 +23,10 @@ def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
         ],
         "Rivals": [*_rivals(gained), *_cheaper(gained)],
         "Parts": [*_parts(gained), *_paper(gained)],
-        "Choice": [_choice(tables["rerank"], tables["rivals"]), *_style(tables["reward_quality"])],
+        "Choice": [
+            _choice(tables["rerank"], tables["rivals"]),
+            *_style(tables["reward_quality"], tables["reward_quality_sft"]),
+        ],
         "Pointer": [_pointer(tables["localisation"], tables["rivals"], tables["false_alarms"])],
     }
     return [f"{of}: {' '.join(paragraph)}" for of, paragraph in said.items() if paragraph]
@@ -129,30 +134,37 @@ def _pointer(located: pd.DataFrame, paired: pd.DataFrame, passed: pd.DataFrame) 
         return f"{found}: {', and '.join(said) or 'n/a'}"
 
     said = [
-        "With a threshold that took no step labels it finds the first wrong step of SFT's wrong traces in "
-        f"{against('sft', baselines.LIKELIHOOD, 'logprob')}."
+        "With a threshold chosen on perturbed experts, without step labels, it finds the first wrong step of "
+        "SFT's wrong traces in "
+        f"{against('sft', baselines.LIKELIHOOD, 'logprob', 'first_unit')}."
     ]
     if (located["policy"] == "base").any():
-        said.append(f"Of the base policy's it finds {against('base', 'logprob')}.")
+        said.append(f"Of the base policy's it finds {against('base', 'logprob', 'first_unit')}.")
     if right := _by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):
-        alarms = listed(f"{number(1 - row['accuracy_correct'])} on {place}" for place, row in right.items())
+        alarms = listed(
+            f"{number(1 - row['accuracy_correct'])} on {place} (and where it may point nowhere, it finds "
+            f"{number(row['accuracy_erroneous'])} of the first wrong steps)"
+            for place, row in right.items()
+        )
         said.append(
-            f"It does not tell that nothing is wrong: it points into {alarms} of that one's right traces."
+            f"It does not tell that nothing is wrong: it points into that one's right traces in {alarms}."
         )
     return " ".join(said)
 
 
-def _style(quality: pd.DataFrame) -> list[str]:
+def _style(of_base: pd.DataFrame, of_sft: pd.DataFrame) -> list[str]:
     """What the reward prefers where being right and an expert's style speak against each other."""
-    name = "auroc_across_style"
-    rows = _by_backbone(quality.dropna(subset=[name]), variant=MAIN_VARIANT)
-    if not rows:
+    name, said = "auroc_across_style", []
+    for policy, quality in (("the base policy's", of_base), ("SFT's", of_sft)):
+        rows = _by_backbone(quality.dropna(subset=[name]), variant=MAIN_VARIANT)
+        right = [f"{interval(row, name, f'{name}_')} on {place}" for place, row in rows.items()]
+        follows = [place for place, row in rows.items() if row[f"{name}_ci_high"] < 0.5]
+        if right:
+            there = f", so that style counts for more than being right on {listed(follows)}" * bool(follows)
+            said.append(f"among {policy} in {listed(right)}{there}")
+    if not said:
         return []
-    right = listed(f"{interval(row, name, f'{name}_')} on {place}" for place, row in rows.items())
-    follows = listed(place for place, row in rows.items() if row[f"{name}_ci_high"] < 0.5)
     return [
-        "Of a right trace of the base policy in a style that no expert uses and a wrong one in an expert's "
-        "it "
-        f"prefers the right one in {right}"
-        + (f": there it follows style more than being right, on {follows}." if follows != "n/a" else ".")
+        "Of a right trace in a style that no expert uses and a wrong one in an expert's, of one problem, it "
+        f"prefers the right one {'; '.join(said)}."
     ]

@@ -72,8 +72,11 @@ def pass_at_k(main: pd.DataFrame) -> Figure:
     return _curves(main[main["temperature"] == "validation"], "method", "pass_at_k", "k", *labels, title)
 
 
+UNREADING = ("chance", "first_unit")  # detectors that look at no trace
+
+
 def _in_use(method: str) -> int:
-    """The place of a method in `uses`: what has no reward, the methods in their order, the upper bound."""
+    """The place of a method in `uses`: what has no reward, the methods in their order, what reads answers."""
     order = [*WITHOUT_REWARD, *METHOD_ORDER]
     return order.index(method) if method in order else len(order) + (method == "oracle")
 
@@ -82,26 +85,30 @@ def _in_use(method: str) -> int:
 def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Figure:
     """The three uses of each reward: its policy, its choice among samples, the first wrong step.
 
-    Beside them stand what needs no reward, and the upper bounds.
+    Beside them stand what needs no reward, and what reads true answers.
     """
     n = rerank["n"].max()
     choice = rerank[(rerank["n"] == n) & rerank["selector"].isin(["reward", "majority", "oracle"])]
     choice = choice.assign(method=choice["variant"].where(choice["selector"] == "reward", choice["selector"]))
-    found = located[(located["error_source"] == "policy") & (located["policy"] == "sft")]
-    found = found[(found["threshold"] == "perturbed") | (found["detector"] == "chance")]
+    found = located[located["error_source"] == "policy"]
+    found = found[(found["threshold"] == "perturbed") | found["detector"].isin(UNREADING)]
     found = found.assign(method=found["variant"].where(found["variant"] != "", found["detector"]))
     shown = {
         "policy: pass@1 at its best temperature": (
             main[(main["k"] == 1) & (main["temperature"] == "validation")],
             "pass_at_k",
         ),
-        "pointer: first wrong step of SFT's errors": (found, "hit_at_1"),
         f"choice: best of {n} SFT samples": (choice[choice["policy"] == "sft"], "accuracy"),
         f"choice: best of {n} base samples": (choice[choice["policy"] == "base"], "accuracy"),
+        "pointer: first wrong step of SFT's errors": (found[found["policy"] == "sft"], "hit_at_1"),
+        "pointer: first wrong step of base errors": (found[found["policy"] == "base"], "hit_at_1"),
     }
+    shown = {title: given for title, given in shown.items() if len(given[0])}
     most = max(table["method"].nunique() for table, _ in shown.values())
-    figure = Figure(figsize=(9.6, 2.4 + 0.42 * most))
-    for axis, (title, (table, value)) in zip(figure.subplots(2, 2).flat, shown.items(), strict=True):
+    figure = Figure(figsize=(9.6, 3.0 + 0.63 * most))
+    *axes, last = figure.subplots(3, 2).flat
+    last.axis("off")
+    for axis, (title, (table, value)) in zip(axes, shown.items(), strict=False):
         methods = sorted(names(table, "method"), key=_in_use)[::-1]
         backbones = names(table, "backbone")
         for i, (backbone, rows) in enumerate(table.groupby("backbone", sort=False)):
@@ -111,7 +118,7 @@ def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Fig
                           color=(BLUE, ORANGE)[i % 2], markersize=4, label=backbone)  # fmt: skip
         axis.set_yticks(range(len(methods)), [label(method) for method in methods])
         axis.set(title=title, xlabel="share (0 to 1)", xlim=(0, 1))
-    return finish(figure, f"One reward, three uses ({INTERVALS})")
+    return finish(figure, f"What the rewards are good for ({INTERVALS})")
 
 
 @styled
@@ -216,7 +223,7 @@ def localisation(table: pd.DataFrame) -> Figure:
     Detectors with the threshold of perturbed experts; of the rewards the main one and the SFT likelihood.
     """
     kept = table["variant"].isin(["", MAIN_VARIANT, baselines.LIKELIHOOD])
-    table = table[kept & ((table["threshold"] == "perturbed") | (table["detector"] == "chance"))]
+    table = table[kept & ((table["threshold"] == "perturbed") | table["detector"].isin(UNREADING))]
     table = table.assign(error_source=table["error_source"].where(
         table["error_source"] == "perturbed", "errors of " + table["policy"].map(label)))  # fmt: skip
     sources, detectors = names(table, "error_source"), names(table, "detector")
@@ -234,7 +241,7 @@ def localisation(table: pd.DataFrame) -> Figure:
                 color=colour(detector),
                 capsize=2,
                 label=label(detector),
-                hatch="//" if detector == "chance" else None,
+                hatch="//" if detector in UNREADING else None,
             )
         axis.set_xticks(range(len(backbones)), backbones)
         axis.set_ylim(0, 1)

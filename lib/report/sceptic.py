@@ -98,8 +98,12 @@ def _alike(gained: pd.DataFrame) -> list[str]:
         return []
     n = max(int(row["n_problems"]) for row in rows.values())
     return [
-        "Questions: no test question is one of training, but some differ in names and things alone. On the "
-        f"{n} that do not, the election is {each(rows, 'above_sft', label('sft'))}."
+        "Questions: no test question is one that was trained on, but some differ in names and things alone "
+        "from "
+        "one of the training or demonstration split (and more from one of pretraining's endless texts). On "
+        "the "
+        f"{n} that do not differ so little from the splits', the election is "
+        f"{each(rows, 'above_sft', label('sft'))}."
     ]
 
 

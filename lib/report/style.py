@@ -62,6 +62,7 @@ COLOURS = {
     "likelihood": "#6B3E00",
     "entropy": ORANGE,
     "chance": GREY,
+    "first_unit": "#444444",
     "correct": BLUE,
     "wrong": RED,
 }

@@ -46,7 +46,7 @@ def test_every_rival_is_there_once_for_each_use_and_policy(table):
     assert found["choosing", "base", ""] == rewards | SELECTORS | {"length", "base_logprob"}
     assert found["choosing", "sft", ""] == rewards | SELECTORS | {"length"}
     assert found["ranking", "sft", ""] == rewards | {"length"}
-    assert found["pointing", "sft", "policy"] == rewards | {"logprob", "entropy", "chance"}
+    assert found["pointing", "sft", "policy"] == rewards | {"logprob", "entropy", "chance", "first_unit"}
     assert set(found.index.get_level_values("error_source")) == {"", "policy", "perturbed"}
 
 

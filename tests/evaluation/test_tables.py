@@ -134,10 +134,14 @@ def test_localisation_is_judged_on_the_same_traces(study):
     key = ["backbone", "error_source", "policy", "detector", "variant", "threshold"]
     assert not table.duplicated(key).any()
     told = set(zip(table["detector"], table["variant"], strict=True))
-    assert told == {("logprob", ""), ("entropy", ""), ("chance", ""), ("likelihood", "likelihood")} | {
-        ("reward", name) for name in REWARDS if name != "likelihood"
-    }  # and no ablation
-    detected = table[table["detector"] != "chance"]
+    assert told == {
+        ("logprob", ""),
+        ("entropy", ""),
+        ("chance", ""),
+        ("first_unit", ""),
+        ("likelihood", "likelihood"),
+    } | {("reward", name) for name in REWARDS if name != "likelihood"}  # and no ablation
+    detected = table[~table["detector"].isin(["chance", "first_unit"])]
     known = detected.groupby(["error_source", "policy"])["threshold"].agg(set).to_dict()
     assert known == {
         ("perturbed", "base"): {"none", "perturbed"},
@@ -166,6 +170,18 @@ def test_chance_points_at_any_unit_of_the_traces_that_the_reward_judges(study):
             of_problem.setdefault((r.seed, r.problem), []).append(1 / len(r.unit_scores))
         expected = np.mean([np.mean(values) for values in of_problem.values()])
         assert (row.hit_at_1, row.chance) == pytest.approx((expected, expected), abs=1e-4)
+
+
+def test_always_the_first_step_is_a_detector_too(study):
+    rows = tables.localisation(study, RESAMPLES).query("detector == 'first_unit'")
+    assert len(rows) == 2 * 3
+    for row in rows.itertuples():
+        where = {"backbone": row.backbone, "policy": row.policy, "source": row.error_source}
+        of_problem: dict[tuple, list[bool]] = {}
+        for r in located_rows(study, **where, variant="airl"):
+            of_problem.setdefault((r.seed, r.problem), []).append(r.first_wrong_unit == 0)
+        expected = np.mean([np.mean(values) for values in of_problem.values()])
+        assert row.hit_at_1 == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_hit_is_the_first_unit_above_the_threshold_or_else_the_largest_by_hand():

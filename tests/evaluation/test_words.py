@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lib.evaluation import words
 
 
-def difference(value: float, low: float, high: float, prefix: str = "") -> pd.Series:
-    return pd.Series({"above": value, f"{prefix}ci_low": low, f"{prefix}ci_high": high})
+def difference(value: float, low: float, high: float, prefix: str = "", n_seeds: int = 5) -> pd.Series:
+    return pd.Series({"above": value, f"{prefix}ci_low": low, f"{prefix}ci_high": high, "n_seeds": n_seeds})
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,12 @@ def test_a_verdict_is_better_or_worse_only_where_the_interval_leaves_0_out(ends)
     stands = "better" if low > 0 else "worse" if high < 0 else "not surely different"
     assert said.startswith(stands)
     assert [name for name in ("better", "worse", "not surely different") if name in said] == [stands]
+
+
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=3).map(sorted))
+def test_a_verdict_on_one_training_says_that_it_is(ends):
+    low, value, high = ends
+    one, five = (
+        "".join(words.verdict(difference(value, low, high, n_seeds=n), "above", "SFT")) for n in (1, 5)
+    )
+    assert one == (five if low <= 0 <= high else f"in one training {five}")

@@ -63,9 +63,9 @@ def test_transfer_tells_of_what_is_away_from_home_alone():
 GAINS = ("above_sft", "above_likelihood", "above_ttrl", "above_airl", "above_airl_practice", "share_of_grpo")
 
 
-def gain(backbone: str, temperature: str, method: str = "airl", **estimates) -> dict:
+def gain(backbone: str, temperature: str, method: str = "airl", n_seeds: int = 5, **estimates) -> dict:
     """A row of the table `gains`; what is not given is 0 with an interval around it."""
-    row = {"backbone": backbone, "method": method, "temperature": temperature, "n_seeds": 1}
+    row = {"backbone": backbone, "method": method, "temperature": temperature, "n_seeds": n_seeds}
     for name in GAINS:
         prefix = "" if name == "above_sft" else f"{name}_"
         row |= dict(
@@ -155,6 +155,7 @@ PAIRED = pd.DataFrame(
         ("choosing", "qwen2", "sft", "", "likelihood", 0.02, -0.01, 0.05, 5),
         ("choosing", "qwen2", "base", "", "majority", -0.1, -0.15, -0.05, 5),
         ("pointing", "qwen2", "sft", "policy", "logprob", 0.1, 0.05, 0.15, 5),
+        ("pointing", "qwen2", "sft", "policy", "first_unit", 0.01, -0.01, 0.03, 5),
         ("pointing", "qwen2", "base", "policy", "logprob", 0.0, -0.05, 0.05, 5),
         ("pointing", "qwen2", "base", "perturbed", "logprob", 0.3, 0.2, 0.4, 5),
         ("ranking", "qwen2", "sft", "", "length", 0.4, 0.3, 0.5, 5),
@@ -162,14 +163,17 @@ PAIRED = pd.DataFrame(
     columns=rivals.COLUMNS,
 )
 PASSED = pd.DataFrame(
-    [("qwen2", "airl", "perturbed", 0.2, 0.1, 0.3, 0.25, 0.2, 0.3), ("qwen2", "airl", "oracle", *[0.9] * 6)],
-    columns="backbone variant threshold accuracy_correct accuracy_correct_ci_low accuracy_correct_ci_high "
-    "f1 ci_low ci_high".split(),
+    [
+        ("qwen2", "airl", "perturbed", 0.25, 0.2, 0.3, 0.33, 0.2, 0.1, 0.3, 5),
+        ("qwen2", "airl", "oracle", *[0.9] * 7, 5),
+    ],
+    columns="backbone variant threshold f1 ci_low ci_high accuracy_erroneous accuracy_correct "
+    "accuracy_correct_ci_low accuracy_correct_ci_high n_seeds".split(),
 )
 QUALITY = pd.DataFrame(columns=["backbone", "variant", "auroc_across_style"])  # of data without styles
 TABLES = {
     "rerank": CHOICES, "localisation": FOUND, "rivals": PAIRED, "false_alarms": PASSED,
-    "reward_quality": QUALITY,
+    "reward_quality": QUALITY, "reward_quality_sft": QUALITY,
 }  # fmt: skip
 
 
@@ -186,15 +190,17 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
         "qwen2, by -0.100 [-0.150, -0.050]."
     )
     assert pointer == (
-        "Pointer: With a threshold that took no step labels it finds the first wrong step of SFT's wrong "
-        "traces in "
-        "0.60 "
-        "[0.50, 0.70] on qwen2: better than log-probability on qwen2, by 0.100 [0.050, 0.150]. Of the base "
-        "policy's it finds 0.55 [0.45, 0.65] on qwen2: not surely different from log-probability on qwen2, "
-        "by "
-        "0.000 [-0.050, 0.050]. It does not tell that nothing is wrong: it points into 0.80 on qwen2 of that "
-        "one's "
-        "right traces."
+        "Pointer: With a threshold chosen on perturbed experts, without step labels, it finds the first "
+        "wrong "
+        "step of SFT's wrong traces in 0.60 [0.50, 0.70] on qwen2: better than log-probability on qwen2, by "
+        "0.100 "
+        "[0.050, 0.150], and not surely different from always the first step on qwen2, by 0.010 [-0.010, "
+        "0.030]. "
+        "Of the base policy's it finds 0.55 [0.45, 0.65] on qwen2: not surely different from log-probability "
+        "on "
+        "qwen2, by 0.000 [-0.050, 0.050]. It does not tell that nothing is wrong: it points into that one's "
+        "right "
+        "traces in 0.80 on qwen2 (and where it may point nowhere, it finds 0.33 of the first wrong steps)."
     )
     assert policy.startswith("Policy: ") and policy.endswith(" greedily.")
     assert against.startswith("Rivals: ") and "vote" in against
@@ -202,15 +208,15 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
     *_, pointer = headline.sentences(
         TABLES | {"gains": gained, "localisation": alone, "false_alarms": PASSED[:0]}
     )
-    assert pointer.endswith("[0.050, 0.150].") and "base" not in pointer
+    assert pointer.endswith("[-0.010, 0.030].") and "base" not in pointer
 
 
 def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
     gained = pd.DataFrame(
         [
             gain("qwen2", "validation"), gain("qwen2", "greedy"),
-            gain("qwen2", "validation", "airl_updated", above_airl_practice=(-0.2, -0.3, -0.1)),
-            gain("qwen2", "validation", "vote", above_airl=(-0.01, -0.02, 0.02)),
+            gain("qwen2", "validation", "airl_updated", n_seeds=1, above_airl_practice=(-0.2, -0.3, -0.1)),
+            gain("qwen2", "validation", "vote", n_seeds=1, above_airl=(-0.01, -0.02, 0.02)),
         ]
     )  # fmt: skip
     told = headline.sentences(TABLES | {"gains": gained})[2]
@@ -218,7 +224,8 @@ def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
         "Parts: Without likelihoods to weigh and choose by, the election (1 seed) is not surely different "
         "from that "
         "with them on qwen2, by -0.010 [-0.020, 0.020]. With an adversary that learns on, practice on a "
-        "stranger's vote (1 seed) is worse than that without one on qwen2, by -0.200 [-0.300, -0.100]."
+        "stranger's vote (1 seed) is in one training worse than that without one on qwen2, by -0.200 "
+        "[-0.300, -0.100]."
     )
 
 
@@ -240,16 +247,18 @@ def test_policies_are_told_in_groups_by_verdict_and_one_seed_is_called_so():
     gained = pd.DataFrame(
         [
             gain("qwen2", "validation", "airl", above_sft=(0.06, 0.04, 0.08), share_of_grpo=(0.9, 0.8, 1.0)),
-            gain("qwen2", "validation", "spin", above_sft=(0.01, -0.02, 0.04)) | {"n_seeds": 5},
-            gain("qwen2", "validation", "ttrl", above_sft=(0.05, 0.01, 0.08)) | {"n_seeds": 5},
-            gain("qwen2", "validation", "vote", above_sft=(-0.05, -0.08, -0.01)),
+            gain("qwen2", "validation", "spin", above_sft=(0.01, -0.02, 0.04)),
+            gain("qwen2", "validation", "ttrl", above_sft=(0.05, 0.01, 0.08)),
+            gain("qwen2", "validation", "vote", n_seeds=1, above_sft=(-0.05, -0.08, -0.01)),
             gain("qwen2", "greedy", "ttrl", above_sft=(-0.5, -0.6, -0.4)),
         ]
     )
     assert findings.gains(gained) == [
-        "On qwen2, better than SFT: election (ours) (1 seed) 0.060 [0.040, 0.080], TTRL (vote) 0.050 [0.010, "
-        "0.080]; not surely different from SFT: SPIN 0.010 [-0.020, 0.040]; worse than SFT: election without "
-        "weights (1 seed) -0.050 [-0.080, -0.010].",
+        "On qwen2, better than SFT: election (ours) 0.060 [0.040, 0.080], TTRL (vote) 0.050 [0.010, 0.080]; "
+        "in one "
+        "training worse than SFT: election without weights (1 seed) -0.050 [-0.080, -0.010]; not surely "
+        "different "
+        "from SFT: SPIN 0.010 [-0.020, 0.040].",
         "On qwen2, election (ours) has 0.90 [0.80, 1.00] of GRPO's gain over the base policy.",
     ]
 
@@ -293,14 +302,15 @@ def quality(**estimates) -> pd.DataFrame:
     "across, follows", [((0.3, 0.2, 0.4), True), ((0.45, 0.4, 0.5), False), ((0.6, 0.55, 0.65), False)]
 )
 def test_a_reward_of_style_is_called_one(across, follows):
-    of = quality(auroc_across_style=across)
-    (told,) = headline._style(of)
+    of, even = quality(auroc_across_style=across), quality(auroc_across_style=(0.5, 0.45, 0.55))
+    (told,) = headline._style(of, even)
     number = f"{across[0]:.2f} [{across[1]:.2f}, {across[2]:.2f}]"
-    assert f"{number} on qwen2" in told
-    assert told.endswith("follows style more than being right, on qwen2.") == follows
+    assert f"the right one among the base policy's in {number} on qwen2" in told
+    assert ("so that style counts for more than being right on qwen2; among SFT's" in told) == follows
+    assert told.endswith("among SFT's in 0.50 [0.45, 0.55] on qwen2.")
     assert sceptic._style(of)[0].endswith(f"in election (ours) {number}.")
     undefined = quality(auroc_across_style=(NAN, NAN, NAN))  # data without styles
-    assert sceptic._style(undefined) == headline._style(undefined) == []
+    assert sceptic._style(undefined) == headline._style(undefined, undefined) == []
 
 
 def test_what_a_reward_goes_with_is_told_in_numbers_alone():
@@ -323,9 +333,8 @@ def test_a_sceptic_is_told_of_temperatures_and_questions():
     assert temperatures.startswith("Temperatures: validation prefers 0.3 for 2 of 3 trained policies;")
     unlike = pd.DataFrame([gain("qwen2", "validation", above_sft=(0.06, 0.04, 0.08)) | {"n_problems": 555}])
     (questions,) = sceptic._alike(unlike)
-    assert questions.endswith(
-        "On the 555 that do not, the election is better than SFT on qwen2, by 0.060 [0.040, 0.080]."
-    )
+    assert " On the 555 that do not " in questions
+    assert questions.endswith(" the election is better than SFT on qwen2, by 0.060 [0.040, 0.080].")
     assert sceptic._alike(unlike[:0]) == []
 
 
@@ -338,7 +347,8 @@ def test_real_models_are_told_of_apart_from_the_world():
         ("b", "election (ours)", "SFT, greedily", "smollm2", "smollm2", 0.02, -0.01, 0.05, 1),
     )
     assert findings.real(table) == [
-        "Pretrained weights, smollm2 (smollm2, 1 seed): GRPO (true answers) is better than SFT, by 0.100 "
+        "Pretrained weights, smollm2 (smollm2, 1 seed): GRPO (true answers) is in one training better than "
+        "SFT, by 0.100 "
         "[0.050, 0.150]; election (ours) is not surely different from SFT, greedily, by 0.020 "
         "[-0.010, 0.050]."
     ]
