@@ -14,7 +14,7 @@ from lib.report.style import BLUE, GREY, ORANGE, colour, styled
 
 INTERVALS = "bars: 95% interval over problems and seeds"
 FEW_STEPS = 10  # of a learning curve, whose points are marked
-WITHOUT_REWARD = "chance first_unit majority length logprob base_logprob entropy".split()  # these lead in `uses`
+WITHOUT_REWARD = "chance first_unit majority length logprob base_logprob entropy".split()  # lead in `uses`
 
 
 def panels(
