@@ -4,24 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.evaluation import baselines, records, reranking, tables
+from lib.evaluation import baselines, reranking, tables
 from tests import synthetic
 
 RESAMPLES = 50
-REWARDS = (
-    "likelihood",
-    "airl",
-    "airl_practice",
-    "airl_dense",
-    "airl_no_perturbation",
-)  # of synthetic.METHODS
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory) -> records.Records:
-    directory = tmp_path_factory.mktemp("results")
-    synthetic.write(directory, seeds=2, problems=8, samples=4, ablations={"reference": 0.4})
-    return records.load(directory)
+REWARDS = tuple(filter(synthetic.adversarial, synthetic.METHODS))
 
 
 def test_rerank_has_one_row_a_choice_and_sane_limits(study):

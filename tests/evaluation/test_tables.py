@@ -14,25 +14,7 @@ from lib.evaluation import published, records, reward_quality, tables
 from tests import synthetic
 
 RESAMPLES = 50
-REWARDS = (
-    "likelihood",
-    "airl",
-    "airl_practice",
-    "airl_dense",
-    "airl_no_perturbation",
-)  # of synthetic.METHODS
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("results")
-    synthetic.write(directory, seeds=2, problems=8, samples=4, ablations={"reference": 0.4})
-    return directory
-
-
-@pytest.fixture(scope="module")
-def study(results) -> records.Records:
-    return records.load(results)
+REWARDS = tuple(filter(synthetic.adversarial, synthetic.METHODS))
 
 
 def rows_of(results, backbone, method, seed, file="samples"):
