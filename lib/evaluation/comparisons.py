@@ -19,6 +19,7 @@ from lib.evaluation.tables import (
     estimate,
     groups,
     hits,
+    matching,
     n_seeds,
     of_defined,
     on_base,
@@ -236,7 +237,7 @@ def transfer(records: Records, families: list[str], settings: Params, n_resample
     table = []
     tried = base[base["variant"].isin([MAIN_VARIANT, baselines.LIKELIHOOD])]
     for key, rows in groups(tried, "backbone", "variant"):
-        away = records.transfer[(records.transfer[list(key)] == pd.Series(key)).all(axis=1)]
+        away = matching(records.transfer, key)
         at_home = _gain(rows[rows["sample"].isin(away["sample"])], n_resamples)
         home = settings.discriminator_backbone(settings.airl_variant(key["variant"]), key["backbone"])
         of_others = away["tested_on"].str.startswith("samples of ")

@@ -106,12 +106,11 @@ def false_alarms(records: Records, n_resamples: int) -> pd.DataFrame:
     right = right[right["sample"] <= wrong["sample"].max()]  # of some problems more samples keep their units
     keys, rows = ["backbone", "variant", "seed"], []
     levels = wrong.drop_duplicates(keys)[[*keys, "thresholds"]]
-    right = right.drop(columns="thresholds", errors="ignore").merge(levels, on=keys)
-    right = right.assign(
+    right = right.merge(levels, on=keys).assign(
         unit_scores=[reward_drops(units).round(3) for units in right["unit_reward"]], first_wrong_unit=-1
     )
     for key, kept in tables.groups(right, "backbone", "variant"):
-        of_both = pd.concat([wrong[(wrong[list(key)] == pd.Series(key)).all(axis=1)], kept])
+        of_both = pd.concat([tables.matching(wrong, key), kept])
         for threshold in kept["thresholds"].iloc[0]:
             flags = [
                 first_flag(scores, of[threshold])

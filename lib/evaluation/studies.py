@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from lib.evaluation.baselines import LIKELIHOOD
-from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANT, read
+from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANT, matching, read
 from lib.evaluation.words import label
 
 TABLES = tuple(  # of each study
@@ -86,7 +86,7 @@ def side_by_side(studies: dict[str, dict[str, pd.DataFrame]]) -> pd.DataFrame:
             table = tables[of.table]
             if of.table == "rerank":
                 table = table[table["n"] == table["n"].max()]
-            chosen = table[(table[list(of.where)] == pd.Series(of.where)).all(axis=1)]
+            chosen = matching(table, of.where)
             rows += [
                 [of.name, of.method, of.above, study, row["backbone"], row[of.estimate]]
                 + [row[f"{of.prefix}ci_low"], row[f"{of.prefix}ci_high"], row["n_seeds"]]

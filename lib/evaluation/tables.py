@@ -34,6 +34,16 @@ def groups(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[dict, pd.DataFr
         yield dict(zip(columns, values, strict=True)), rows
 
 
+def matching(frame: pd.DataFrame, values: dict) -> pd.DataFrame:
+    """The rows that have these values, by column."""
+    return frame[(frame[list(values)] == pd.Series(values)).all(axis=1)]
+
+
+def by_backbone(table: pd.DataFrame, **values) -> dict[str, pd.Series]:
+    """The row with these values of each backbone that has one."""
+    return {row["backbone"]: row for _, row in matching(table, values).iterrows()}
+
+
 def estimate(name: str, interval: tuple[float, float, float], first: bool = False) -> dict:
     """The columns of an estimate: the row's first has the plain names of the interval's."""
     prefix = "" if first else f"{name}_"

@@ -3,7 +3,15 @@
 import pandas as pd
 
 from lib.evaluation import baselines, rivals
-from lib.evaluation.tables import EQUAL_WEIGHTS, MAIN_VARIANT, NO_STRANGER, PAPER_VARIANT, PRACTICE, TWIN
+from lib.evaluation.tables import (
+    EQUAL_WEIGHTS,
+    MAIN_VARIANT,
+    NO_STRANGER,
+    PAPER_VARIANT,
+    PRACTICE,
+    TWIN,
+    by_backbone,
+)
 from lib.evaluation.words import each, interval, label, listed, number, seeds
 
 TABLES = tuple(  # that it reads
@@ -54,12 +62,7 @@ def _paper(gained: pd.DataFrame) -> list[str]:
 
 def _of_method(table: pd.DataFrame, method: str, temperature: str = "validation") -> dict[str, pd.Series]:
     """A method's row of `gains` on each backbone that has one."""
-    return _by_backbone(table, method=method, temperature=temperature)
-
-
-def _by_backbone(table: pd.DataFrame, **where) -> dict[str, pd.Series]:
-    rows = table[(table[list(where)] == pd.Series(where)).all(axis=1)]
-    return {row["backbone"]: row for _, row in rows.iterrows()}
+    return by_backbone(table, method=method, temperature=temperature)
 
 
 def _cheaper(gained: pd.DataFrame) -> list[str]:
@@ -102,9 +105,9 @@ def _choice(chosen: pd.DataFrame, paired: pd.DataFrame) -> str:
     def against(policy: str, **names: str) -> str:
         right = listed(
             f"{interval(row, 'accuracy')} on {place}"
-            for place, row in _by_backbone(chosen, policy=policy).items()
+            for place, row in by_backbone(chosen, policy=policy).items()
         )
-        of = {rival: _by_backbone(paired, policy=policy, rival=rival) for rival in names}
+        of = {rival: by_backbone(paired, policy=policy, rival=rival) for rival in names}
         said = [each(rows, "above", names[rival]) for rival, rows in of.items() if rows]
         return f"right in {right}: {', and '.join(said) or 'n/a'}"
 
@@ -126,10 +129,10 @@ def _pointer(located: pd.DataFrame, paired: pd.DataFrame, passed: pd.DataFrame) 
     def against(policy: str, *names: str) -> str:
         found = listed(
             f"{interval(row, 'hit_at_1')} on {place}"
-            for place, row in _by_backbone(located, policy=policy, **where).items()
+            for place, row in by_backbone(located, policy=policy, **where).items()
         )
         key = {"use": rivals.POINTING, "error_source": "policy", "policy": policy}
-        of = {rival: _by_backbone(paired, rival=rival, **key) for rival in names}
+        of = {rival: by_backbone(paired, rival=rival, **key) for rival in names}
         said = [each(rows, "above", label(rival)) for rival, rows in of.items() if rows]
         return f"{found}: {', and '.join(said) or 'n/a'}"
 
@@ -140,7 +143,7 @@ def _pointer(located: pd.DataFrame, paired: pd.DataFrame, passed: pd.DataFrame) 
     ]
     if (located["policy"] == "base").any():
         said.append(f"Of the base policy's it finds {against('base', 'logprob', 'first_unit')}.")
-    if right := _by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):
+    if right := by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):
         alarms = listed(
             f"{number(1 - row['accuracy_correct'])} on {place} (and where it may point nowhere, it finds "
             f"{number(row['accuracy_erroneous'])} of the first wrong steps)"
@@ -156,7 +159,7 @@ def _style(of_base: pd.DataFrame, of_sft: pd.DataFrame) -> list[str]:
     """What the reward prefers where being right and an expert's style speak against each other."""
     name, said = "auroc_across_style", []
     for policy, quality in (("the base policy's", of_base), ("SFT's", of_sft)):
-        rows = _by_backbone(quality.dropna(subset=[name]), variant=MAIN_VARIANT)
+        rows = by_backbone(quality.dropna(subset=[name]), variant=MAIN_VARIANT)
         right = [f"{interval(row, name, f'{name}_')} on {place}" for place, row in rows.items()]
         follows = [place for place, row in rows.items() if row[f"{name}_ci_high"] < 0.5]
         if right:

@@ -5,7 +5,7 @@ from collections import Counter
 import pandas as pd
 
 from lib.evaluation import baselines
-from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANTS, PRACTICE, TWIN
+from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANTS, PRACTICE, TWIN, by_backbone
 from lib.evaluation.words import each, interval, label, listed, number, seeds
 
 JUDGES = [MAIN_VARIANT, *baselines.RULES, baselines.LIKELIHOOD]
@@ -16,7 +16,7 @@ def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
     gained, quality = tables["gains"], tables["reward_quality"]
     return [
         *_sharpening(tables["main"], tables["by_seed"]),
-        *_by_backbone("Length and likelihood: on {}, AUROC within problems is {}.", quality, "auroc_within"),
+        *_of_judges("Length and likelihood: on {}, AUROC within problems is {}.", quality, "auroc_within"),
         *_style(quality),
         *_adversarial(gained),
         *_thresholds(tables["localisation"]),
@@ -41,7 +41,7 @@ def _sharpening(main: pd.DataFrame, trainings: pd.DataFrame) -> list[str]:
     return said
 
 
-def _by_backbone(sentence: str, table: pd.DataFrame, name: str) -> list[str]:
+def _of_judges(sentence: str, table: pd.DataFrame, name: str) -> list[str]:
     table = table[table["variant"].isin(JUDGES)]
     return [
         sentence.format(
@@ -57,7 +57,7 @@ def _by_backbone(sentence: str, table: pd.DataFrame, name: str) -> list[str]:
 def _style(quality: pd.DataFrame) -> list[str]:
     """What a reward prefers where being right and an expert's style speak against each other."""
     name = "auroc_across_style"
-    return _by_backbone(
+    return _of_judges(
         "Style: on {}, of a right sample in a style that no expert uses and a wrong one in an expert's, of "
         "one problem, the right one is preferred in {}.",
         quality.dropna(subset=[name]),
@@ -70,9 +70,7 @@ def _adversarial(gained: pd.DataFrame) -> list[str]:
     compared = [(method, "above_sft", "sft", "") for method in PAPER_VARIANTS]
     compared.append((TWIN, f"above_{PRACTICE}", PRACTICE, f"above_{PRACTICE}_"))
     for method, name, than, prefix in compared:
-        rows = gained[(gained["method"] == method) & (gained["temperature"] == "validation")]
-        rows = {row["backbone"]: row for _, row in rows.iterrows()}
-        if rows:
+        if rows := by_backbone(gained, method=method, temperature="validation"):
             said.append(
                 f"Adversarial: {label(method)}, whose discriminator learns against the policy, is "
                 f"{each(rows, name, label(than), prefix)} ({seeds(rows.values())})."
@@ -92,8 +90,7 @@ def _thresholds(located: pd.DataFrame) -> list[str]:
 
 def _alike(gained: pd.DataFrame) -> list[str]:
     """The gain on test questions that are none of training's with other names and things."""
-    rows = gained[(gained["method"] == MAIN_VARIANT) & (gained["temperature"] == "validation")]
-    rows = {row["backbone"]: row for _, row in rows.iterrows()}
+    rows = by_backbone(gained, method=MAIN_VARIANT, temperature="validation")
     if not rows:
         return []
     n = max(int(row["n_problems"]) for row in rows.values())
