@@ -128,7 +128,7 @@ def stage_of(path: str | Path) -> str:
     parts = Path(path).parts
     for i, part in enumerate(parts):
         if part == "runs" and len(parts) > i + 2:
-            return METHOD_STAGES.get(parts[i + 2], "irl, ablation or sft_ablation")
+            return METHOD_STAGES.get(parts[i + 2], "irl or ablation")
         if part in FOLDER_STAGES:
             return FOLDER_STAGES[part]
     return "results"

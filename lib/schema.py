@@ -90,6 +90,7 @@ class Practice(Section):
 
 class Grpo(Practice):
     start: Literal["base", "sft"]
+    demonstrations: Count
     reward: Literal["answer", "vote"]
     questions: Literal["train", "demonstrations"]
 
@@ -207,7 +208,6 @@ class Params(Section):
     lora: Lora
     training: Training
     sft: Sft
-    sft_ablations: dict[Name, dict[str, Any]]
     grpo: Grpo
     grpo_variants: dict[Name, dict[str, Any]]
     spin: Spin
@@ -232,40 +232,32 @@ class Params(Section):
     def methods(self) -> tuple[str, ...]:
         """What is trained: SFT, what practises without a learned reward, AIRL's variants, rewards from
         labels; and ablations."""
-        first = ("sft", *self.sft_ablations, *self.without_reward)
-        return (*first, *self.variants, *self.label_rewards, *self.ablations)
+        return ("sft", *self.without_reward, *self.variants, *self.label_rewards, *self.ablations)
 
     @property
     def without_reward(self) -> tuple[str, ...]:
         """The methods of notebook 5: GRPO's variants, and SPIN."""
         return (*self.grpo_variants, "spin")
 
+    @property
+    def with_reward(self) -> tuple[str, ...]:
+        """The methods that learn a reward from demonstrations: AIRL's variants, and the ablations of one."""
+        return (*self.variants, *(name for name in self.ablations if self.ablated(name) in self.variants))
+
+    def ablated(self, ablation: str) -> str:
+        """The method that an ablation changes: what it is `of`, else `ablation_runs.variant`."""
+        return self.ablations[ablation].get("of", self.ablation_runs.variant)
+
     def section(self, method: str) -> Sft | Grpo | Spin | Airl | Labels:
         """The section of a method; raises ValueError for an unknown name."""
-        if method in self.grpo_variants:
-            return Grpo.model_validate(merge(self.grpo.model_dump(), self.grpo_variants[method]))
-        if method == "spin":
-            return self.spin
-        if method in self.label_rewards:
-            return self.labels
-        return (
-            self.sft_variant(method) if method in ("sft", *self.sft_ablations) else self.airl_variant(method)
-        )
-
-    def sft_variant(self, name: str) -> Sft:
-        """The SFT section, or that of one of its ablations; raises ValueError for an unknown name."""
-        overlays = {"sft": {}, **self.sft_ablations}
-        if name not in overlays:
-            raise ValueError(f"unknown SFT ablation {name!r}; params.yaml has {', '.join(overlays)}")
-        return Sft.model_validate(merge(self.sft.model_dump(), overlays[name]))
+        kind, tree = self._resolved(method)
+        return kind.model_validate_json(json.dumps(tree, default=str))
 
     def airl_variant(self, name: str) -> Airl:
-        """The AIRL section of a variant or an ablation; raises ValueError for an unknown name."""
-        known = (*self.variants, *self.ablations)
-        if name not in known:
-            raise ValueError(f"unknown variant or ablation {name!r}; params.yaml has {', '.join(known)}")
-        tree = merge(self.airl.model_dump(), self._overlay(name))
-        return Airl.model_validate_json(json.dumps(tree, default=str))
+        """The section of a method that learns a reward; raises ValueError for another name."""
+        if name not in self.with_reward:
+            raise ValueError(f"unknown reward {name!r}; params.yaml has {', '.join(self.with_reward)}")
+        return self.section(name)
 
     def discriminator_backbone(self, airl: Airl, backbone: str) -> str:
         """The backbone that the discriminator of a policy on `backbone` starts from; `other` is the next of
@@ -274,12 +266,23 @@ class Params(Section):
             return self.policies[(self.policies.index(backbone) + 1) % len(self.policies)]
         return backbone if airl.discriminator == "same" else airl.discriminator
 
-    def _overlay(self, name: str) -> dict[str, Any]:
-        """What a variant or an ablation changes in `airl`, an ablation after its variant's changes."""
-        if name in self.variants:
-            return self.variants[name]
-        runs = self.ablation_runs
-        return merge(merge(self.variants.get(runs.variant, {}), runs.changes), self.ablations[name])
+    def _resolved(self, method: str) -> tuple[type[Section], dict[str, Any]]:
+        """The type of a method's section, and its keys; an ablation's come after `ablation_runs.changes`
+        where it does not say what it is `of`."""
+        if method in self.ablations:
+            changes = dict(self.ablations[method])
+            kind, tree = self._resolved(self.ablated(method))
+            if changes.pop("of", None) is None:
+                tree = merge(tree, self.ablation_runs.changes)
+            return kind, merge(tree, changes)
+        overlays = {"sft": (self.sft, {}), "spin": (self.spin, {})}
+        overlays |= {name: (self.labels, {}) for name in self.label_rewards}
+        overlays |= {name: (self.airl, changes) for name, changes in self.variants.items()}
+        overlays |= {name: (self.grpo, changes) for name, changes in self.grpo_variants.items()}
+        if method not in overlays:
+            raise ValueError(f"unknown method {method!r}; params.yaml has {', '.join(self.methods)}")
+        section, changes = overlays[method]
+        return type(section), merge(section.model_dump(), changes)
 
 
 def merge(tree: dict, overlay: dict) -> dict:

@@ -36,20 +36,14 @@ from lib.report import plots
 from lib.study import params, recording
 from lib.study.training import launch, sampling
 
-# %% [markdown]
-# `method` is `sft`, or names an entry of `sft_ablations` in `params.yaml`: another number of
-# demonstrations, with the learning rate and epochs that validation prefers for that number.
-
 # %% tags=["parameters"]
 backbone = "qwen2"
-method = "sft"
 seed = 0
 params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-sft = settings.sft_variant(method)
-demonstrations = splits.demonstrations_of(seed)[: sft.demonstrations]
+demonstrations = splits.demonstrations_of(seed)[: settings.sft.demonstrations]
 print(f"{len(demonstrations)} demonstrations, for example:\n")
 print(demonstrations[0].question, demonstrations[0].trace, sep="\n\n")
 
@@ -62,7 +56,7 @@ print(demonstrations[0].question, demonstrations[0].trace, sep="\n\n")
 
 # %%
 watch = runs.Stopwatch()
-trained = launch.train(backbone, method, seed, params_file)
+trained = launch.train(backbone, "sft", seed, params_file)
 
 # %%
 figure = plots.training_curves(trained.log, ["loss"])
@@ -86,10 +80,10 @@ validation
 # %%
 recording.record_run(
     backbone,
-    method,
+    "sft",
     seed,
     settings=settings,
-    section=sft,
+    section=settings.sft,
     trained=trained,
     validation=validation,
     seconds=watch.seconds,
@@ -99,9 +93,9 @@ launch.forget(trained)
 # %% [markdown]
 # ## Try it
 #
-# Add `sft_256: {demonstrations: 256}` to `sft_ablations` in params.yaml and set `method` to it, or `seed` to
-# a number that has no record. Are more demonstrations worth more? Notebook 10 then draws a figure of it. Or
-# raise `sft.epochs`: does validation gain for as long as the training loss falls?
+# Set `seed` to a number that has no record: how far apart are two draws of demonstrations? Or raise
+# `sft.epochs`: does validation gain for as long as the training loss falls? What more demonstrations are
+# worth is an ablation (`sft_256`, notebook 8), of which notebook 10 draws a figure.
 #
 # ## Next
 #

@@ -16,9 +16,11 @@
 # # 8. Ablations: what each part of the recipe is worth
 #
 # One change to the study's recipe, everything else equal: whether likelihoods weigh the votes and choose what
-# is imitated, how much there is to learn from. Or, of practice on a stranger's vote, all that makes the
-# stranger an adversary. What every backbone and seed has are the variants of notebook 4; this notebook trains
-# one further ablation. Nothing is chosen by its outcome.
+# is imitated, whether the stranger is one, how many demonstrations there are, how many of them are wrong, how
+# many questions without an answer. Or, of practice on a stranger's vote, all that makes the stranger an
+# adversary. With other demonstrations the SFT that a method starts from is trained anew on these: what the
+# experts teach is what changes. SFT and TTRL have theirs changed too, to see who needs them most. Nothing is
+# chosen by an ablation's outcome.
 
 # %%
 import os
@@ -36,7 +38,8 @@ from lib.study.adversarial import judging
 from lib.study.training import launch, sampling
 
 # %% [markdown]
-# `ablation` names an entry of `ablations` in `params.yaml`.
+# `ablation` names an entry of `ablations` in `params.yaml`; what it changes is the method that it is `of`, or
+# else the study's own.
 
 # %% tags=["parameters"]
 backbone = "qwen2"
@@ -46,20 +49,21 @@ params_file = "params.yaml"
 
 # %%
 settings = params.load(params_file)
-airl = settings.airl_variant(ablation)
-print("changed:", settings.ablations[ablation])
+section = settings.section(ablation)
+print("changed of", settings.ablated(ablation), ":", settings.ablations[ablation])
 
 # %%
 watch = runs.Stopwatch()
 trained = launch.train(backbone, ablation, seed, params_file)
 
 # %%
-figure = plots.training_curves(trained.log, ["pass_rate", "reward_auroc"])
+shown = [name for name in ("pass_rate", "reward_auroc") if any(name in row for row in trained.log)]
+figure = plots.training_curves(trained.log, shown or ["loss"])
 # %% [markdown]
 # ## The record
 #
-# The policy's samples, and what the reward says of those of others. The tables of notebook 10 are made from
-# these rows.
+# The policy's samples, and what its reward, if it has one, says of those of others. The tables of notebook 10
+# are made from these rows.
 
 # %%
 recording.record_run(
@@ -67,13 +71,15 @@ recording.record_run(
     ablation,
     seed,
     settings=settings,
-    section=airl,
+    section=section,
     trained=trained,
     validation=sampling.validate(trained.model, trained.tokenizer, seed, settings),
     seconds=watch.seconds,
 )
 launch.forget(trained)
-judging.judge(backbone, ablation, seed, trained.reward_model, trained.reward_tokenizer, airl, settings)
+if trained.reward_model:
+    reward = (trained.reward_model, trained.reward_tokenizer)
+    judging.judge(backbone, ablation, seed, *reward, section, settings)
 
 # %% [markdown]
 # ## Try it

@@ -291,18 +291,20 @@ compared = comparisons.changes(settings) if settings.ablations else []
 changed = keep(comparisons.ablations(recorded, compared, resamples), "ablations")
 
 # %% [markdown]
-# How many demonstrations: the policies of SFT and of AIRL from the same traces.
+# How much there is to learn from: the number of demonstrations for all that learn from them, and for the
+# study's own the questions without an answer, and the demonstrations that end wrong. Its places are evenly
+# spaced, whatever the amounts.
 
 # %%
-here = changed[changed["backbone"] == settings.ablation_runs.backbones[0]]
-curves = comparisons.by_demonstrations(here)
-show(comparison_plots.demonstrations(curves), "demonstrations") if curves else None
+amounts = comparisons.amounts(changed)
+show(comparison_plots.amounts(amounts), "amounts") if len(amounts) else None
 
 # %% [markdown]
 # Everything else, beside the run that differs in the fewest settings.
 
 # %%
-others = comparisons.single_changes(here)
+others = comparisons.single_changes(changed)
+others = others[others["backbone"] == settings.ablation_runs.backbones[0]]
 show(comparison_plots.ablations(others), "ablations") if len(others) else None
 
 # %%

@@ -72,17 +72,15 @@ def test_every_notebook_was_executed_to_its_end(study, settings):
     policies, seeds, shorter = len(settings.policies), len(settings.seeds), settings.ablation_runs
     methods = 1 + len(settings.without_reward) + len(settings.variants) + len(settings.label_rewards)
     of_seeds = policies * seeds * methods
-    of_ablations = len(settings.sft_ablations) + len(settings.ablations)
-    of_ablations *= len(shorter.backbones) * len(shorter.seeds)
+    of_ablations = len(settings.ablations) * len(shorter.backbones) * len(shorter.seeds)
     assert len(executed) == 2 + len(settings.backbones) + of_seeds + of_ablations + 3 * policies
 
 
 def test_every_run_is_recorded(study, settings):
     shorter = settings.ablation_runs
     methods = ("base", "sft", *settings.without_reward, *settings.variants)
-    ablations = (*settings.sft_ablations, *settings.ablations)
     wanted = {(b, m, s) for b in settings.policies for m in methods for s in settings.seeds}
-    wanted |= {(b, m, s) for b in shorter.backbones for m in ablations for s in shorter.seeds}
+    wanted |= {(b, m, s) for b in shorter.backbones for m in settings.ablations for s in shorter.seeds}
     for backbone, method, seed in wanted:
         directory = study / "results" / "runs" / backbone / method / f"seed{seed}"
         run = runs.read(directory)
@@ -92,8 +90,7 @@ def test_every_run_is_recorded(study, settings):
         samples = settings.sampling.n if method in runs.JUDGED else max(settings.evaluation.ks)
         assert len(rows) == settings.data.test * samples
         unread = directory / runs.UNREAD
-        adversarial = method in (*settings.variants, *settings.ablations)
-        made = {"adapter": method != "base", "discriminator": adversarial}
+        made = {"adapter": method != "base", "discriminator": method in settings.with_reward}
         for part, is_made in made.items():
             kept = runs.is_kept(part, method, seed)
             assert (directory / part).exists() == kept

@@ -31,7 +31,6 @@ OVERLAY = {
     "lora": {"r": 4, "alpha": 8},
     "training": {"launch": "launch/cpu.yaml", "checkpoint_every": 0, "micro_batch": 4},
     "sft": {"demonstrations": 8, "epochs": 1, "batch_size": 4},
-    "sft_ablations": {"sft_64": None, "sft_1024": None},
     "grpo": SMALL,
     "grpo_variants": {"ttrl": None},
     "spin": {"rounds": 1, "samples": 2, "epochs": 1, "batch_size": 4},
@@ -46,7 +45,8 @@ OVERLAY = {
     },
     "ablations": {
         name: None for name in
-        ("sparse", "interval", "step", "fixed", "wgan", "wrong_experts_10", "wrong_experts_25", "relabelled")
+        ("sft_64", "sft_1024", "sparse", "interval", "step", "fixed", "wgan", "wrong_experts_10",
+         "wrong_experts_25", "relabelled")
     },
     "ablation_runs": {"changes": {}, "backbones": [TRAINED], "seeds": [0]},
     "sampling": {"n": 4, "validation_n": 2, "temperatures": [0.5, 1.0], "max_new_tokens": 32,

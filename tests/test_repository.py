@@ -71,7 +71,6 @@ def code_of(name: str) -> list[str]:
     if any(dep.startswith("results/settings/") for dep in STAGES[name]["deps"]):
         loaded = params.load(ROOT / "params.yaml")
         kinds = {
-            "sft_ablation": "sft",
             "irl": "airl",
             "labelled": "step_labels",
             "ablation": "airl",

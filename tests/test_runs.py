@@ -95,9 +95,9 @@ def test_a_damaged_file_is_refused_with_its_line(tmp_path, content, message):
     [
         ("results/runs/qwen2/sft/seed0/samples.jsonl.xz", "sft"),
         ("results/runs/qwen2/base/seed0/samples.jsonl.xz", "backbone"),
-        ("results/runs/qwen2/airl_dense/seed0/samples.jsonl.xz", "irl, ablation or sft_ablation"),
+        ("results/runs/qwen2/airl_dense/seed0/samples.jsonl.xz", "irl or ablation"),
         ("results/runs/qwen2/spin/seed0/samples.jsonl.xz", "spin"),
-        ("results/runs/qwen2/airl/seed0/scores.jsonl.xz", "irl, ablation or sft_ablation"),
+        ("results/runs/qwen2/airl/seed0/scores.jsonl.xz", "irl or ablation"),
         ("results/localisation/qwen2.jsonl.xz", "localisation"),
     ],
 )

@@ -31,6 +31,7 @@ ABLATION_COLUMNS = (
     "ablation value backbone method reference pass_at_1 ci_low ci_high auroc auroc_ci_low auroc_ci_high "
     "hit_at_1 hit_at_1_ci_low hit_at_1_ci_high n_seeds"
 ).split()
+AMOUNTS = ("demonstrations", "unlabelled_questions", "wrong_experts")  # of what there is to learn from
 MOST = 3  # settings in which an ablation differs from what it is compared with
 
 
@@ -46,16 +47,17 @@ class Change(NamedTuple):
 def changes(settings: Params) -> list[Change]:
     """Each ablation against the run that differs from it in the fewest settings.
 
-    What it may be compared with: SFT for an SFT ablation; for one of AIRL a variant, the ablation that
-    changes nothing, or one that changes the start alone. A pair that differs in more than `MOST` settings is
-    no ablation.
+    What it may be compared with: the method that it says it is `of`; for another one of AIRL a variant, the
+    ablation that changes nothing, or one that changes the start alone. A pair that differs in more than
+    `MOST` settings is no ablation.
     """
-    found = []
-    for name in settings.sft_ablations:
-        found.append(_change(name, "sft", settings.sft_variant(name), settings.sft))
+    of = {name: overlay["of"] for name, overlay in settings.ablations.items() if "of" in overlay}
+    found = [
+        _change(name, other, settings.section(name), settings.section(other)) for name, other in of.items()
+    ]
     references = [name for name, overlay in settings.ablations.items() if not overlay]
     starts = [name for name, overlay in settings.ablations.items() if list(overlay) == ["start"]]
-    for i, name in enumerate([*settings.variants, *settings.ablations]):
+    for i, name in enumerate(name for name in settings.with_reward if name not in of):
         if name in references:
             continue
         candidates = list(settings.variants)[:i]
@@ -181,15 +183,15 @@ def ablations(records: Records, changed: Iterable[Change], n_resamples: int) -> 
     return frame.drop(columns="first").reset_index(drop=True).round(4)
 
 
-def by_demonstrations(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of `ablations` that change the number of demonstrations alone, by their reference."""
-    rows = table[table["ablation"] == "demonstrations"]
-    return {reference: found for reference, found in rows.groupby("reference", sort=False)}
+def amounts(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `ablations` that change one of `AMOUNTS` alone, its value a number, in their order."""
+    rows = table[table["ablation"].isin(AMOUNTS)]
+    return rows.assign(value=rows["value"].astype(float)).sort_values("value", kind="stable")
 
 
 def single_changes(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `ablations` that `by_demonstrations` has not."""
-    return table[table["ablation"] != "demonstrations"]
+    """The rows of `ablations` that `amounts` has not."""
+    return table[~table["ablation"].isin(AMOUNTS)]
 
 
 def _written(value: object) -> str:
@@ -249,7 +251,7 @@ def transfer(records: Records, families: list[str], settings: Params, n_resample
                 table.append(key | {"trained_on": trained_on, "tested_on": here} | at_home)
             for tested, there in groups(elsewhere, "tested_on"):
                 table.append(key | {"trained_on": trained_on} | tested | _gain(there, n_resamples))
-    trained = {name: settings.airl_variant(name).families for name in settings.ablations}
+    trained = {name: settings.airl_variant(name).families for name in settings.with_reward}
     for key, rows in groups(base, "backbone", "variant", "family"):
         variant, family = key["variant"], key.pop("family")
         if trained.get(variant) or settings.ablations.get(variant) == {}:

@@ -76,7 +76,6 @@ def stages(records: Records, settings: Params) -> pd.DataFrame:
     """
     of_method = runs.METHOD_STAGES | dict.fromkeys(settings.variants, "irl")
     of_method |= dict.fromkeys(settings.grpo_variants, "grpo")
-    of_method |= dict.fromkeys(settings.sft_ablations, "sft_ablation")
     of_method |= dict.fromkeys(settings.ablations, "ablation")
     trained = records.runs[
         (records.runs["method"] != "base") | ~records.runs.duplicated(["backbone", "method"])

@@ -61,11 +61,14 @@ def stands(row: pd.Series, name: str, prefix: str = "") -> str:
 
 def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> tuple[str, str]:
     """A paired difference in words, and its number: `better than SFT`, `, by 0.050 [0.010, 0.090]`."""
-    by = "" if math.isnan(row[name]) else f", by {_paired(row, name, prefix)}"
+    by = "" if math.isnan(row[name]) else f", by {paired(row, name, prefix)}"
     return f"{stands(row, name, prefix)} {than}", by
 
 
-def _paired(row: pd.Series, name: str, prefix: str) -> str:
+def paired(row: pd.Series, name: str, prefix: str = "") -> str:
+    """A difference with its interval, such as `0.061 [0.045, 0.077]`."""
+    if math.isnan(row[name]):
+        return "n/a"
     return f"{row[name]:.3f} [{row[f'{prefix}ci_low']:.3f}, {row[f'{prefix}ci_high']:.3f}]"
 
 
@@ -78,11 +81,25 @@ def each(rows: dict[str, pd.Series], name: str, than: str, prefix: str = "") -> 
     return listed(f"{what} {', and '.join(places)}" for what, places in said.items())
 
 
+def briefly(rows: dict[str, pd.Series], name: str, than: str, prefix: str = "") -> str:
+    """As `each`, without intervals: `better than SFT (llama 0.061, qwen2 0.067)`."""
+    said: dict[str, list[str]] = {}
+    for backbone, row in rows.items():
+        verdict = f"{stands(row, name, prefix)} {than}"
+        said.setdefault(verdict, []).append(f"{backbone} {number(row[name], 3)}")
+    return listed(f"{verdict} ({', '.join(places)})" for verdict, places in said.items())
+
+
+def shares(rows: dict[str, pd.Series], name: str) -> str:
+    """A share on each backbone: `0.82 (llama) and 0.83 (qwen2)`."""
+    return listed(f"{number(row[name])} ({backbone})" for backbone, row in rows.items())
+
+
 def grouped(rows: Iterable[tuple[str, pd.Series]], name: str, than: str = "") -> str:
     """Names and paired differences, by what these show: `better than SFT: A 0.1 [..], B ..; worse ..`."""
     said: dict[str, list[str]] = {}
     for what, row in rows:
-        number = "" if math.isnan(row[name]) else f" {_paired(row, name, '')}"
+        number = "" if math.isnan(row[name]) else f" {paired(row, name, '')}"
         said.setdefault(stands(row, name), []).append(f"{what}{number}")
     return "; ".join(f"{what}{than} {', '.join(items)}" for what, items in sorted(said.items()))
 

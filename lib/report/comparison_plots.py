@@ -14,6 +14,11 @@ MEASURES = {  # column: prefix of its interval, title
     "auroc": ("auroc_", "reward AUROC"),
     "hit_at_1": ("hit_at_1_", "localisation hit@1"),
 }
+AMOUNTS = {  # as `comparisons.AMOUNTS`: what it is, and how its values are written
+    "demonstrations": ("demonstrations", ".0f"),
+    "unlabelled_questions": ("questions without an answer", ",.0f"),
+    "wrong_experts": ("demonstrations that end wrong", ".0%"),
+}
 LABEL_WIDTH = 36  # characters of a line, so that what changed leaves room for its effect
 
 
@@ -23,18 +28,22 @@ def _interval(rows: pd.DataFrame, measure: str):
 
 
 @styled
-def demonstrations(curves: dict[str, pd.DataFrame]) -> Figure:
-    """pass@1 against the number of demonstrations; a method's rows have `value`, that number."""
-    figure, axes = panels(["pass@1 of the policy"], width=5.4, height=3.4)
-    for i, (method, rows) in enumerate(curves.items()):
-        rows = rows.assign(value=rows["value"].astype(int)).sort_values("value")
-        axes[0, 0].errorbar(rows["value"] * (1 + 0.03 * i), rows["pass_at_1"], _interval(rows, "pass_at_1"),
-                            color=colour(method), label=label(method), marker="o", capsize=2)  # fmt: skip
-    ticks = sorted({int(v) for rows in curves.values() for v in rows["value"]})
-    axes[0, 0].set_xscale("log", base=2)
-    axes[0, 0].set_xticks(ticks, [str(t) for t in ticks])
-    axes[0, 0].set(xlabel="demonstrations", ylabel="pass@1 (share of samples)")
-    return finish(figure, f"How many demonstrations ({INTERVALS})")
+def amounts(table: pd.DataFrame) -> Figure:
+    """pass@1 against how much there is to learn from: a column an amount, a row a backbone."""
+    backbones, columns = names(table, "backbone"), names(table, "ablation")
+    titles = [AMOUNTS[name][0] for name in columns]
+    figure, axes = panels(titles, width=3.4, height=2.6, rows=len(backbones))
+    for line, backbone in zip(axes, backbones, strict=True):
+        for axis, name in zip(line, columns, strict=True):
+            of_panel = table[(table["backbone"] == backbone) & (table["ablation"] == name)]
+            ticks = sorted(set(of_panel["value"]))
+            for i, (reference, rows) in enumerate(of_panel.groupby("reference", sort=False)):
+                at = [ticks.index(value) + 0.06 * i for value in rows["value"]]
+                axis.errorbar(at, rows["pass_at_1"], _interval(rows, "pass_at_1"), color=colour(reference),
+                              label=label(reference), marker="o", capsize=2)  # fmt: skip
+            axis.set_xticks(range(len(ticks)), [f"{value:{AMOUNTS[name][1]}}" for value in ticks])
+        line[0].set_ylabel(f"{backbone}: pass@1")
+    return finish(figure, f"How much there is to learn from ({INTERVALS})")
 
 
 @styled

@@ -10,7 +10,7 @@ from lib.evaluation.tables import (
     PAPER_VARIANT,
     PAPER_VARIANTS,
 )
-from lib.evaluation.words import grouped, interval, label, seeds, verdict
+from lib.evaluation.words import grouped, interval, label, number, seeds, stands
 from lib.report import headline, sceptic
 
 OF_PAPER = PAPER_VARIANTS[1:]  # which the tables have, and sentences for the first one alone
@@ -38,7 +38,8 @@ def real(table: pd.DataFrame) -> list[str]:
     table = table[(table["study"] != studies.WORLD) & (table["above"].fillna("") != "")]
     for (study, backbone), rows in table.groupby(["study", "backbone"], sort=False):
         said = [
-            f"{row['method']} is {''.join(verdict(row, 'value', row['above']))}" for _, row in rows.iterrows()
+            f"{row['method']} is {stands(row, 'value')} {row['above']} ({number(row['value'], 3)})"
+            for _, row in rows.iterrows()
         ]
         of = seeds(row for _, row in rows.iterrows())
         sentences.append(f"Pretrained weights, {backbone} ({study}, {of}): {'; '.join(said)}.")

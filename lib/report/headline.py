@@ -1,4 +1,9 @@
-"""What a reader should remember, in sentences: the policy, its rivals and parts, the choice, the pointer."""
+"""What a reader should remember: sentences on the policy, its rivals and parts, the choice, the pointer.
+
+Each number in them is a row of `table`, where it stands with its interval.
+"""
+
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -12,52 +17,77 @@ from lib.evaluation.tables import (
     TWIN,
     by_backbone,
 )
-from lib.evaluation.words import each, interval, label, listed, number, seeds
+from lib.evaluation.words import briefly, interval, label, listed, paired, seeds, shares
 
 TABLES = tuple(  # that it reads
     "gains rerank localisation reward_quality reward_quality_sft rivals false_alarms".split()
 )
+OWN, STRANGERS = "practice on its own likelihood", "practice on a stranger's vote"
+
+
+class Finding(NamedTuple):
+    """A number on each backbone that has it: the paragraph it is told in, what it is, and the number with its
+    interval."""
+
+    of: str
+    what: str
+    cells: dict[str, str]
+
+
+class Story:
+    """Paragraphs, each a name and its sentences, and a `Finding` for each number that was asked for."""
+
+    def __init__(self):
+        self.paragraphs: dict[str, list[str]] = {}
+        self.findings: list[Finding] = []
+
+    def tell(self, of: str, sentence: str) -> None:
+        self.paragraphs.setdefault(of, []).append(sentence)
+
+    def above(self, of: str, what: str, rows: dict[str, pd.Series], than: str, name: str, prefix="") -> str:
+        """The verdict on a paired difference, `better than SFT (llama 0.061, qwen2 0.067)`."""
+        cells = {backbone: paired(row, name, prefix) for backbone, row in rows.items()}
+        self.findings.append(Finding(of, f"{what} above {than}", cells))
+        return briefly(rows, name, than, prefix)
+
+    def share(self, of: str, what: str, rows: dict[str, pd.Series], name: str, prefix="") -> str:
+        """A share: `0.82 (llama) and 0.83 (qwen2)`."""
+        self.findings.append(Finding(of, what, {b: interval(row, name, prefix) for b, row in rows.items()}))
+        return shares(rows, name)
 
 
 def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
     """One paragraph on each, by its first word; on rivals and parts where there are any."""
-    gained = tables["gains"]
-    said = {
-        "Policy": [
-            f"Trained on what is elected, it is {each(_of_method(gained, MAIN_VARIANT), 'above_sft', 'SFT')} "
-            f"at "
-            "the temperature that suits it, and "
-            f"{each(_of_method(gained, MAIN_VARIANT, 'greedy'), 'above_sft', 'SFT')} greedily."
-        ],
-        "Rivals": [*_rivals(gained), *_cheaper(gained)],
-        "Parts": [*_parts(gained), *_paper(gained)],
-        "Choice": [
-            _choice(tables["rerank"], tables["rivals"]),
-            *_style(tables["reward_quality"], tables["reward_quality_sft"]),
-        ],
-        "Pointer": [_pointer(tables["localisation"], tables["rivals"], tables["false_alarms"])],
-    }
-    return [f"{of}: {' '.join(paragraph)}" for of, paragraph in said.items() if paragraph]
+    return [f"{of}: {' '.join(said)}" for of, said in _story(tables).paragraphs.items()]
 
 
-def _rivals(gained: pd.DataFrame) -> list[str]:
-    """The main method beside others that practise."""
-    ours = _of_method(gained, MAIN_VARIANT)
-    against = [
-        each(ours, f"above_{rival}", f"practice on {what}", f"above_{rival}_")
-        for rival, what in (
-            ("ttrl", "the plain vote"),
-            (baselines.LIKELIHOOD, "its own likelihood"),
-            (PRACTICE, "a stranger's vote"),
-        )
-        if any(pd.notna(row[f"above_{rival}"]) for row in ours.values())
-    ]
-    return [f"It is {', and '.join(against)}."] if against else []
+def table(studies: dict[str, dict[str, pd.DataFrame]]) -> pd.DataFrame:
+    """The numbers of `sentences` with their intervals, as text: `of`, `what`, and a column for each backbone
+    of each study. `studies` has their tables; a number that only one has stands at the end of its paragraph.
+    """
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for tables in studies.values():
+        of_backbones = dict(tables["gains"].groupby("backbone")["n_seeds"].max())
+        for of, what, found in _story(tables).findings:
+            told = {
+                f"{place}, {seeds([{'n_seeds': of_backbones[place]}])}": cell for place, cell in found.items()
+            }
+            cells.setdefault((of, what), {}).update(told)
+    paragraphs = list(dict.fromkeys(of for of, _ in cells))
+    rows = [{"of": of, "what": what} | cells[of, what] for of, what in cells]
+    rows.sort(key=lambda row: paragraphs.index(row["of"]))
+    return pd.DataFrame(rows).fillna("")
 
 
-def _paper(gained: pd.DataFrame) -> list[str]:
-    paper = _of_method(gained, PAPER_VARIANT)
-    return [f"Practice on the paper's dense reward is {each(paper, 'above_sft', 'SFT')}."] if paper else []
+def _story(tables: dict[str, pd.DataFrame]) -> Story:
+    story, gained = Story(), tables["gains"]
+    _policy(story, gained)
+    _rivals(story, gained)
+    _parts(story, gained)
+    _choice(story, tables["rerank"], tables["rivals"])
+    _style(story, tables["reward_quality"], tables["reward_quality_sft"])
+    _pointer(story, tables["localisation"], tables["rivals"], tables["false_alarms"])
+    return story
 
 
 def _of_method(table: pd.DataFrame, method: str, temperature: str = "validation") -> dict[str, pd.Series]:
@@ -65,109 +95,122 @@ def _of_method(table: pd.DataFrame, method: str, temperature: str = "validation"
     return by_backbone(table, method=method, temperature=temperature)
 
 
-def _cheaper(gained: pd.DataFrame) -> list[str]:
-    """What the vote and the likelihood are worth by themselves."""
-    worth = [
-        f"{name} is {each(rows, 'above_sft', 'SFT')}"
-        for name, method in (
-            ("the vote alone", "ttrl"),
-            ("the policy's own likelihood", baselines.LIKELIHOOD),
-        )
-        if (rows := _of_method(gained, method))
-    ]
-    return [f"As what a policy practises on, {'; '.join(worth)}."] if worth else []
-
-
-def _parts(gained: pd.DataFrame) -> list[str]:
-    """What is changed, the method in which it is, and what that is compared with."""
-    election, vote, ours = "the election", "practice on a stranger's vote", f"above_{MAIN_VARIANT}"
-    parts = [
-        (f"Without likelihoods to weigh and choose by, {election}", EQUAL_WEIGHTS, ours, "with them"),
-        (f"With two policies on one backbone {election}", NO_STRANGER, ours, "with a stranger"),
-        (f"With an adversary that learns on, {vote}", TWIN, f"above_{PRACTICE}", "without one"),
-    ]
-    said = [
-        f"{what} ({seeds(rows.values())}) is {each(rows, name, f'that {than}', f'{name}_')}."
-        for what, method, name, than in parts
-        if (rows := _of_method(gained, method))
-    ]
-    return said
-
-
-def _choice(chosen: pd.DataFrame, paired: pd.DataFrame) -> str:
-    """The reward's choice among the most samples, and what it is above."""
-    n = chosen["n"].max()
-    chosen = chosen[
-        (chosen["n"] == n) & (chosen["selector"] == "reward") & (chosen["variant"] == MAIN_VARIANT)
-    ]
-    paired = paired[paired["use"] == rivals.CHOOSING]
-
-    def against(policy: str, **names: str) -> str:
-        right = listed(
-            f"{interval(row, 'accuracy')} on {place}"
-            for place, row in by_backbone(chosen, policy=policy).items()
-        )
-        of = {rival: by_backbone(paired, policy=policy, rival=rival) for rival in names}
-        said = [each(rows, "above", names[rival]) for rival, rows in of.items() if rows]
-        return f"right in {right}: {', and '.join(said) or 'n/a'}"
-
-    of_sft = {
-        "majority": "the vote",
-        baselines.LIKELIHOOD: "the policy's own SFT log-likelihood",
-        PRACTICE: "the stranger's SFT log-likelihood, for which no election is needed,",
-    }
-    return (
-        f"Among {n} samples of SFT the reward's choice is {against('sft', **of_sft)}. Among the base "
-        f"policy's it is {against('base', majority='the vote')}."
+def _policy(story: Story, gained: pd.DataFrame) -> None:
+    best, greedy = (_of_method(gained, MAIN_VARIANT, name) for name in ("validation", "greedy"))
+    of, than = "Policy", ("SFT", "above_sft")
+    best, greedy = story.above(of, "pass@1", best, *than), story.above(of, "pass@1, greedily,", greedy, *than)
+    story.tell(
+        of,
+        f"Trained on what is elected, it is {best}, each at the temperature that suits it, and greedily "
+        f"{greedy}.",
     )
 
 
-def _pointer(located: pd.DataFrame, paired: pd.DataFrame, passed: pd.DataFrame) -> str:
-    """How often the reward points at the first wrong step, beside its rivals, and at right traces."""
-    where = {"error_source": "policy", "variant": MAIN_VARIANT, "threshold": "perturbed"}
-
-    def against(policy: str, *names: str) -> str:
-        found = listed(
-            f"{interval(row, 'hit_at_1')} on {place}"
-            for place, row in by_backbone(located, policy=policy, **where).items()
-        )
-        key = {"use": rivals.POINTING, "error_source": "policy", "policy": policy}
-        of = {rival: by_backbone(paired, rival=rival, **key) for rival in names}
-        said = [each(rows, "above", label(rival)) for rival, rows in of.items() if rows]
-        return f"{found}: {', and '.join(said) or 'n/a'}"
-
-    said = [
-        "With a threshold chosen on perturbed experts, without step labels, it finds the first wrong step of "
-        "SFT's wrong traces in "
-        f"{against('sft', baselines.LIKELIHOOD, 'logprob', 'first_unit')}."
+def _rivals(story: Story, gained: pd.DataFrame) -> None:
+    """The main method beside others that practise, and what the vote and the likelihood are worth alone."""
+    of, ours = "Rivals", _of_method(gained, MAIN_VARIANT)
+    practices = (("ttrl", "practice on the plain vote"), (baselines.LIKELIHOOD, OWN), (PRACTICE, STRANGERS))
+    against = [
+        story.above(of, "pass@1", ours, than, f"above_{rival}", f"above_{rival}_")
+        for rival, than in practices
+        if any(pd.notna(row[f"above_{rival}"]) for row in ours.values())
     ]
-    if (located["policy"] == "base").any():
-        said.append(f"Of the base policy's it finds {against('base', 'logprob', 'first_unit')}.")
-    if right := by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):
-        alarms = listed(
-            f"{number(1 - row['accuracy_correct'])} on {place} (and where it may point nowhere, it finds "
-            f"{number(row['accuracy_erroneous'])} of the first wrong steps)"
-            for place, row in right.items()
-        )
-        said.append(
-            f"It does not tell that nothing is wrong: it points into that one's right traces in {alarms}."
-        )
-    return " ".join(said)
+    worth = [
+        f"{than} is {story.above(of, than, rows, 'SFT', 'above_sft')}"
+        for method, than in practices[:2]
+        if (rows := _of_method(gained, method))
+    ]
+    if against:
+        story.tell(of, f"It is {'; '.join(against)}.")
+    if worth:
+        story.tell(of, f"Of these, {'; '.join(worth)}.")
 
 
-def _style(of_base: pd.DataFrame, of_sft: pd.DataFrame) -> list[str]:
+def _parts(story: Story, gained: pd.DataFrame) -> None:
+    """What is changed, beside what it is changed of."""
+    of, election, ours = "Parts", "the election as it is", f"above_{MAIN_VARIANT}"
+    for what, method, name, than in (
+        ("an election without likelihoods to weigh and choose by", EQUAL_WEIGHTS, ours, election),
+        ("an election by two policies on one backbone", NO_STRANGER, ours, election),
+        ("practice on the vote of an adversary that learns on", TWIN, f"above_{PRACTICE}", STRANGERS),
+    ):
+        if rows := _of_method(gained, method):
+            what = f"{what} ({seeds(rows.values())})"
+            verdict = story.above(of, what, rows, than, name, f"{name}_")
+            story.tell(of, f"{_capital(what)} is {verdict}.")
+    if rows := _of_method(gained, PAPER_VARIANT):
+        what = "practice on the paper's dense reward"
+        story.tell(of, f"{_capital(what)} is {story.above(of, what, rows, 'SFT', 'above_sft')}.")
+
+
+def _choice(story: Story, chosen: pd.DataFrame, compared: pd.DataFrame) -> None:
+    """The reward's choice among the most samples, and what it is above."""
+    of, n = "Choice", chosen["n"].max()
+    chosen = chosen[
+        (chosen["n"] == n) & (chosen["selector"] == "reward") & (chosen["variant"] == MAIN_VARIANT)
+    ]
+    compared = compared[compared["use"] == rivals.CHOOSING]
+
+    def against(policy: str, whose: str, **names: str) -> str:
+        what = f"choice among all samples of {whose}"
+        right = story.share(of, f"right {what}", by_backbone(chosen, policy=policy), "accuracy")
+        of_rivals = {rival: by_backbone(compared, policy=policy, rival=rival) for rival in names}
+        said = [
+            story.above(of, what, rows, names[rival], "above") for rival, rows in of_rivals.items() if rows
+        ]
+        return f"right in {right}: {', '.join(said) or 'n/a'}"
+
+    of_sft = {
+        "majority": "the vote",
+        baselines.LIKELIHOOD: "its SFT log-likelihood",
+        PRACTICE: "the stranger's SFT log-likelihood",
+    }
+    story.tell(of, f"Among {n} samples of SFT the reward's choice is {against('sft', 'SFT', **of_sft)}.")
+    story.tell(of, f"Among the base policy's it is {against('base', 'base', majority='the vote')}.")
+
+
+def _style(story: Story, of_base: pd.DataFrame, of_sft: pd.DataFrame) -> None:
     """What the reward prefers where being right and an expert's style speak against each other."""
-    name, said = "auroc_across_style", []
-    for policy, quality in (("the base policy's", of_base), ("SFT's", of_sft)):
+    of, name, said = "Choice", "auroc_across_style", []
+    for whose, quality in (("the base policy's", of_base), ("SFT's", of_sft)):
         rows = by_backbone(quality.dropna(subset=[name]), variant=MAIN_VARIANT)
-        right = [f"{interval(row, name, f'{name}_')} on {place}" for place, row in rows.items()]
         follows = [place for place, row in rows.items() if row[f"{name}_ci_high"] < 0.5]
-        if right:
-            there = f", so that style counts for more than being right on {listed(follows)}" * bool(follows)
-            said.append(f"among {policy} in {listed(right)}{there}")
-    if not said:
-        return []
-    return [
-        "Of a right trace in a style that no expert uses and a wrong one in an expert's, of one problem, it "
-        f"prefers the right one {'; '.join(said)}."
-    ]
+        if rows:
+            what = f"right trace in no expert's style preferred among {whose}"
+            there = f" (style counts for more than being right on {listed(follows)})" * bool(follows)
+            said.append(f"{story.share(of, what, rows, name, f'{name}_')} among {whose}{there}")
+    if said:
+        story.tell(
+            of,
+            "Of a right trace in a style that no expert uses and a wrong one in an expert's, of one problem, "
+            f"it prefers the right one in {', '.join(said)}.",
+        )
+
+
+def _pointer(story: Story, located: pd.DataFrame, compared: pd.DataFrame, passed: pd.DataFrame) -> None:
+    """How often the reward points at the first wrong step, beside its rivals, and at right traces."""
+    of, where = "Pointer", {"error_source": "policy", "variant": MAIN_VARIANT, "threshold": "perturbed"}
+
+    def against(policy: str, whose: str, *names: str) -> str:
+        what = f"first wrong step of {whose}'s traces"
+        found = story.share(of, what, by_backbone(located, policy=policy, **where), "hit_at_1")
+        key = {"use": rivals.POINTING, "error_source": "policy", "policy": policy}
+        of_rivals = {rival: by_backbone(compared, rival=rival, **key) for rival in names}
+        said = [
+            story.above(of, what, rows, label(rival), "above") for rival, rows in of_rivals.items() if rows
+        ]
+        return f"{found}: {', '.join(said) or 'n/a'}"
+
+    of_sft = against("sft", "SFT", baselines.LIKELIHOOD, "logprob", "first_unit")
+    story.tell(of, f"Without step labels it finds the first wrong step of SFT's wrong traces in {of_sft}.")
+    if (located["policy"] == "base").any():
+        story.tell(of, f"Of the base policy's it finds {against('base', 'base', 'logprob', 'first_unit')}.")
+    if right := by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):
+        kept = story.share(
+            of, "no step of base's right traces", right, "accuracy_correct", "accuracy_correct_"
+        )
+        story.tell(of, f"It is no alarm: only in {kept} of that one's right traces it points at no step.")
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib import files, runs
+from lib.evaluation import comparisons
 from lib.evaluation import studies as others
 from lib.evaluation.records import Records
 from lib.evaluation.tables import MAIN_VARIANT, read
@@ -64,10 +65,12 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
     report = rendering.render(
         "report.html",
         tables=shown_tables.shown(tables),
+        found=_found(tables, results),
         said=findings.by_section(tables),
         svg=lambda name: rendering.data_url(results / "figures" / f"{name}.svg", "image/svg+xml"),
         csv=lambda name: rendering.data_url(_csv(results, name), "text/csv"),
         changed=set(tables["ablations"]["ablation"]),
+        amounts=comparisons.AMOUNTS,
         settings=settings,
         studies=studies(results),
         traces=traces,
@@ -93,6 +96,13 @@ def studies(results: str | Path) -> dict[str, dict]:
     }
 
 
+def _found(tables: dict[str, pd.DataFrame], results: str | Path) -> shown_tables.Shown:
+    """The numbers of the headline with their intervals, those of studies at other profiles beside them."""
+    table = headline.table({"": tables} | others.tables(results))
+    table["of"] = table["of"].where(~table["of"].duplicated(), "")
+    return shown_tables.Shown(["", "", *list(table)[2:]], table.to_numpy().tolist())
+
+
 def viewer_page(traces: dict) -> str:
     """The viewer as a page of its own."""
     return rendering.render("viewer_page.html", traces=traces)
@@ -106,13 +116,13 @@ def _csv(results: Path, name: str) -> Path:
 
 def _of_runs(rows: pd.DataFrame, settings: Params) -> dict:
     """How long the runs are, how many seeds each method has, and what a reader must know of some."""
-    names = (*settings.variants, *settings.ablations)
+    ablations = (name for name in settings.with_reward if name in settings.ablations)
     stopped = rows[rows["status"] != "completed"].itertuples()
     return {
-        "ablated": next((settings.airl_variant(name) for name in settings.ablations), None),
+        "ablated": next((settings.airl_variant(name) for name in ablations), None),
         "full": settings.airl_variant(MAIN_VARIANT),
         "seeds": list(rows.groupby("method")["seed"].nunique()),
-        "relabelled": [name for name in names if settings.airl_variant(name).relabel_correct],
+        "relabelled": [m for m in settings.with_reward if settings.airl_variant(m).relabel_correct],
         "stopped": [f"{r.method} on {r.backbone}, seed {r.seed} ({r.status})" for r in stopped],
     }
 
@@ -144,12 +154,15 @@ def main_table_text(results: str | Path) -> str:
 
 
 def headline_text(results: str | Path) -> str:
-    """What was found, a Markdown list. Raises ValueError if there are no tables yet."""
+    """What was found, a Markdown list and a table. Raises ValueError if there are no tables yet."""
     directory = Path(results) / "tables"
     tables = {name: read(name, directory) for name in headline.TABLES}
     real = findings.real(read("studies", directory)) if (directory / "studies.csv").exists() else []
     lines = findings.markdown([*headline.sentences(tables), *real]).split("\n")
-    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines)
+    found = _found(tables, results)
+    rows = [found.header, ["---"] * len(found.header), *found.rows]
+    wrapped = [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines]
+    return "\n".join([*wrapped, "", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def summary(results: str | Path) -> str:

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from lib.schema import Airl, Grpo, Params, Section, Sft, merge
+from lib.schema import Airl, Grpo, Params, Section, Sft, Spin, merge
 
 TRAINED_WITHOUT_REWARD = ("base", "sft", "spin")
 REMOVED = {  # what took the place of a key that there was
+    "sft_ablations": "such a method is an ablation `of: sft`",
     "airl.replay": "the discriminator sees the step's own samples alone; remove the key",
     "airl.frozen_discriminator": "true is now airl.discriminator_steps: 0",
     "lora.full_weights": "every policy is an adapter, from which others go on; remove the key",
@@ -127,8 +128,8 @@ def _contradictions(params: Params) -> Iterator[str]:
         if asked.backbone not in params.policies:
             known_policies = ", ".join(params.policies)
             yield f"external.{name}.backbone: {asked.backbone!r} is none of policies, {known_policies}"
-        if asked.variant not in (*params.variants, *params.ablations):
-            known_rewards = ", ".join([*params.variants, *params.ablations])
+        if asked.variant not in params.with_reward:
+            known_rewards = ", ".join(params.with_reward)
             yield (
                 f"external.{name}.variant: {asked.variant!r} is neither a variant nor an ablation; there are "
                 f"{known_rewards}"
@@ -137,14 +138,8 @@ def _contradictions(params: Params) -> Iterator[str]:
         known_variants = ", ".join(params.variants)
         yield f"ablation_runs.variant: {params.ablation_runs.variant!r} is none of {known_variants}"
         return
-    yield from _grpo_faults(params)
-    for section, overlays in (("variants", params.variants), ("ablations", params.ablations)):
-        for name in overlays:
-            other = params.variants if section == "ablations" else TRAINED_WITHOUT_REWARD
-            if name in (*other, *params.grpo_variants):
-                yield f"{section}.{name}: the name is taken; choose another"
-            yield from _overlay_faults(params, section, name, backbones)
-    yield from _sft_faults(params)
+    faults = list(_method_faults(params, backbones))
+    yield from faults or _ablation_faults(params, backbones)
     if params.sampling.temperature not in params.sampling.temperatures:
         yield "sampling.temperatures: sampling.temperature, at which policies are trained, must be one"
     k, n = max(params.evaluation.ks), params.sampling.n
@@ -152,57 +147,66 @@ def _contradictions(params: Params) -> Iterator[str]:
         yield f"evaluation.ks: pass@{k} needs as many samples; sampling.n is {n}"
 
 
-def _grpo_faults(params: Params) -> Iterator[str]:
+def _method_faults(params: Params, backbones: tuple[str, ...]) -> Iterator[str]:
+    yield from _section_faults(params, "sft", "sft", Sft)
     for name in params.grpo_variants:
         if name in TRAINED_WITHOUT_REWARD:
             yield f"grpo_variants.{name}: the name is taken; choose another"
-            continue
-        try:
-            params.section(name)
-        except ValidationError as error:
-            yield from (f"grpo_variants.{name}.{line}" for line in _describe(error, Grpo))
+        else:
+            yield from _section_faults(params, f"grpo_variants.{name}", name, Grpo)
+    for name in params.variants:
+        if name in (*TRAINED_WITHOUT_REWARD, *params.grpo_variants):
+            yield f"variants.{name}: the name is taken; choose another"
+        else:
+            yield from _airl_faults(params, f"variants.{name}", name, backbones)
 
 
-def _sft_faults(params: Params) -> Iterator[str]:
-    taken = (*TRAINED_WITHOUT_REWARD, *params.grpo_variants, *params.variants, *params.ablations)
-    for name in params.sft_ablations:
-        if name in taken:
-            yield f"sft_ablations.{name}: the name is taken; choose another"
-    for name in ("sft", *params.sft_ablations):
-        where = "sft" if name == "sft" else f"sft_ablations.{name}"
-        try:
-            sft = params.sft_variant(name)
-        except ValidationError as error:
-            yield from (f"{where}.{line}" for line in _describe(error, Sft))
-            continue
-        if sft.demonstrations > params.data.demonstrations:
-            yield f"{where}.demonstrations: data.demonstrations is {params.data.demonstrations}"
+def _ablation_faults(params: Params, backbones: tuple[str, ...]) -> Iterator[str]:
+    changeable = ("sft", *params.without_reward, *params.variants)
+    for name in params.ablations:
+        of, where = params.ablated(name), f"ablations.{name}"
+        if name in (*TRAINED_WITHOUT_REWARD, *params.grpo_variants, *params.variants):
+            yield f"{where}: the name is taken; choose another"
+        elif of not in changeable:
+            yield f"{where}.of: {of!r} is none of {', '.join(changeable)}"
+        elif of in params.variants:
+            yield from _airl_faults(params, where, name, backbones)
+        else:
+            yield from _section_faults(params, where, name, {"sft": Sft, "spin": Spin}.get(of, Grpo))
 
 
-def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[str, ...]) -> Iterator[str]:
+def _section_faults(params: Params, where: str, name: str, kind: type[Section]) -> Iterator[str]:
+    """Faults of any method's section, which stands at `where`."""
     try:
-        airl = params.airl_variant(name)
+        section = params.section(name)
     except ValidationError as error:
-        for line in _describe(error, Airl):
-            yield f"{section}.{name}.{line}"
+        yield from (f"{where}.{line}" for line in _describe(error, kind))
         return
-    if airl.demonstrations > params.data.demonstrations:
-        yield f"{section}.{name}.demonstrations: data.demonstrations is {params.data.demonstrations}"
+    if getattr(section, "demonstrations", 0) > params.data.demonstrations:
+        yield f"{where}.demonstrations: data.demonstrations is {params.data.demonstrations}"
+
+
+def _airl_faults(params: Params, where: str, name: str, backbones: tuple[str, ...]) -> Iterator[str]:
+    faults = list(_section_faults(params, where, name, Airl))
+    yield from faults
+    if faults:
+        return
+    airl = params.airl_variant(name)
     if airl.discriminator == "other" and len(params.policies) < 2:
-        yield f"{section}.{name}.discriminator: there is no `other` of policies; name a second backbone there"
+        yield f"{where}.discriminator: there is no `other` of policies; name a second backbone there"
     elif airl.discriminator not in ("same", "other", *backbones):
         known = ", ".join(backbones)
         yield (
-            f"{section}.{name}.discriminator: {airl.discriminator!r} is none of `same`, `other` and the "
+            f"{where}.discriminator: {airl.discriminator!r} is none of `same`, `other` and the "
             f"backbones, {known}"
         )
     if airl.expert_in_group and params.training.vllm != "off":
         yield (
-            f"{section}.{name}.expert_in_group: vLLM has no log-probabilities of an expert that it did not "
+            f"{where}.expert_in_group: vLLM has no log-probabilities of an expert that it did not "
             "sample; set expert_in_group to false or training.vllm to off"
         )
     if airl.reward == "log_density" and airl.parameterisation != "log_ratio":
-        yield f"{section}.{name}.reward: log_density needs parameterisation: log_ratio"
+        yield f"{where}.reward: log_density needs parameterisation: log_ratio"
     if airl.learner == "imitation":
         needed = {
             "start": "sft",
@@ -212,9 +216,9 @@ def _overlay_faults(params: Params, section: str, name: str, backbones: tuple[st
         }
         for key, value in needed.items():
             if getattr(airl, key) != value:
-                yield f"{section}.{name}.{key}: learner: imitation needs {value}"
+                yield f"{where}.{key}: learner: imitation needs {value}"
     if airl.likelihood_epochs and airl.parameterisation != "log_ratio":
-        yield f"{section}.{name}.likelihood_epochs: only a log_ratio can be fitted; set it to 0"
+        yield f"{where}.likelihood_epochs: only a log_ratio can be fitted; set it to 0"
 
 
 def _describe(error: ValidationError, root: type[Section]) -> Iterator[str]:

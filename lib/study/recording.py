@@ -67,7 +67,8 @@ def _run(backbone, method, seed, settings, section, validation, seconds, status)
 
 
 def _write(directory: Path, run: runs.Run, log: list[dict], model, tokenizer, settings: Params) -> None:
-    """Write the record with samples of the test splits; of the policies that rewards judge, more of them.
+    """Write the record with samples of the test splits; of the policies that rewards judge, more of them, and
+    how likely each is.
 
     Token by token only of the seeds that are watched.
     """
@@ -76,7 +77,7 @@ def _write(directory: Path, run: runs.Run, log: list[dict], model, tokenizer, se
     tokens = settings.evaluation.token_records if judged and run.seed in settings.watching.seeds else 0
     n, test, long = settings.sampling.n, splits.split("test"), splits.split("test_long")
     fewer = n if judged else max(settings.evaluation.ks)
-    rows = sampling.sample(*policy, test, settings, n=fewer, token_records=tokens)
+    rows = sampling.sample(*policy, test, settings, n=fewer, token_records=tokens, with_likelihoods=judged)
     runs.write(directory, run, log=log, samples=[_read(row, judged) for row in rows])
     best, fewer = run.metrics["validation_temperature"], max(settings.evaluation.ks)
     tempered = (("validation", fewer, best), ("greedy", 1, 0.0))
@@ -86,13 +87,13 @@ def _write(directory: Path, run: runs.Run, log: list[dict], model, tokenizer, se
     runs.write_rows(directory / runs.LONG, _answered(policy, long, tempered, settings, texts=is_base))
     if judged:
         known = splits.split("validation")[: settings.evaluation.threshold_problems]
-        rows = sampling.sample(*policy, known, settings, n=n, token_records=0)
+        rows = sampling.sample(*policy, known, settings, n=n, token_records=0, with_likelihoods=True)
         runs.write_rows(directory / runs.KNOWN, [_read(row, judged) for row in rows])
 
 
 def _read(row: dict, judged: bool) -> dict:
     """What later stages read of a sampled row."""
-    unread = () if "ends" in row else OF_TOKENS if judged else (*OF_TOKENS, "logprob", "text")
+    unread = () if "ends" in row else OF_TOKENS if judged else ("text",)
     return {key: value for key, value in row.items() if key not in unread}
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from lib import files, runs
-from lib.schema import Airl, Labels, Params
+from lib.schema import Airl, Grpo, Labels, Params
 from lib.study import params
 
 TRAINING = ("lib/data", "lib/grading", "lib/models", "lib/study/training", "lib/text")
@@ -39,8 +39,10 @@ def of_method(method: str, settings: Params) -> dict:
     }
     if method in runs.JUDGED:
         decisive["watched_seeds"] = settings.watching.seeds  # whose samples are kept token by token
-    if isinstance(section, Airl):
-        decisive["sft"] = settings.sft.model_dump()  # with which a reward is fitted to the demonstrations
+    if isinstance(section, (Airl, Grpo)):
+        decisive["sft"] = (
+            settings.sft.model_dump()
+        )  # from which they start, and with which a reward is fitted
     if isinstance(section, (Airl, Labels)):
         decisive["long_steps"] = settings.data.long_steps  # by which its transfer is called
         decisive["policies"] = (

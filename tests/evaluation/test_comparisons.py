@@ -194,6 +194,9 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
         },
         ablations={
             "reference": {},
+            "sft_16": {"of": "sft", "demonstrations": 16, "epochs": 80},
+            "ttrl_16": {"of": "ttrl", "demonstrations": 16},
+            "dense_16": {"of": "airl_dense", "demonstrations": 16},
             "sparse": {"boundaries": "sparse"},
             "small_from_base": {"start": "base", "discriminator": "llama"},
             "from_base": {"start": "base"},
@@ -209,7 +212,6 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
                 "labels": "from_first_error",
             },  # fmt: skip
         },
-        sft_ablations={"sft_16": {"demonstrations": 16, "epochs": 80}},
         ablation_runs={"variant": "airl", "changes": {"steps": 60}, "backbones": ["qwen2"], "seeds": [0]},
     )
     found = {change.method: change for change in comparisons.changes(settings)}
@@ -217,6 +219,8 @@ def test_each_is_compared_with_the_run_that_differs_in_the_fewest_settings():
         "sft_16": Change(
             "sft_16", "sft", {"demonstrations": 64, "epochs": 40}, {"demonstrations": 16, "epochs": 80}
         ),
+        "ttrl_16": Change("ttrl_16", "ttrl", {"demonstrations": 64}, {"demonstrations": 16}),
+        "dense_16": Change("dense_16", "airl_dense", {"demonstrations": 64}, {"demonstrations": 16}),
         "airl_no_perturbation": CHANGES[0],
         "airl": Change("airl", "airl_dense", {"gamma": 0.9, "lr": 0.0001}, {"gamma": 0.5, "lr": 0.5}),
         "sparse": Change("sparse", "reference", {"boundaries": "dense"}, {"boundaries": "sparse"}),
@@ -235,7 +239,7 @@ def test_every_ablation_of_the_study_has_something_to_be_compared_with():
         compared = {change.method for change in comparisons.changes(settings)}
         same = {name for name, overlay in settings.ablations.items() if not overlay}
         many = {tables.TWIN}  # is compared with practice without an adversary, in `gains`
-        assert compared >= {*settings.ablations, *settings.sft_ablations} - same - many
+        assert compared >= {*settings.ablations} - same - many
         for change in comparisons.changes(settings):
             assert change.before.keys() == change.after.keys() and change.method != change.reference
             assert all(change.before[key] != change.after[key] for key in change.after)
@@ -321,7 +325,7 @@ def test_an_ablation_without_its_runs_is_left_out(study):
 def test_a_study_without_ablations_has_an_empty_table_of_the_same_columns(table, study):
     none = comparisons.ablations(study, [], RESAMPLES)
     assert len(none) == 0 and list(none.columns) == list(table.columns)
-    assert comparisons.by_demonstrations(none) == {} and len(comparisons.single_changes(none)) == 0
+    assert len(comparisons.amounts(none)) == len(comparisons.single_changes(none)) == 0
 
 
 def test_the_rows_are_divided_among_the_figures():
@@ -331,29 +335,37 @@ def test_the_rows_are_divided_among_the_figures():
             "reference": {},
             "near_misses_none": {"perturbations": 0},
             "demonstrations_16": {"demonstrations": 16},
+            "wrong_experts_10": {"wrong_experts": 0.1},
+            "sft_256": {"of": "sft", "demonstrations": 256},
+            "sft_16": {"of": "sft", "demonstrations": 16},
             "wgan": {"loss": "wgan"},
             "from_base": {"start": "base"},
         },
-        sft_ablations={"sft_16": {"demonstrations": 16}, "sft_256": {"demonstrations": 256}},
         ablation_runs={"variant": "airl", "changes": {"steps": 60}, "backbones": ["qwen2"], "seeds": [0]},
     )
     changes = comparisons.changes(settings)
     rows = [
-        {"ablation": " + ".join(change.after), "value": "", "reference": change.reference}
-        | {"method": method}
+        {"ablation": " + ".join(change.after), "value": " + ".join(map(str, of.values()))}
+        | {"reference": change.reference, "method": method}
         for change in changes
-        for method in (change.reference, change.method)
+        for method, of in ((change.reference, change.before), (change.method, change.after))
     ]
     table = pd.DataFrame(rows)
-    curves = comparisons.by_demonstrations(table)
-    assert {name: list(rows["method"]) for name, rows in curves.items()} == {
-        "sft": ["sft", "sft_16", "sft", "sft_256"],
-        "reference": ["reference", "demonstrations_16"],
+    amounts = comparisons.amounts(table)
+    of_demonstrations = amounts[amounts["ablation"] == "demonstrations"]
+    shown = {
+        name: list(zip(rows["method"], rows["value"], strict=True))
+        for name, rows in of_demonstrations.groupby("reference")
     }
+    assert shown == {
+        "sft": [("sft_16", 16), ("sft", 64), ("sft", 64), ("sft_256", 256)],
+        "reference": [("demonstrations_16", 16), ("reference", 64)],
+    }
+    assert list(amounts.loc[amounts["ablation"] == "wrong_experts", "value"]) == [0, 0.1]
     single = comparisons.single_changes(table)
     assert {"near_misses_none", "wgan", "airl_no_perturbation", "from_base"} <= set(single["method"])
-    assert not {"sft_16", "demonstrations_16"} & set(single["method"])
-    shown = {*single["method"], *(m for rows in curves.values() for m in rows["method"])}
+    assert not {"sft_16", "demonstrations_16", "wrong_experts_10"} & set(single["method"])
+    shown = {*single["method"], *amounts["method"]}
     assert shown >= {change.method for change in changes} >= {"demonstrations_16", "wgan"}
 
 

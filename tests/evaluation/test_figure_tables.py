@@ -73,11 +73,10 @@ def test_stages_sum_their_runs_and_count_a_backbone_once(settings):
     recorded = pd.DataFrame(ran, columns=["backbone", "method", "seed", "seconds"])
     table = figure_tables.stages(type("Records", (), {"runs": recorded}), settings).set_index("stage")
     assert table["runs"].to_dict() == {
-        "backbone": 2, "sft": 1, "grpo": 3, "spin": 1, "irl": 2, "ablation": 1, "sft_ablation": 1,
+        "backbone": 2, "sft": 1, "grpo": 3, "spin": 1, "irl": 2, "ablation": 2,
     }  # fmt: skip
     assert table["hours"].to_dict() == {
-        "backbone": 0.5, "sft": 0.25, "grpo": 2.0, "spin": 0.1, "irl": 1.5, "ablation": 0.01,
-        "sft_ablation": 0.02,
+        "backbone": 0.5, "sft": 0.25, "grpo": 2.0, "spin": 0.1, "irl": 1.5, "ablation": 0.03,
     }  # fmt: skip
     assert table.loc["irl", "mean_seconds"] == 2700 and table.loc["grpo", "mean_seconds"] == 2400
 

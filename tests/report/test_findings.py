@@ -112,21 +112,30 @@ def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(dra
             gain("llama", "validation", "ttrl", above_sft=hundredths[14]),
         ]
     )
-    said = headline.sentences(TABLES | {"gains": gained})
+    tables = TABLES | {"gains": gained}
+    said = headline.sentences(tables)
     assert [sentence.split(":")[0] for sentence in said] == "Policy Rivals Parts Choice Pointer".split()
-    said = " ".join(said[:3])
-    number = r"-?\d\.\d{3}"
-    place = rf"on \w+, by ({number}) \[({number}), ({number})\]"
     verdicts = {
         "better than": lambda low, high: low > 0,
         "worse than": lambda low, high: high < 0,
         "not surely different from": lambda low, high: low <= 0 <= high,
     }
     told = []
-    for match in re.finditer(rf"({'|'.join(verdicts)}) [^,.:]*?((?:{place}(?:, and )?)+)", said):
-        told += [(match[1], *map(float, found)) for found in re.findall(place, match[2])]
-    assert sorted(found[1:] for found in told) == sorted(hundredths)
-    assert all(verdicts[said_so](low, high) for said_so, _, low, high in told)
+    for match in re.finditer(rf"({'|'.join(verdicts)}) [^,.:(]*\(([^)]*)\)", " ".join(said[:3])):
+        told += [(match[1], *place.split()) for place in match[2].split(", ")]
+    assert len(told) == len(hundredths)
+    shown = headline.table({"": tables})
+    cells = shown[shown["of"].isin(["Policy", "Rivals", "Parts"])].iloc[:, 2:].to_numpy().ravel()
+    found = [tuple(map(float, re.findall(r"-?\d\.\d{3}", cell))) for cell in cells if cell]
+    assert sorted(found) == sorted(hundredths)
+    of_verdict = sorted((said_so, float(value)) for said_so, _, value in told)
+    expected = sorted(
+        (name, value)
+        for name, holds in verdicts.items()
+        for value, low, high in hundredths
+        if holds(low, high)
+    )
+    assert of_verdict == expected
 
 
 CHOICES = pd.DataFrame(
@@ -181,34 +190,26 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
     gained = pd.DataFrame([gain("qwen2", "validation"), gain("qwen2", "greedy")])
     policy, against, choice, pointer = headline.sentences(TABLES | {"gains": gained})
     assert choice == (
-        "Choice: Among 16 samples of SFT the reward's choice is right in 0.70 [0.60, 0.80] on qwen2: better "
-        "than the "
-        "vote "
-        "on qwen2, by 0.100 [0.050, 0.150], and not surely different from the policy's own SFT "
-        "log-likelihood on "
-        "qwen2, by 0.020 [-0.010, 0.050]. Among the base policy's it is right in n/a: worse than the vote on "
-        "qwen2, by -0.100 [-0.150, -0.050]."
+        "Choice: Among 16 samples of SFT the reward's choice is right in 0.70 (qwen2): better than the vote "
+        "(qwen2 0.100), not surely different from its SFT log-likelihood (qwen2 0.020). Among the base "
+        "policy's it is right in n/a: worse than the vote (qwen2 -0.100)."
     )
     assert pointer == (
-        "Pointer: With a threshold chosen on perturbed experts, without step labels, it finds the first "
-        "wrong "
-        "step of SFT's wrong traces in 0.60 [0.50, 0.70] on qwen2: better than log-probability on qwen2, by "
-        "0.100 "
-        "[0.050, 0.150], and not surely different from always the first step on qwen2, by 0.010 [-0.010, "
-        "0.030]. "
-        "Of the base policy's it finds 0.55 [0.45, 0.65] on qwen2: not surely different from log-probability "
-        "on "
-        "qwen2, by 0.000 [-0.050, 0.050]. It does not tell that nothing is wrong: it points into that one's "
-        "right "
-        "traces in 0.80 on qwen2 (and where it may point nowhere, it finds 0.33 of the first wrong steps)."
+        "Pointer: Without step labels it finds the first wrong step of SFT's wrong traces in 0.60 (qwen2): "
+        "better than log-probability (qwen2 0.100), not surely different from always the first step (qwen2 "
+        "0.010). Of the base policy's it finds 0.55 (qwen2): not surely different from log-probability "
+        "(qwen2 "
+        "0.000). It is no alarm: only in 0.20 (qwen2) of that one's right traces it points at no step."
     )
-    assert policy.startswith("Policy: ") and policy.endswith(" greedily.")
+    assert policy.startswith("Policy: ") and policy.endswith(
+        "greedily not surely different from SFT (qwen2 0.000)."
+    )
     assert against.startswith("Rivals: ") and "vote" in against
     alone = FOUND[FOUND["policy"] == "sft"]  # a study whose base policy is never right
     *_, pointer = headline.sentences(
         TABLES | {"gains": gained, "localisation": alone, "false_alarms": PASSED[:0]}
     )
-    assert pointer.endswith("[-0.010, 0.030].") and "base" not in pointer
+    assert pointer.endswith("(qwen2 0.010).") and "base" not in pointer
 
 
 def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
@@ -221,12 +222,25 @@ def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
     )  # fmt: skip
     told = headline.sentences(TABLES | {"gains": gained})[2]
     assert told == (
-        "Parts: Without likelihoods to weigh and choose by, the election (1 seed) is not surely different "
-        "from that "
-        "with them on qwen2, by -0.010 [-0.020, 0.020]. With an adversary that learns on, practice on a "
-        "stranger's vote (1 seed) is in one training worse than that without one on qwen2, by -0.200 "
-        "[-0.300, -0.100]."
+        "Parts: An election without likelihoods to weigh and choose by (1 seed) is not surely different from "
+        "the election as it is (qwen2 -0.010). Practice on the vote of an adversary that learns on (1 seed) "
+        "is "
+        "in one training worse than practice on a stranger's vote (qwen2 -0.200)."
     )
+
+
+def test_the_headlines_numbers_stand_side_by_side_with_another_studys():
+    """Each once, with the seeds of its study; where only one has it the other's place is empty."""
+    gained = pd.DataFrame(
+        [gain("qwen2", "validation", above_sft=(0.05, 0.01, 0.09)), gain("qwen2", "greedy")]
+    )
+    fewer = TABLES | {"gains": gained.assign(n_seeds=1), "false_alarms": PASSED[:0]}
+    fewer = {name: table.assign(backbone="small") for name, table in fewer.items()}
+    shown = headline.table({"": TABLES | {"gains": gained}, "other": fewer}).set_index(["of", "what"])
+    assert list(shown) == ["qwen2, 5 seeds", "small, 1 seed"]
+    assert list(shown.loc[("Policy", "pass@1 above SFT")]) == ["0.050 [0.010, 0.090]"] * 2
+    assert list(shown.loc[("Pointer", "no step of base's right traces")]) == ["0.20 [0.10, 0.30]", ""]
+    assert shown.index.is_unique
 
 
 def test_the_headline_tells_what_the_vote_and_the_likelihood_are_worth():
@@ -238,8 +252,9 @@ def test_the_headline_tells_what_the_vote_and_the_likelihood_are_worth():
         ]
     )  # fmt: skip
     assert headline.sentences(TABLES | {"gains": gained})[1].endswith(
-        " As what a policy practises on, the vote alone is not surely different from SFT on qwen2, by 0.010 "
-        "[-0.020, 0.040]; the policy's own likelihood is better than SFT on qwen2, by 0.020 [0.010, 0.030]."
+        " Of these, practice on the plain vote is not surely different from SFT (qwen2 0.010); practice on "
+        "its "
+        "own likelihood is better than SFT (qwen2 0.020)."
     )
 
 
@@ -303,14 +318,18 @@ def quality(**estimates) -> pd.DataFrame:
 )
 def test_a_reward_of_style_is_called_one(across, follows):
     of, even = quality(auroc_across_style=across), quality(auroc_across_style=(0.5, 0.45, 0.55))
-    (told,) = headline._style(of, even)
+    story = headline.Story()
+    headline._style(story, of, even)
+    ((told,),) = story.paragraphs.values()
     number = f"{across[0]:.2f} [{across[1]:.2f}, {across[2]:.2f}]"
-    assert f"the right one among the base policy's in {number} on qwen2" in told
-    assert ("so that style counts for more than being right on qwen2; among SFT's" in told) == follows
-    assert told.endswith("among SFT's in 0.50 [0.45, 0.55] on qwen2.")
+    assert f"the right one in {across[0]:.2f} (qwen2) among the base policy's" in told
+    assert ("(style counts for more than being right on qwen2), 0.50" in told) == follows
+    assert told.endswith("0.50 (qwen2) among SFT's.")
+    assert [row.cells for row in story.findings] == [{"qwen2": number}, {"qwen2": "0.50 [0.45, 0.55]"}]
     assert sceptic._style(of)[0].endswith(f"in election (ours) {number}.")
     undefined = quality(auroc_across_style=(NAN, NAN, NAN))  # data without styles
-    assert sceptic._style(undefined) == headline._style(undefined, undefined) == []
+    headline._style(undefined_story := headline.Story(), undefined, undefined)
+    assert sceptic._style(undefined) == undefined_story.findings == [] and not undefined_story.paragraphs
 
 
 def test_what_a_reward_goes_with_is_told_in_numbers_alone():
@@ -348,7 +367,5 @@ def test_real_models_are_told_of_apart_from_the_world():
     )
     assert findings.real(table) == [
         "Pretrained weights, smollm2 (smollm2, 1 seed): GRPO (true answers) is in one training better than "
-        "SFT, by 0.100 "
-        "[0.050, 0.150]; election (ours) is not surely different from SFT, greedily, by 0.020 "
-        "[-0.010, 0.050]."
+        "SFT (0.100); election (ours) is not surely different from SFT, greedily (0.020)."
     ]

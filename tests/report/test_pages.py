@@ -31,7 +31,7 @@ def make_study(directory: Path, backbones=("qwen2", "llama"), **changes) -> None
     tree["policies"] = list(backbones)
     with (directory / "params.yaml").open("w") as out:
         YAML(typ="safe", pure=True).dump(tree, out)
-    ablations = dict.fromkeys([*tree["sft_ablations"], *tree["ablations"]], 0.5)
+    ablations = dict.fromkeys(tree["ablations"], 0.5)
     known = ("base", "sft", "grpo", *tree["grpo_variants"], "spin", *tree["variants"])
     methods = {name: level for name, level in synthetic.METHODS.items() if name in known}
     synthetic.write(directory / "results", backbones, methods=methods, ablations=ablations, **changes)
@@ -212,7 +212,7 @@ def test_provenance_holds_parameters_and_hashes(study):
     facts = json.loads((study / "results" / "provenance.json").read_text())
     assert facts["parameters"]["profile"] == "tiny"
     settings = params.load(study / "params.yaml")
-    ablations = {*settings.sft_ablations, *settings.ablations}
+    ablations = {*settings.ablations}
     methods = {"sft", "spin", *settings.grpo_variants, *settings.variants}
     assert len(facts["runs"]) == 2 * (1 + 2 * len(methods)) + len(ablations)  # the base policy has one
     assert ablations < {run["method"] for run in facts["runs"]}
@@ -305,16 +305,16 @@ def test_first_errors_of_published_solutions_are_shown_where_there_are_any(rebui
     assert {HOSTILE, "0.47 [0.40, 0.50]", "0.375", "0.625"} <= set(cells)
 
 
-@pytest.mark.parametrize("kept", ["demonstrations", "other changes"])
+@pytest.mark.parametrize("kept", ["amounts", "other changes"])
 def test_the_page_shows_the_figures_of_the_ablations_that_there_are(study, rebuilt, kept):
     changed = pd.read_csv(study / "results" / "tables" / "ablations.csv")
-    of_demonstrations = changed["ablation"] == "demonstrations"
-    alone = changed[of_demonstrations if kept == "demonstrations" else ~of_demonstrations]
+    of_amounts = changed["ablation"] == "demonstrations"
+    alone = changed[of_amounts if kept == "amounts" else ~of_amounts]
     assert 0 < len(alone) < len(changed)
     report, _ = rebuilt("world", {}, ablations=alone)
     shown = " ".join(report.texts("figcaption"))
-    assert ("imitated, or learned a reward from" in shown) == (kept == "demonstrations")
-    assert ("What is changed, beside the run" in shown) == (kept != "demonstrations")
+    assert ("by how much there is to learn from" in shown) == (kept == "amounts")
+    assert ("What is changed, beside the run" in shown) == (kept != "amounts")
 
 
 def test_a_missing_figure_is_named_with_the_stage_that_makes_it(study, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lib.evaluation import comparisons
 from lib.evaluation.records import METHOD_ORDER
 from lib.report import comparison_plots, plots, style, viewer
 
@@ -138,12 +139,23 @@ def points(axis) -> list[tuple[str, list, list, list]]:
     return found
 
 
-def test_demonstrations_are_in_the_order_of_their_number():
-    table = compared(value=["64", "16", "128"])
-    (axis,) = comparison_plots.demonstrations({"sft": table}).axes
-    ((name, x, y, ends),) = points(axis)
-    assert (name, x) == ("SFT", [16, 64, 128]) and y == pytest.approx([0.1, 0.0, 0.2])
-    assert [end[0][1] for end in ends] == pytest.approx([0.08, -0.02, 0.18])
+def test_every_amount_has_its_place_and_its_bar():
+    table = compared(
+        ablation=["demonstrations", "demonstrations", "wrong_experts", "demonstrations"],
+        value=[16.0, 256.0, 0.25, 16.0],
+        reference=["sft", "sft", "airl", "airl"],
+        backbone="llama",
+    )
+    first, second = comparison_plots.amounts(table).axes
+    (sft, airl), (wrong,) = points(first), points(second)
+    assert sft[:2] == ("SFT", [0, 1]) and sft[2] == pytest.approx([0.0, 0.1])
+    assert (
+        airl[0] == "election (ours)" and airl[2] == pytest.approx([0.3]) and wrong[2] == pytest.approx([0.2])
+    )
+    assert [end[0][1] for end in sft[3]] == pytest.approx([-0.02, 0.08])
+    assert [t.get_text() for t in first.get_xticklabels()] == ["16", "256"]
+    assert [t.get_text() for t in second.get_xticklabels()] == ["25%"]
+    assert set(comparison_plots.AMOUNTS) == set(comparisons.AMOUNTS)
 
 
 def test_every_ablation_has_its_line_and_its_references_value():

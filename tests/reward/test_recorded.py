@@ -12,7 +12,7 @@ def test_a_missing_discriminator_is_one_clear_line(settings, backbone, tmp_path,
         recorded.load_discriminator("qwen2", "airl_dense", 1, settings)
     missing = tmp_path / "runs" / "qwen2" / "airl_dense" / "seed1" / "discriminator"
     assert str(error.value).startswith(f"{missing}: no discriminator here") and "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="unknown variant or ablation 'airl_dens'"):
+    with pytest.raises(ValueError, match="unknown reward 'airl_dens'"):
         recorded.load_discriminator("qwen2", "airl_dens", 1, settings)
 
 

@@ -200,7 +200,8 @@ def test_checkpoints_of_other_parameters_are_forgotten(tmp_path):
 
 def test_checkpoints_that_started_from_other_weights_are_forgotten(study_at):
     """The backbone is trained again, or the SFT run that `start: sft` goes on from."""
-    directory = study_at("retrained", {"variants": {"airl": {"start": "sft", "discriminator": "same"}}})
+    few, own = {"demonstrations": 4}, {"airl": {"start": "sft", "discriminator": "same"}}
+    directory = study_at("retrained", {"sft": few, "airl": few, "variants": own})
     own, adapter = directory / "backbone", runs.run_dir("qwen2", "sft", 0) / "adapter"
     shutil.copytree(runs.backbone_dir("qwen2"), own)
     runs.backbone_dir("qwen2").unlink()
@@ -220,6 +221,32 @@ def test_checkpoints_that_started_from_other_weights_are_forgotten(study_at):
     (own / ".ipynb_checkpoints").mkdir()  # what Jupyter and file browsers leave where they looked
     (own / ".DS_Store").write_bytes(b"")
     assert launch._made_with("qwen2", "airl", 0, settings) == seen[2]
+
+
+def test_what_learns_from_other_experts_than_sft_starts_from_sft_on_these(study_at, monkeypatch):
+    """Else what SFT's demonstrations taught would be counted among the gains of fewer."""
+    few = {"few": {"of": "grpo", "demonstrations": 2}, "wrong": {"wrong_experts": 0.5}}
+    learner = {"grpo": {"start": "sft", "demonstrations": 4}, "airl": {"demonstrations": 4}}
+    study_at("few", {"sft": {"demonstrations": 4}, "ablations": few, **learner})
+    settings, scratch, trained = params.load("params.yaml"), Path("scratch"), []
+    monkeypatch.setattr(policies, "train_sft", lambda _, experts, *__, **___: trained.append(experts))
+    monkeypatch.setattr(launch, "_save", lambda _, directory: directory.mkdir(parents=True))
+    (runs.run_dir("qwen2", "sft", 0) / "adapter").mkdir(parents=True)
+
+    def start(method):
+        return launch._start(settings.section(method), "qwen2", 0, settings, scratch / method)
+
+    of_sft = splits.demonstrations_of(0)[:4]
+    assert start("grpo") == start("spin") == start("airl") == runs.sft_adapter("qwen2", 0)
+    assert trained == []
+    assert start("few") == start("few") == scratch / "few/start/adapter" and trained == [of_sft[:2]]
+    assert start("wrong") == scratch / "wrong/start/adapter"
+    (own,) = trained[1:]
+    assert [row.question for row in own] == [row.question for row in of_sft] and own != of_sft
+    base = settings.grpo.model_copy(update={"start": "base", "demonstrations": 2})
+    assert launch._start(base, "qwen2", 0, settings, scratch) is None
+    made = [launch._made_with("qwen2", name, 0, settings)["starts"] for name in ("grpo", "few")]
+    assert [len(starts) for starts in made] == [2, 1]  # SFT's record is no part of what has its own
 
 
 def test_the_last_whole_checkpoint_is_taken(tmp_path):

@@ -100,9 +100,12 @@ def test_the_tree_is_read_only(write):
             "ablation_runs.variant: 'ours' is none of likelihood, airl_dense, ",
         ),
         ("sft.demonstrations", 9999, "sft.demonstrations: data.demonstrations is 1280"),
-        ("sft_ablations.few", {"epoch": 3}, "sft_ablations.few.epoch: unknown key (did you mean epochs?)"),
-        ("sft_ablations.few", {"demonstrations": 9999}, "sft_ablations.few.demonstrations: data.demons"),
-        ("sft_ablations.airl", {}, "sft_ablations.airl: the name is taken"),
+        ("ablations.few", {"of": "sft", "epoch": 3}, "ablations.few.epoch: unknown key (did you mean epochs"),
+        ("ablations.few", {"of": "sft", "demonstrations": 9999}, "ablations.few.demonstrations: data.demons"),
+        ("ablations.few", {"of": "ttrl", "demonstrations": 9999}, "ablations.few.demonstrations: data.demo"),
+        ("ablations.few", {"of": "few"}, "ablations.few.of: 'few' is none of sft, grpo, ttrl, "),
+        ("ablations.few", {"of": "vote"}, "ablations.few.of: 'vote' is none of sft, grpo, ttrl, "),
+        ("sft_ablations", {}, "sft_ablations: there is no such key any more: such a method is an ablation"),
         (
             "external.other",
             {"solutions": "a.jsonl", "backbone": "gpt", "variant": "airl", "seed": 0},
@@ -124,8 +127,7 @@ def test_the_tree_is_read_only(write):
         ("grpo_variants.sft", {}, "grpo_variants.sft: the name is taken"),
         ("variants.ttrl", {}, "variants.ttrl: the name is taken"),
         ("ablations.ttrl", {}, "ablations.ttrl: the name is taken"),
-        ("sft_ablations.ttrl", {}, "sft_ablations.ttrl: the name is taken"),
-        ("sft_ablations.spin", {}, "sft_ablations.spin: the name is taken"),
+        ("ablations.spin", {"of": "sft"}, "ablations.spin: the name is taken"),
         ("grpo.questions", "all", "grpo.questions: should be 'train' or 'demonstrations'"),
         ("spin.rounds", 0, "spin.rounds: should be greater than or equal to 1"),
         ("spin.beta", 0.0, "spin.beta: should be greater than 0"),
@@ -247,10 +249,14 @@ def test_what_imitation_cannot_do_without_is_named(write, key, value):
         params.load(write("variants.other", {**settings.variants["airl"], key: value}))
 
 
-def test_sft_ablations_differ_from_sft_in_their_overlay_alone(write):
-    settings = params.load(write("sft_ablations.other", {"demonstrations": 7, "lr": 0.5}))
-    assert settings.sft_variant("sft") == settings.sft
-    assert settings.sft_variant("other") == settings.sft.model_copy(update={"demonstrations": 7, "lr": 0.5})
+@pytest.mark.parametrize("of", ["sft", "ttrl", "airl_dense", "airl_practice"])
+def test_an_ablation_differs_from_what_it_is_of_in_its_overlay_alone(write, of):
+    path = write("ablations.other", {"of": of, "demonstrations": 7, "lr": 0.5})
+    settings = params.load(path)
+    whole = settings.section(of)
+    assert settings.section("other") == whole.model_copy(update={"demonstrations": 7, "lr": 0.5})
+    assert settings.ablated("other") == of
+    assert ("other" in settings.with_reward) == of.startswith("airl")
 
 
 def test_what_is_trained_without_a_reward_differs_from_grpo_in_its_overlay_alone(write):
@@ -271,12 +277,12 @@ def test_only_discounted_rewards_are_scored_with_a_discount(write):
 
 def test_unknown_names_are_refused_with_the_known_ones():
     settings = params.load(ROOT / "params.yaml")
-    with pytest.raises(
-        ValueError, match="unknown variant or ablation 'dense'; params.yaml has likelihood, airl_d"
-    ):
+    with pytest.raises(ValueError, match="'dense'; params.yaml has likelihood, airl_d"):
         settings.airl_variant("dense")
-    with pytest.raises(ValueError, match="unknown SFT ablation 'sft_17'; params.yaml has sft"):
-        settings.sft_variant("sft_17")
+    with pytest.raises(ValueError, match="unknown reward 'sft'; params.yaml has likelihood, airl_dense"):
+        settings.airl_variant("sft")
+    with pytest.raises(ValueError, match="unknown method 'sft_17'; params.yaml has sft, grpo, "):
+        settings.section("sft_17")
     with pytest.raises(ValueError, match="unknown backbone 'gpt'; params.yaml has qwen2"):
         settings.backbone("gpt")
 

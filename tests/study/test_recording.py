@@ -16,7 +16,9 @@ def test_only_the_world_says_where_a_sample_goes_wrong(backbone, tokenizer, expe
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(backbone)
     changed = settings.model_copy(update={"data": data, "sampling": fewer})
-    rows = sampling.sample(model, tokenizer, experts[:2], changed, n=2, token_records=1)
+    rows = sampling.sample(
+        model, tokenizer, experts[:2], changed, n=2, token_records=1, with_likelihoods=True
+    )
     assert ["ends" in row for row in rows] == [True, True, False, False]
     assert len(rows) == 4 and not any(row["correct"] for row in rows)
     assert [row["first_wrong_unit"] is None for row in rows] == [dataset != "world"] * 4

@@ -117,7 +117,7 @@ def test_logprobs_and_entropies_match_one_row_at_a_time(model, tokenizer, prompt
 # Rows
 
 
-def sample(monkeypatch, tokenizer, problems, texts, n, token_records):
+def sample(monkeypatch, tokenizer, problems, texts, n, token_records, with_likelihoods=True):
     """`sample_rows` of a policy that writes `texts` in turn, with a log-probability of -t at token t."""
     completions = [tokenizer(text + scratch.END).input_ids for text in texts]
     monkeypatch.setattr(generation, "generate", lambda *_, **__: completions)
@@ -131,6 +131,7 @@ def sample(monkeypatch, tokenizer, problems, texts, n, token_records):
         **GENERATION,
         batch_size=4,
         token_records=token_records,
+        with_likelihoods=with_likelihoods,
         first_wrong_unit=reading.first_wrong_unit,
         system_prompt="",
     )
@@ -154,3 +155,16 @@ def test_rows_say_of_each_trace_what_is_true_of_it(monkeypatch, tokenizer, exper
         assert row["unit_logprob"][-1] == -last and row["unit_entropy"][-1] == last  # the end token's
     assert {len(rows[0][key]) for key in ("ends", "logprobs", "entropies")} == {rows[0]["n_tokens"]}
     assert rows[0]["ends"][-1] == len(first.trace)
+
+
+def test_samples_whose_likelihoods_no_one_asks_for_are_not_read_again(monkeypatch, tokenizer, experts):
+    asked = monkeypatch, tokenizer, experts[:1], [experts[0].trace, "no idea"], 2, 1
+    read, unread = sample(*asked), sample(*asked, with_likelihoods=False)
+    of_likelihoods = {"logprob", "unit_logprob", "unit_entropy", "ends", "logprobs", "entropies"}
+    assert unread == [{k: v for k, v in row.items() if k not in of_likelihoods} for row in read]
+    monkeypatch.setattr(likelihood, "logprobs_and_entropies", None)
+    rows = sampling.sample_rows(
+        SimpleNamespace(), tokenizer, experts[:1], n=2, **GENERATION, batch_size=4, token_records=1,
+        with_likelihoods=False, first_wrong_unit=reading.first_wrong_unit, system_prompt="",
+    )  # fmt: skip
+    assert len(rows) == 2

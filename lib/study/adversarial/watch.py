@@ -59,7 +59,8 @@ def look(
     n, training = settings.watching.samples, policy.training
     with torch.random.fork_rng():
         torch.manual_seed(step)
-        rows = sampling.sample(policy, tokenizer, problems, settings, n=n, token_records=len(problems))
+        how = {"n": n, "token_records": len(problems), "with_likelihoods": True}
+        rows = sampling.sample(policy, tokenizer, problems, settings, **how)
     policy.train(training)
     with reward_model.in_use():
         scored = recorded.score_samples(reward_model, reward_tokenizer, problems, rows, airl, settings)

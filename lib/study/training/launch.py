@@ -23,6 +23,7 @@ from lib.reward import recorded
 from lib.reward.reward import backbone_sha256
 from lib.schema import Airl, Grpo, Params, Sft, Spin
 from lib.study import params
+from lib.study.adversarial import choice
 from lib.study.adversarial.elections import train_elections
 from lib.study.adversarial.training import train_airl
 from lib.study.training import policies
@@ -100,8 +101,8 @@ def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
     starts = [runs.backbone_dir(backbone)]
     if isinstance(section, Airl):
         starts.append(runs.backbone_dir(settings.discriminator_backbone(section, backbone)))
-    if adapter := _goes_on_from(section, backbone, seed):
-        starts.append(adapter)
+    if _starts_from_sft(section) and _experts(section, seed, settings) == _of_sft(seed, settings):
+        starts.append(runs.sft_adapter(backbone, seed))
     return {
         "method": section.model_dump(mode="json"),
         **shared,
@@ -110,10 +111,36 @@ def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
     }
 
 
-def _goes_on_from(section, backbone: str, seed: int) -> Path | None:
-    """The adapter of SFT, if a training starts from it."""
-    of_sft = isinstance(section, Spin) or getattr(section, "start", None) == "sft"
-    return runs.sft_adapter(backbone, seed) if of_sft else None
+def _starts_from_sft(section) -> bool:
+    return isinstance(section, Spin) or getattr(section, "start", None) == "sft"
+
+
+def _of_sft(seed: int, settings: Params) -> list[Demonstration]:
+    """The demonstrations of a seed's SFT."""
+    return splits.demonstrations_of(seed)[: settings.sft.demonstrations]
+
+
+def _experts(section, seed: int, settings: Params) -> list[Demonstration]:
+    """The demonstrations that a method learns from, as it has them."""
+    if isinstance(section, Spin):
+        return _of_sft(seed, settings)
+    demonstrations = splits.demonstrations_of(seed)
+    if isinstance(section, Airl):
+        return choice.choose(demonstrations, [], section, seed)[0]
+    return demonstrations[: section.demonstrations]
+
+
+def _start(section, backbone: str, seed: int, settings: Params, scratch: Path) -> Path | None:
+    """The adapter that a training goes on from: SFT's; of other experts than SFT has, one of SFT on these."""
+    if not _starts_from_sft(section):
+        return None
+    experts, directory = _experts(section, seed, settings), scratch / "start"
+    if experts == _of_sft(seed, settings):
+        return runs.sft_adapter(backbone, seed)
+    if not directory.exists():
+        how = {"settings": settings, "seed": seed, "output_dir": scratch / "sft"}
+        _save(policies.train_sft(runs.backbone_dir(backbone), experts, settings.sft, **how), directory)
+    return directory / "adapter"
 
 
 def _run(command: list[str]) -> None:
@@ -151,20 +178,20 @@ def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: P
     """The trainer, after its training."""
     section, start = settings.section(method), runs.backbone_dir(backbone)
     common = {"settings": settings, "seed": seed, "output_dir": scratch}
-    demonstrations = splits.demonstrations_of(seed)
+    experts = _experts(section, seed, settings)
     if isinstance(section, Sft):
-        return policies.train_sft(start, demonstrations[: section.demonstrations], section, **common)
-    few, adapter = demonstrations[: settings.sft.demonstrations], _goes_on_from(section, backbone, seed)
+        return policies.train_sft(start, experts, section, **common)
+    adapter = _start(section, backbone, seed, settings, scratch)
     if isinstance(section, Spin):
-        return train_spin(start, adapter, few, section, **common)
+        return train_spin(start, adapter, experts, section, **common)
     if isinstance(section, Grpo):
-        questions = few if section.questions == "demonstrations" else splits.split("train")
+        questions = experts if section.questions == "demonstrations" else splits.split("train")
         return policies.train_grpo(start, questions, section, sft_adapter=adapter, **common)
     learn = train_elections if section.learner == "imitation" else train_airl
     return learn(
         start,
         runs.backbone_dir(settings.discriminator_backbone(section, backbone)),
-        demonstrations,
+        splits.demonstrations_of(seed),
         splits.split("train"),  # further questions to practise on; their answers are not read
         section,
         sft_adapter=adapter,

@@ -24,10 +24,11 @@ def sample_rows(
     max_new_tokens: int,
     batch_size: int,
     token_records: int,
+    with_likelihoods: bool,
     first_wrong_unit: Callable[[str, str], int | None],
     system_prompt: str,
 ) -> list[dict]:
-    """The rows of `samples.jsonl.xz`: n traces a problem, graded, with their log-probabilities.
+    """The rows of `samples.jsonl.xz`: n traces a problem, graded, if asked for with their log-probabilities.
 
     `first_wrong_unit(text, expert_trace)` judges a trace. Token-level values are kept for the
     first `token_records` problems only.
@@ -35,37 +36,56 @@ def sample_rows(
     which, prompts, completions = _written(
         model, tokenizer, problems, n, temperature, max_new_tokens, batch_size, system_prompt
     )
-    values = likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions)
     rows = []
-    for (problem, sample), ids, (logprobs, entropies) in zip(which, completions, values, strict=True):
+    for (problem, sample), ids in zip(which, completions, strict=True):
         text = tokenizer.decode(ids, skip_special_tokens=True)
         trace = traces.parse(text)
-        ends = alignment.token_ends(tokenizer, ids)
-        units, n_units = alignment.unit_of_token(text, ends), len(traces.unit_spans(text))
-        row = {
-            "problem": problem,
-            "sample": sample,
-            "text": text,
-            "correct": answers.is_correct(trace.answer, problems[problem].answer),
-            "well_formed": trace.well_formed,
-            "first_wrong_unit": first_wrong_unit(text, problems[problem].trace),
-            "n_tokens": len(ids),
-            "logprob": round(sum(logprobs), 3),
-            "unit_logprob": alignment.by_unit(units, logprobs, n_units, min),
-            "unit_entropy": alignment.by_unit(units, entropies, n_units, max),
-        }
-        if problem < token_records:
-            row |= {
-                "ends": ends,
-                "logprobs": [round(v, 2) for v in logprobs],
-                "entropies": [round(v, 2) for v in entropies],
+        rows.append(
+            {
+                "problem": problem,
+                "sample": sample,
+                "text": text,
+                "correct": answers.is_correct(trace.answer, problems[problem].answer),
+                "well_formed": trace.well_formed,
+                "first_wrong_unit": first_wrong_unit(text, problems[problem].trace),
+                "n_tokens": len(ids),
             }
-        rows.append(row)
+        )
+    if with_likelihoods:
+        values = likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions)
+        for row, ids, of_tokens in zip(rows, completions, values, strict=True):
+            of_each = row["problem"] < token_records
+            row |= _likelihoods(tokenizer, row["text"], ids, *of_tokens, of_each=of_each)
     return rows
 
 
+def _likelihoods(tokenizer, text: str, ids, logprobs, entropies, *, of_each: bool) -> dict:
+    """How likely a trace is, in all and by unit, and if asked for of each token."""
+    ends = alignment.token_ends(tokenizer, ids)
+    units, n_units = alignment.unit_of_token(text, ends), len(traces.unit_spans(text))
+    found = {
+        "logprob": round(sum(logprobs), 3),
+        "unit_logprob": alignment.by_unit(units, logprobs, n_units, min),
+        "unit_entropy": alignment.by_unit(units, entropies, n_units, max),
+    }
+    if of_each:
+        found |= {
+            "ends": ends,
+            "logprobs": [round(v, 2) for v in logprobs],
+            "entropies": [round(v, 2) for v in entropies],
+        }
+    return found
+
+
 def sample(
-    model, tokenizer, problems: list[Demonstration], settings: Params, *, n: int, token_records: int
+    model,
+    tokenizer,
+    problems: list[Demonstration],
+    settings: Params,
+    *,
+    n: int,
+    token_records: int,
+    with_likelihoods: bool,
 ) -> list[dict]:
     """Rows of `samples.jsonl.xz` for a policy on some problems, at the temperature it was trained at.
 
@@ -81,6 +101,7 @@ def sample(
         max_new_tokens=settings.sampling.max_new_tokens,
         batch_size=settings.sampling.batch_size,
         token_records=token_records,
+        with_likelihoods=with_likelihoods,
         first_wrong_unit=reading.first_wrong_unit if in_world else lambda text, expert: None,
         system_prompt=settings.sampling.system_prompt,
     )
