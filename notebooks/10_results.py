@@ -47,6 +47,7 @@ from lib.evaluation import (
     rivals,
     studies,
     tables,
+    transfer,
 )
 from lib.report import comparison_plots, diagram, findings, pages, plots, style, token_values, viewer
 from lib.study import params
@@ -319,7 +320,7 @@ say(findings.ablations(changed))
 
 # %%
 families = [row.family for row in splits.split("test")]
-moved = keep(comparisons.transfer(recorded, families, settings, resamples), "transfer")
+moved = keep(transfer.of_rewards(recorded, families, settings, resamples), "transfer")
 show(comparison_plots.transfer(moved), "transfer")
 
 # %%
@@ -329,7 +330,7 @@ say(findings.transfer(moved))
 # And the policies themselves on problems longer than any that was trained on, greedily.
 
 # %%
-keep(comparisons.long(recorded, resamples), "long")
+keep(transfer.of_policies(recorded, resamples), "long")
 
 # %% [markdown]
 # ## On real text

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.data import world
-from lib.evaluation import baselines, intervals, metrics
+from lib.evaluation import intervals, metrics
 from lib.evaluation.records import Records, grid
 from lib.evaluation.tables import (
     MAIN_VARIANT,
@@ -19,7 +19,6 @@ from lib.evaluation.tables import (
     estimate,
     groups,
     hits,
-    matching,
     n_seeds,
     of_defined,
     on_base,
@@ -222,63 +221,3 @@ def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: in
         | estimate("hit_at_1", hit_at_1)
         | n_seeds(samples)
     )
-
-
-def transfer(records: Records, families: list[str], settings: Params, n_resamples: int) -> pd.DataFrame:
-    """Rewards where they were not trained: backbone, variant, trained_on, tested_on, accuracy_gain, ..,
-    auroc, .., auroc_within, ..
-
-    Of the study's own and of the SFT likelihood; between families, of each that learned on some. `families`
-    has the family of each test problem. The gain is the accuracy of each problem's sample of the highest
-    reward over that of any sample; all are samples of base policies, at home as many a problem as away.
-    `backbone` is the policy's. A reward that is a stranger to it learned on samples of its own backbone, so
-    that the policy's are away, and what is called another's may be home.
-    """
-    base = on_base(records).assign(family=[families[p] for p in on_base(records)["problem"]])
-    steps = f"{min(settings.data.steps)}-{max(settings.data.steps)} steps"
-    table = []
-    tried = base[base["variant"].isin([MAIN_VARIANT, baselines.LIKELIHOOD])]
-    for key, rows in groups(tried, "backbone", "variant"):
-        away = matching(records.transfer, key)
-        at_home = _gain(rows[rows["sample"].isin(away["sample"])], n_resamples)
-        home = settings.discriminator_backbone(settings.airl_variant(key["variant"]), key["backbone"])
-        of_others = away["tested_on"].str.startswith("samples of ")
-        for trained_on, here, elsewhere in (
-            (steps, steps, away[~of_others]),
-            (f"samples of {home}", f"samples of {key['backbone']}", away[of_others]),
-        ):
-            if len(elsewhere):
-                table.append(key | {"trained_on": trained_on, "tested_on": here} | at_home)
-            for tested, there in groups(elsewhere, "tested_on"):
-                table.append(key | {"trained_on": trained_on} | tested | _gain(there, n_resamples))
-    trained = {name: settings.airl_variant(name).families for name in settings.with_reward}
-    for key, rows in groups(base, "backbone", "variant", "family"):
-        variant, family = key["variant"], key.pop("family")
-        if trained.get(variant) or settings.ablations.get(variant) == {}:
-            trained_on = ", ".join(trained[variant]) or "all families"
-            table.append(key | {"trained_on": trained_on, "tested_on": family} | _gain(rows, n_resamples))
-    return pd.DataFrame(table).round(4)
-
-
-def _gain(rows: pd.DataFrame, n_resamples: int) -> dict:
-    reward_SPN, correct_SPN = grid(rows, "reward"), grid(rows, "correct")
-    chosen_SP = metrics.best_of_all(correct_SPN, reward_SPN)
-    gain = intervals.difference_ci(chosen_SP, correct_SPN.mean(2), n_resamples, SEED)
-    return (
-        estimate("accuracy_gain", gain, first=True)
-        | estimate("auroc", intervals.auroc_ci(reward_SPN, correct_SPN, n_resamples, SEED))
-        | estimate("auroc_within", of_defined(metrics.auroc_within(reward_SPN, correct_SPN), n_resamples))
-        | n_seeds(rows)
-    )
-
-
-def long(records: Records, n_resamples: int) -> pd.DataFrame:
-    """pass@1 on problems longer than any that was trained on, greedily.
-
-    Columns: backbone, method, pass_at_1, .., n_seeds.
-    """
-    table = []
-    for key, rows in groups(records.long[records.long["temperature"] == "greedy"], "backbone", "method"):
-        interval = intervals.mean_ci(grid(rows, "correct").mean(2), n_resamples, SEED)
-        table.append(key | estimate("pass_at_1", interval, first=True) | n_seeds(rows))
-    return pd.DataFrame(table).round(4)

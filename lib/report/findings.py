@@ -142,10 +142,14 @@ def transfer(table: pd.DataFrame) -> list[str]:
     for backbone, rows in table.groupby("backbone", sort=False):
         for _, row in rows[rows["trained_on"] != rows["tested_on"]].iterrows():
             holds = "still gains" if row["ci_low"] > 0 else "does not surely gain"
+            beside = ""
+            if pd.notna(row["above_likelihood"]):
+                verdict = stands(row, "above_likelihood", "above_likelihood_")
+                beside = f", {verdict} the SFT log-likelihood ({number(row['above_likelihood'], 3)})"
             sentences.append(
                 f"On {backbone}, {label(row['variant'])} as a reward, trained on {row['trained_on']} and "
                 f"tested on {row['tested_on']}, {holds}: accuracy {interval(row, 'accuracy_gain')} above any "
-                f"sample, AUROC within problems {interval(row, 'auroc_within', 'auroc_within_')}."
+                f"sample, AUROC within problems {interval(row, 'auroc_within', 'auroc_within_')}{beside}."
             )
     return sentences
 

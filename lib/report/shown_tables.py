@@ -34,7 +34,10 @@ ESTIMATES = {
     "reward_quality": ("backbone variant n_seeds", QUALITY),
     "reward_quality_sft": ("backbone variant n_seeds", QUALITY),
     "ablations": ("ablation value backbone n_seeds", "pass_at_1 auroc hit_at_1"),
-    "transfer": ("backbone variant trained_on tested_on n_seeds", "accuracy_gain auroc auroc_within"),
+    "transfer": (
+        "backbone variant trained_on tested_on n_seeds",
+        "accuracy_gain auroc auroc_within above_likelihood",
+    ),
     "long": ("backbone method n_seeds", "pass_at_1"),
     "first_error": (
         "backbone detector variant benchmark threshold n accuracy_erroneous accuracy_correct",

@@ -39,24 +39,28 @@ def test_ablations_are_each_told_beside_the_first_of_their_kind():
 
 
 def test_transfer_tells_of_what_is_away_from_home_alone():
+    undefined = (NAN, NAN, NAN)
     table = rows(
-        "backbone variant trained_on tested_on accuracy_gain ci_low ci_high "
-        "auroc_within auroc_within_ci_low auroc_within_ci_high",
-        ("qwen2", "airl", "1-4 steps", "1-4 steps", 0.2, 0.1, 0.3, 0.8, 0.7, 0.9),
-        ("qwen2", "airl", "1-4 steps", "5-6 steps", 0.1, 0.01, 0.2, 0.7, 0.6, 0.8),
-        ("qwen2", "likelihood", "stock", "trip", 0.1, -0.01, 0.2, 0.6, 0.5, 0.7),
-        ("llama", "airl", "stock", "trip", 0.0, 0.0, 0.1, NAN, NAN, NAN),
+        "backbone variant trained_on tested_on n_seeds accuracy_gain ci_low ci_high "
+        "auroc_within auroc_within_ci_low auroc_within_ci_high "
+        "above_likelihood above_likelihood_ci_low above_likelihood_ci_high",
+        ("qwen2", "airl", "1-4 steps", "1-4 steps", 5, 0.2, 0.1, 0.3, 0.8, 0.7, 0.9, *undefined),
+        ("qwen2", "airl", "1-4 steps", "5-6 steps", 5, 0.1, 0.01, 0.2, 0.7, 0.6, 0.8, 0.05, 0.01, 0.09),
+        ("qwen2", "likelihood", "stock", "trip", 5, 0.1, -0.01, 0.2, 0.6, 0.5, 0.7, *undefined),
+        ("llama", "airl", "stock", "trip", 5, 0.0, 0.0, 0.1, *undefined, 0.02, -0.01, 0.05),
     )
     assert findings.transfer(table) == [
-        "On qwen2, election (ours) as a reward, trained on 1-4 steps and tested on 5-6 steps, still "
-        "gains: accuracy "
-        "0.10 [0.01, 0.20] above any sample, AUROC within problems 0.70 [0.60, 0.80].",
+        "On qwen2, election (ours) as a reward, trained on 1-4 steps and tested on 5-6 steps, still gains: "
+        "accuracy 0.10 [0.01, 0.20] above any sample, AUROC within problems 0.70 [0.60, 0.80], better than "
+        "the "
+        "SFT log-likelihood (0.050).",
         "On qwen2, SFT log-likelihood as a reward, trained on stock and tested on trip, does not surely "
-        "gain: accuracy "
-        "0.10 [-0.01, 0.20] above any sample, AUROC within problems 0.60 [0.50, 0.70].",
-        "On llama, election (ours) as a reward, trained on stock and tested on trip, does not surely "
-        "gain: accuracy "
-        "0.00 [0.00, 0.10] above any sample, AUROC within problems n/a.",
+        "gain: "
+        "accuracy 0.10 [-0.01, 0.20] above any sample, AUROC within problems 0.60 [0.50, 0.70].",
+        "On llama, election (ours) as a reward, trained on stock and tested on trip, does not surely gain: "
+        "accuracy 0.00 [0.00, 0.10] above any sample, AUROC within problems n/a, not surely different from "
+        "the "
+        "SFT log-likelihood (0.020).",
     ]
 
 
