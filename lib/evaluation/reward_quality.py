@@ -15,11 +15,13 @@ from lib.evaluation.tables import SEED, UNDEFINED, by_problem, estimate, groups,
 from lib.reward.falls import reward_drops
 from lib.text import traces
 
+STYLE = "style"  # what follows an expert's style and nothing else
+
 
 def table(records: Records, experts: Sequence[str], n_resamples: int, policy: str = "base") -> pd.DataFrame:
     """The rewards on the samples of `base` or `sft`: backbone, variant, auroc, auroc_within,
     auroc_within_style, auroc_across_style, ece, corr_correct, corr_format, corr_style, corr_style_right,
-    reranked, lowest_last, random, ..
+    reranked, lowest_last, problems_across_style, random, ..
 
     AUROC and correlations (Pearson) are of the trace's reward, against a right answer and against a
     well-formed trace; the calibration error is of sigmoid(logit) at the trace's end as the probability of a
@@ -27,16 +29,22 @@ def table(records: Records, experts: Sequence[str], n_resamples: int, policy: st
     compares the samples of one problem alone (`metrics.auroc_within`), the mean over the problems of each
     seed that have right and wrong ones: it knows nothing of which problem is hard. `reranked` is the accuracy
     of the sample with the highest reward, `random` that of any. `lowest_last`: see the function. Beside the
-    trained rewards stand those of `baselines.scores` that were read of the policy.
+    trained rewards stand those of `baselines.scores` that were read of the policy, and, as `STYLE`, the
+    reward of 1 for an expert's style and 0 for another.
 
     Of style (`experts` are the experts' traces by problem): `auroc_within_style` compares samples of one
     problem with the same wording of operators; `auroc_across_style` right ones in a style that no expert
-    uses with wrong ones in an expert's, of one problem, of which a reward of style has less than half;
+    uses with wrong ones in an expert's, of one problem, of which a reward of style has less than half, of as
+    many problems of a seed, at most, as `problems_across_style` says;
     `corr_style` is the correlation with an expert's style, `corr_style_right` that among right samples.
     Undefined where no sample is in an expert's style.
     """
     judged = _with_style(records.scores[records.scores["policy"] == policy], experts)
-    judged = pd.concat([judged, baselines.scores(judged)]).sort_values("backbone", kind="stable")
+    rules = baselines.scores(judged)
+    if judged["expert_style"].any():
+        styled = rules[rules["variant"] == "length"].assign(variant=STYLE)
+        rules = pd.concat([rules, styled.assign(reward=styled["expert_style"].astype(float))])
+    judged = pd.concat([judged, rules]).sort_values("backbone", kind="stable")
     return pd.DataFrame(
         [key | _row(rows, n_resamples) for key, rows in groups(judged, "backbone", "variant")]
     ).round(4)
@@ -73,6 +81,7 @@ def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
         | estimate("corr_style_right", statistic(_given, *right))
         | estimate("reranked", intervals.mean_ci(metrics.best_of_all(correct, reward), n_resamples, SEED))
         | estimate("lowest_last", lowest_last(rows, n_resamples))
+        | {"problems_across_style": (here & there & across).any((2, 3)).sum(1).max()}
         | {"random": correct.mean()}
         | n_seeds(rows)
     )

@@ -37,6 +37,7 @@ LABELS = {
     "reward_weighted_majority": "reward-weighted majority",
     "logprob": "log-probability",
     "length": "minus the length",
+    "style": "an expert's style",
     "base_logprob": "log-probability by the base policy",
     "likelihood": "SFT log-likelihood",
     "perturbed": "rule-perturbed expert",

@@ -5,10 +5,11 @@ from collections import Counter
 import pandas as pd
 
 from lib.evaluation import baselines
+from lib.evaluation.reward_quality import STYLE
 from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANTS, PRACTICE, TWIN, by_backbone
 from lib.evaluation.words import each, interval, label, listed, number, seeds
 
-JUDGES = [MAIN_VARIANT, *baselines.RULES, baselines.LIKELIHOOD]
+JUDGES = [MAIN_VARIANT, *baselines.RULES, STYLE, baselines.LIKELIHOOD]
 
 
 def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
@@ -16,7 +17,9 @@ def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
     gained, quality = tables["gains"], tables["reward_quality"]
     return [
         *_sharpening(tables["main"], tables["by_seed"]),
-        *_of_judges("Length and likelihood: on {}, AUROC within problems is {}.", quality, "auroc_within"),
+        *_of_judges(
+            "Length, style and likelihood: on {}, AUROC within problems is {}.", quality, "auroc_within"
+        ),
         *_style(quality),
         *_adversarial(gained),
         *_thresholds(tables["localisation"]),

@@ -55,7 +55,7 @@ def test_reward_quality_is_the_mean_of_the_seeds(study, table):
     for name, prefix in {"auroc": "", **{name: f"{name}_" for name in named}}.items():
         defined = table[table[name].notna()]
         assert len(defined) and (defined[f"{prefix}ci_low"] <= defined[f"{prefix}ci_high"]).all()
-    rule = table["variant"].isin(baselines.RULES)  # of a base policy that ran once
+    rule = table["variant"].isin([*baselines.RULES, reward_quality.STYLE])  # of a base policy that ran once
     assert (table["n_seeds"] == np.where(rule, 1, 2)).all()
 
 
@@ -193,12 +193,13 @@ def test_a_reward_of_style_alone_and_one_of_correctness_alone_by_hand(study):
     """Of each problem a right and a wrong trace, in an expert's style and in another: four pairs."""
     experts, samples = writings(6, (IN_STYLE, OTHER))
     style, right = ((samples["style"] == IN_STYLE).astype(float), samples["correct"].astype(float))
-    judged = judged_by(study, samples, style=style, right=right, both=right + 2 * style)
+    judged = judged_by(study, samples, styled=style, right=right, both=right + 2 * style)
     table = reward_quality.table(judged, experts, RESAMPLES).set_index("variant")
     columns = ["auroc_within", "auroc_within_style", "auroc_across_style"]
     columns += ["corr_correct", "corr_style", "corr_style_right"]
     expected = {
-        "style": [0.5, 0.5, 0.0, 0.0, 1.0, 1.0],
+        "styled": [0.5, 0.5, 0.0, 0.0, 1.0, 1.0],
+        reward_quality.STYLE: [0.5, 0.5, 0.0, 0.0, 1.0, 1.0],
         "right": [1.0, 1.0, 1.0, 1.0, 0.0, np.nan],
         # right and styled 3, wrong and styled 2, right 1, wrong 0: of four pairs that of 1 and 2 is lost
         "both": [0.75, 1.0, 0.0, 1 / 5**0.5, 2 / 5**0.5, 1.0],
@@ -228,6 +229,7 @@ def test_pairs_across_and_within_styles_match_the_enumeration(study):
             pairs = [(r, w) for r, w in itertools.product(right, wrong) if is_pair(r, w)]
             shares.append(np.mean([(r.reward > w.reward) + (r.reward == w.reward) / 2 for r, w in pairs]))
         assert row[name] == pytest.approx(np.mean(shares), abs=1e-4)
+    assert row["problems_across_style"] == 8
     styled = (samples["style"] == IN_STYLE).astype(float)
     only_right = samples["correct"]
     for name, kept in (("corr_style", only_right | True), ("corr_style_right", only_right)):
