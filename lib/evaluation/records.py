@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from lib import runs
+from lib.grading import answers
+from lib.text import traces
 
 METHOD_ORDER = (
     "base sft likelihood spin ttrl grpo_demonstrations airl airl_practice airl_dense airl_no_perturbation "
@@ -25,10 +27,11 @@ class Records(NamedTuple):
     `runs`: one run.json a row. `logs`: method, step and the logged metrics. `samples`: method and
     `SAMPLE_COLUMNS`, sampled at the temperature of training. `tempered`: at the one that validation prefers,
     and greedily (`temperature`). `tokens`: of the samples that keep values token by token, `TOKEN_COLUMNS`.
-    `scores`: variant, policy, the rewards, and the columns of the scored sample; `logit` is the
-    discriminator's at the trace's end. `localisation`: one verdict of a detector a row. `transfer`: rewards
-    of samples that the reward did not practise on, with `tested_on`. `long`: samples on longer problems, by
-    temperature. `watched`: samples on validation problems by policies in training, `WATCHED_COLUMNS`.
+    `scores`: variant, policy, the rewards, and the columns of the scored sample, with its `answer_code`
+    (`answers.classes` of a problem's samples); `logit` is the discriminator's at the trace's end.
+    `localisation`: one verdict of a detector a row. `transfer`: rewards of samples that the reward did not
+    practise on, with `tested_on`. `long`: samples on longer problems, by temperature. `watched`: samples on
+    validation problems by policies in training, `WATCHED_COLUMNS`.
     """
 
     runs: pd.DataFrame
@@ -114,6 +117,7 @@ def _with_samples(scores: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     seeds = samples.groupby(["backbone", "method"])["seed"].agg(["nunique", "first"])
     policies = pd.MultiIndex.from_frame(scores[["backbone", "policy"]])
     only = seeds.reindex(policies)
+    samples = _with_codes(samples[samples["method"].isin(scores["policy"])])
     sample_seed = np.where(only["nunique"] == 1, only["first"], scores["seed"])
     joined = scores.assign(sample_seed=sample_seed).merge(
         samples.rename(columns={"method": "policy", "seed": "sample_seed"}),
@@ -127,6 +131,16 @@ def _with_samples(scores: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
             f"{row['sample']} of problem {row.problem}; score again"
         )
     return joined.astype({"correct": bool, "well_formed": bool})
+
+
+def _with_codes(samples: pd.DataFrame) -> pd.DataFrame:
+    """The samples with a number for each answer that counts as one among those of a problem."""
+    given = samples.assign(answer=[traces.parse(text).answer for text in samples["text"]])
+    codes = pd.Series(-1, given.index)
+    for _, rows in given.groupby(["backbone", "method", "seed", "problem"]):
+        # as objects: NaN would stand for None
+        codes[rows.index] = answers.classes(rows["answer"].astype(object).where(rows["answer"].notna(), None))
+    return samples.assign(answer_code=codes)
 
 
 def grid(rows: pd.DataFrame, column: str) -> np.ndarray:

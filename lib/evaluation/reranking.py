@@ -8,7 +8,6 @@ import pandas as pd
 from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import Records, grid
 from lib.evaluation.tables import MAIN_VARIANT, SEED, estimate, groups, within
-from lib.text import traces
 
 RANKED = ("backbone", "policy", "variant")  # what samples are ranked, and by which reward
 SUBSETS = 32  # random subsets of a problem's samples over which the majorities are averaged
@@ -46,7 +45,7 @@ def _chosen(scores: pd.DataFrame, selectors: Sequence[str], n_resamples: int) ->
 
 def accuracies(arrays: dict[str, np.ndarray], selector: str, n: int) -> np.ndarray:
     """The accuracy of a selector's choice among n samples, shape (S, P), from arrays of `rerankable`."""
-    names = ("codes", "correct", "logprob", "reward")
+    names = ("answer_code", "correct", "logprob", "reward")
     return np.array(
         [
             metrics.rerank_accuracy(selector, n, *of_seed, n_subsets=SUBSETS, seed=SEED)
@@ -77,9 +76,5 @@ def reranked_pass_at_k(records: Records, ks: Iterable[int], n_resamples: int) ->
 
 
 def rerankable(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The samples of a policy and what a reward says of them, as arrays (S, P, N); `codes` of the answers."""
-    answers = [traces.parse(text).answer for text in rows["text"]]
-    # as objects: a column of strings would hold NaN for None, which a majority then counts
-    answers = grid(rows.assign(answer=pd.Series(answers, rows.index, dtype=object)), "answer")
-    codes = np.array([metrics.answer_codes(answers_PN) for answers_PN in answers])
-    return {"codes": codes} | {column: grid(rows, column) for column in ("correct", "logprob", "reward")}
+    """The samples of a policy and what a reward says of them, as arrays (S, P, N)."""
+    return {column: grid(rows, column) for column in ("answer_code", "correct", "logprob", "reward")}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.evaluation import baselines, reranking, tables
+from lib.evaluation import baselines, records, reranking, tables
 from tests import synthetic
 
 RESAMPLES = 50
@@ -75,11 +75,32 @@ def test_rerank_puts_length_and_log_probability_in_the_rewards_place(study):
     pd.testing.assert_series_equal(found["accuracy"], by_selector["accuracy"])
 
 
+def test_answers_are_numbered_problem_by_problem_and_a_missing_one_is_none():
+    """Unread text has no answer; what says the same in other words has the same number."""
+    answer = "<think>\n1+1=2\n</think>\n<answer>{}</answer>".format
+    texts = [
+        answer("7"),
+        "<think>\n1+1=2",
+        answer("8"),
+        answer("7.0"),
+        answer("8"),
+        "",
+        answer("9"),
+        answer("8"),
+    ]
+    key = {"backbone": "llama", "method": "sft", "seed": 0}
+    samples = pd.DataFrame({"problem": [0] * 4 + [1] * 4, "text": texts}).assign(**key)
+    found = records._with_codes(samples.sample(frac=1, random_state=0)).sort_index()
+    codes = found["answer_code"]
+    assert codes[0] == codes[3] != codes[2] and codes[4] == codes[7] != codes[6]
+    assert list(codes[[1, 5]]) == [-1, -1] and (codes.drop([1, 5]) >= 0).all()
+    assert list(found["text"]) == texts
+
+
 def test_a_missing_answer_has_no_vote(study):
     """One of four samples answers, and rightly: the majority is its answer."""
     first = study.scores["sample"] == 0
-    texts = np.where(first, "<think>\n1+1=2\n</think>\n<answer>2</answer>", "<think>\n1+1=2")
-    scores = study.scores.assign(text=texts, correct=first)
+    scores = study.scores.assign(answer_code=np.where(first, 0, -1), correct=first)
     table = reranking.rerank(study._replace(scores=scores), RESAMPLES)
     table = table.query("variant == 'airl' and n == 4").set_index("selector")
     assert (table.loc["majority", "accuracy"] == 1).all()
