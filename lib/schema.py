@@ -136,7 +136,7 @@ class Airl(Practice):
     near_misses: Literal["paper", "carried", "all"]
     labels: Literal["sequence", "from_first_error"]
     relabel_correct: bool
-    credit: Literal["discounted", "telescoped", "stepwise", "group", "elected"]
+    credit: Literal["discounted", "telescoped", "stepwise", "elected"]
     gamma: Fraction
     reward_clip: Positive
     expert_in_group: bool

@@ -47,31 +47,23 @@ def noise(tokens_B: torch.Tensor, group_size: int) -> torch.Tensor:
     return ROUNDING * longest.double().sqrt()
 
 
-def normalise(
-    rewards_BT: torch.Tensor,
-    boundaries_BT: torch.Tensor,
-    group_size: int,
-    scale: bool = True,
-    tokens_B: torch.Tensor | None = None,
-) -> torch.Tensor:
+def normalise(rewards_BT: torch.Tensor, boundaries_BT: torch.Tensor, group_size: int) -> torch.Tensor:
     """(r - mean) / (std + 1e-4) over all boundaries of all members of a group; 0 elsewhere.
 
-    The standard deviation is the unbiased one, as in GRPO, and at least the `noise` of `tokens_B`, by default
-    those up to the last boundary; without `scale` it is left out.
+    The standard deviation is the unbiased one, as in GRPO, and at least the `noise` of the tokens up to the
+    last boundary.
     """
-    if tokens_B is None:
-        positions_T = torch.arange(1, boundaries_BT.shape[1] + 1, device=boundaries_BT.device)
-        tokens_B = (boundaries_BT * positions_T).amax(1)
+    positions_T = torch.arange(1, boundaries_BT.shape[1] + 1, device=boundaries_BT.device)
+    tokens_B = (boundaries_BT * positions_T).amax(1)
     marked = boundaries_BT.reshape(-1, group_size * boundaries_BT.shape[1])
     # in double precision, so that equal rewards differ from their mean by far less than epsilon
     rewards = rewards_BT.double().reshape(marked.shape).masked_fill(~marked, 0.0)
     count = marked.sum(1, keepdim=True)
     mean = rewards.sum(1, keepdim=True) / count.clamp(min=1)
     centred = (rewards - mean).masked_fill(~marked, 0.0)
-    if scale:
-        variance = centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)
-        centred = centred / (variance.sqrt().maximum(noise(tokens_B, group_size)) + EPSILON)
-    return centred.reshape(rewards_BT.shape).to(rewards_BT.dtype)
+    variance = centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)
+    scaled = centred / (variance.sqrt().maximum(noise(tokens_B, group_size)) + EPSILON)
+    return scaled.reshape(rewards_BT.shape).to(rewards_BT.dtype)
 
 
 def discounted(
@@ -154,15 +146,13 @@ def _scaled(
     return (values_BT / (std_B[:, None] + EPSILON)).masked_fill(~mask_BT.bool(), 0.0).float()
 
 
-def group(
-    scores_B: torch.Tensor, group_size: int, scale: bool = True, tokens_B: torch.Tensor | None = None
-) -> torch.Tensor:
+def group(scores_B: torch.Tensor, group_size: int) -> torch.Tensor:
     """GRPO's advantage of a scalar score: (x - mean) / (std + 1e-4) within the group.
 
-    The std is at least the `noise` of a score of `tokens_B` tokens, by default of one.
+    The std is at least the `noise` of one token.
     """
     one_BT = scores_B[:, None]
-    return normalise(one_BT, torch.ones_like(one_BT, dtype=torch.bool), group_size, scale, tokens_B)[:, 0]
+    return normalise(one_BT, torch.ones_like(one_BT, dtype=torch.bool), group_size)[:, 0]
 
 
 def elected(scores_B: torch.Tensor, answers_B: Sequence[int], group_size: int) -> torch.Tensor:
@@ -213,18 +203,13 @@ def advantages(
     """Per-token advantages (B, T) from discriminator logits; finite, and 0 on padding.
 
     "discounted" (the paper): rewards normalised within the group, clipped to [-clip, clip], then
-    discounted. "group": every token gets GRPO's advantage of the completion's mean reward over its
-    boundaries, unclipped. "telescoped", "stepwise": see there; each token's value is clipped. With sparse
-    boundaries these four agree wherever the clip does not bite. "elected": every token gets GRPO's advantage
-    of whether the completion gives the answer that its group elects; of `answers_B` see `elected`.
+    discounted. "telescoped", "stepwise": see there; each token's value is clipped. With sparse boundaries
+    these three agree wherever the clip does not bite. "elected": every token gets GRPO's advantage of whether
+    the completion gives the answer that its group elects; of `answers_B` see `elected`.
     """
     if credit == "discounted":
         normalised_BT = normalise(rewards_BT, boundaries_BT, group_size).clamp(-clip, clip)
         return discounted(normalised_BT, boundaries_BT, mask_BT, gamma)
-    if credit == "group":
-        count_B = boundaries_BT.sum(1).clamp(min=1)
-        scores_B = rewards_BT.masked_fill(~boundaries_BT, 0.0).sum(1) / count_B
-        return group(scores_B, group_size, tokens_B=mask_BT.sum(1))[:, None] * mask_BT.to(rewards_BT.dtype)
     if credit in ("telescoped", "stepwise"):
         values_BT = {"telescoped": telescoped, "stepwise": stepwise}[credit](
             rewards_BT, boundaries_BT, mask_BT, group_size
@@ -234,7 +219,7 @@ def advantages(
         last_B = trace_score(rewards_BT, boundaries_BT, mask_BT, boundaries_BT, None)
         advantages_B = group(elected(last_B, answers_B, group_size), group_size)
         return advantages_B[:, None] * mask_BT.to(rewards_BT.dtype)
-    raise ValueError(f"credit: {credit!r} is none of discounted, group, telescoped, stepwise, elected")
+    raise ValueError(f"credit: {credit!r} is none of discounted, telescoped, stepwise, elected")
 
 
 def trace_score(

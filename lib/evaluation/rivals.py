@@ -73,17 +73,18 @@ def _of_errors(records: Records) -> Iterator[tuple[dict, Values]]:
     """Of each policy's wrong traces, and of those that a rule made, the values of `pointing`."""
     located = records.localisation.rename(columns={"source": "error_source"})
     for key, wrong in groups(located, "backbone", "error_source", "policy"):
-        found, ours = {}, wrong[wrong["variant"] == MAIN_VARIANT]
+        ours = wrong[wrong["variant"] == MAIN_VARIANT]
+        every = _cells(ours, hits(ours, "perturbed"))
+        found = {
+            "chance": _cells(ours, pointing.chance(ours["unit_scores"])),
+            "first_unit": _cells(ours, pointing.first_unit(ours["first_wrong_unit"])),
+        }
         for of, rows in groups(wrong, "detector", "variant"):
-            found[of["variant"] or of["detector"]] = _cells(rows, hits(rows, "perturbed"))
-        found["chance"] = _cells(ours, pointing.chance(ours["unit_scores"]))
-        found["first_unit"] = _cells(ours, pointing.first_unit(ours["first_wrong_unit"]))
-        every = found[MAIN_VARIANT]
-        for name, cells in found.items():
-            once = len(cells) == 1 and name in ("logprob", "entropy")  # said by a policy that ran once
-            cells = cells.loc[cells.index.repeat(len(every))].set_index(every.index) if once else cells
-            found[name] = cells.reindex(columns=every.columns)
-        yield {"use": POINTING} | key, found
+            cells = _cells(rows, hits(rows, "perturbed"))
+            if not of["variant"] and len(cells) == 1:  # said by the policy itself, which ran once
+                cells = cells.loc[cells.index.repeat(len(every))].set_index(every.index)
+            found[of["variant"] or of["detector"]] = cells
+        yield {"use": POINTING} | key, {name: of.reindex(columns=every.columns) for name, of in found.items()}
 
 
 def _cells(rows: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:

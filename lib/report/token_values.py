@@ -30,7 +30,6 @@ from lib.text import alignment, traces
 
 SHOWN = 3  # right traces of a problem, policy and seed, and as many wrong ones
 BUDGET = 3_000_000  # characters of JSON; problems beyond it, but never the first, are left out
-ACCUMULATING = ("telescoped", "stepwise", "elected")
 
 
 def collect(
@@ -158,7 +157,7 @@ def reward_and_ratio(
 ) -> tuple[list[float], list[float]]:
     """The reward at each token and its log-ratio, see the module."""
     increments = np.diff(rewards, prepend=0.0)
-    own = increments if airl.credit in ACCUMULATING else np.array(rewards)
+    own = increments if airl.score_gamma is None else np.array(rewards)
     ratio = increments - logprobs if airl.reward == "log_density" else increments
     return own.tolist(), ratio.tolist()
 

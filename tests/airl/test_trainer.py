@@ -138,7 +138,7 @@ def assert_same(airl_outputs, grpo_outputs):
 
 @pytest.mark.parametrize(
     "boundaries, credit",
-    [("dense", "discounted"), ("interval", "discounted"), ("sparse", "discounted"), ("step", "group"),
+    [("dense", "discounted"), ("interval", "discounted"), ("sparse", "discounted"),
      ("dense", "telescoped"), ("interval", "stepwise")],
 )  # fmt: skip
 def test_under_a_constant_discriminator_all_advantages_are_grpos_zero(make, boundaries, credit):

@@ -70,7 +70,7 @@ def test_sparse_advantages_are_those_of_grpo(settings_of_two):
     samples = [(text, synthetic.token_ends(text)) for text in texts]
     finals = [1.0, -2.0, 0.5]
     rewards = [[9.0] * (len(ends) - 1) + [final] for (_, ends), final in zip(samples, finals, strict=True)]
-    for kind in ("discounted", "telescoped", "stepwise", "group"):
+    for kind in ("discounted", "telescoped", "stepwise"):
         sparse = airl(settings_of_two, credit=kind, boundaries="sparse", reward_clip=100.0)
         values = token_values.advantages_of(rewards, samples, sparse)
         wanted = (np.array(finals) - np.mean(finals)) / (np.std(finals, ddof=1) + credit.EPSILON)
