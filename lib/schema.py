@@ -242,7 +242,7 @@ class Params(Section):
     @property
     def with_reward(self) -> tuple[str, ...]:
         """The methods that learn a reward from demonstrations: AIRL's variants, and the ablations of one."""
-        return (*self.variants, *(name for name in self.ablations if self.ablated(name) in self.variants))
+        return (*self.variants, *(m for m in self.ablations if self.ablated(m) in tuple(self.variants)))
 
     def ablated(self, ablation: str) -> str:
         """The method that an ablation changes: what it is `of`, else `ablation_runs.variant`."""
@@ -250,7 +250,7 @@ class Params(Section):
 
     def section(self, method: str) -> Sft | Grpo | Spin | Airl | Labels:
         """The section of a method; raises ValueError for an unknown name."""
-        kind, tree = self._resolved(method)
+        kind, tree = self.resolved(method)
         return kind.model_validate_json(json.dumps(tree, default=str))
 
     def airl_variant(self, name: str) -> Airl:
@@ -266,17 +266,17 @@ class Params(Section):
             return self.policies[(self.policies.index(backbone) + 1) % len(self.policies)]
         return backbone if airl.discriminator == "same" else airl.discriminator
 
-    def _resolved(self, method: str) -> tuple[type[Section], dict[str, Any]]:
+    def resolved(self, method: str) -> tuple[type[Section], dict[str, Any]]:
         """The type of a method's section, and its keys; an ablation's come after `ablation_runs.changes`
         where it does not say what it is `of`."""
         if method in self.ablations:
             changes = dict(self.ablations[method])
-            kind, tree = self._resolved(self.ablated(method))
+            kind, tree = self.resolved(self.ablated(method))
             if changes.pop("of", None) is None:
                 tree = merge(tree, self.ablation_runs.changes)
             return kind, merge(tree, changes)
         overlays = {"sft": (self.sft, {}), "spin": (self.spin, {})}
-        overlays |= {name: (self.labels, {}) for name in self.label_rewards}
+        overlays |= dict.fromkeys(self.label_rewards, (self.labels, {}))
         overlays |= {name: (self.airl, changes) for name, changes in self.variants.items()}
         overlays |= {name: (self.grpo, changes) for name, changes in self.grpo_variants.items()}
         if method not in overlays:

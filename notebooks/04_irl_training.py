@@ -217,8 +217,8 @@ judging.judge(backbone, variant, seed, trained.reward_model, trained.reward_toke
 # that all of them pay at each step. The `stepwise` advantages stay what they were; the `telescoped` ones
 # fall after the first step, for right and wrong alike. Then give the first trace another answer than the
 # second: `elected` now follows the likelier one alone. For a
-# training of another kind set `variant`, or `airl.near_misses`, and a `seed` that has no record;
-# notebook 8 does so one change at a time.
+# training of another kind set `variant`, or `airl.near_misses`, and a `seed` that has no record
+# (run notebook 3 with it first); notebook 8 does so one change at a time.
 #
 # ## Next
 #

@@ -92,7 +92,7 @@ launch.forget(trained)
 # Set `grpo.group_size` to 2 and a `seed` that has no record. In more groups all samples are right or all
 # are wrong; such a group has no advantage to give, and the curve should rise more slowly and less
 # smoothly. With `grpo.steps` halved it has not levelled off. How many demonstrations' answers would
-# `grpo_demonstrations` need to reach `grpo`? Each seed has as many as `sft.demonstrations` says.
+# `grpo_demonstrations` need to reach `grpo`? Each has as many as `grpo.demonstrations` says.
 #
 # ## Next
 #

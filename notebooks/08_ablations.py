@@ -16,11 +16,11 @@
 # # 8. Ablations: what each part of the recipe is worth
 #
 # One change to the study's recipe, everything else equal: whether likelihoods weigh the votes and choose what
-# is imitated, whether the stranger is one, how many demonstrations there are, how many of them are wrong, how
-# many questions without an answer. Or, of practice on a stranger's vote, all that makes the stranger an
-# adversary. With other demonstrations the SFT that a method starts from is trained anew on these: what the
-# experts teach is what changes. SFT and TTRL have theirs changed too, to see who needs them most. Nothing is
-# chosen by an ablation's outcome.
+# is imitated, whether the second learner has another backbone, how many demonstrations there are, how many of
+# them are wrong, how many questions without an answer. Or, of practice on a stranger's vote, all that makes
+# the stranger an adversary. With other demonstrations the SFT that a method starts from is trained anew on
+# these: what the experts teach is what changes. SFT and TTRL may have theirs changed too, to see who needs
+# them most. Nothing is chosen by an ablation's outcome.
 
 # %%
 import os
@@ -97,6 +97,6 @@ if trained.reward_model:
 # - Fanconi, Astorga & van der Schaar (2025), *Learning a dense reasoning reward model from expert
 #   demonstration via inverse reinforcement learning*, [arXiv
 #   2510.01857](https://arxiv.org/abs/2510.01857).
-# - Arjovsky, Chintala & Bottou (2017), *Wasserstein GAN*, [arXiv
-#   1701.07875](https://arxiv.org/abs/1701.07875).
-# - Ng, Harada & Russell (1999), *Policy invariance under reward transformations*, ICML.
+# - Blum & Mitchell (1998), *Combining labeled and unlabeled data with co-training*, COLT.
+# - Zuo et al. (2025), *TTRL: test-time reinforcement learning*, [arXiv
+#   2504.16084](https://arxiv.org/abs/2504.16084).

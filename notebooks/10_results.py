@@ -89,9 +89,9 @@ show(diagram.method(), "method")
 # ## The policies
 #
 # pass@k is the chance that at least one of k samples of a problem is right, in the unbiased estimate
-# of Chen et al. (2021). Intervals are over problems and seeds. GRPO sees the true
-# answers that the other methods do not: it is what they are measured by. Each policy is sampled at the
-# temperature that validation prefers for it (`validation`), greedily, and at that of training.
+# of Chen et al. (2021). Intervals are over problems and seeds. GRPO alone sees the answers of all training
+# questions: it is what the others are measured by. Each policy is sampled at the temperature that validation
+# prefers for it (`validation`), greedily, and at that of training.
 
 # %%
 main = tables.main(recorded, trained, ks, resamples)
@@ -127,7 +127,7 @@ seeds = keep(comparisons.by_seed(recorded, trained[1:]), "by_seed")
 seeds.pivot(index=["backbone", "method"], columns="seed", values="above_sft")
 
 # %% [markdown]
-# The paper's numbers, for the order of the methods: they are of pretrained models a thousand times
+# The paper's numbers, for the order of the methods: they are of pretrained models thousands of times
 # larger, on other problems.
 
 # %%
@@ -149,8 +149,8 @@ show(plots.learning_curves(logs), "learning_curves")
 # %% [markdown]
 # ## Choosing among samples
 #
-# The same reward can rank samples at inference. The reward of a trace is its log-density under the
-# discriminator's expert model (for the paper's variants the mean discounted reward over its answer).
+# The same reward can rank samples at inference. The reward of a trace is its log-density under the stranger,
+# or under SFT (for the paper's variants the mean discounted reward over its answer).
 # Samples of the base policy are in many styles, those of SFT in the experts' alone. `random` is the
 # expected accuracy of any sample, `oracle` picks a right one if there is one. `length` is minus the number of
 # tokens, `base_logprob` the base policy's log-probability of its own sample, `likelihood` SFT's.

@@ -12,11 +12,6 @@ OF_BASE = ("base_logprob",)  # said of the base policy's samples alone, which it
 LIKELIHOOD = "likelihood"  # the variant whose reward is SFT's log-density: trained, but against no samples
 
 
-def stands_in(table: pd.DataFrame) -> pd.Series:
-    """Whether a row's variant stands in the reward's place."""
-    return table["variant"].isin([*RULES, LIKELIHOOD])
-
-
 def scores(judged: pd.DataFrame) -> pd.DataFrame:
     """Rows like those of `Records.scores`, with the variants of `RULES`.
 

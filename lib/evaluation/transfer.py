@@ -92,11 +92,10 @@ def _within(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _above(rows: pd.DataFrame, rival: pd.DataFrame | None, n_resamples: int) -> tuple[float, float, float]:
-    """How much higher AUROC within problems is than the rival's, on the seeds that both have."""
-    if rival is None:
+    """How much higher AUROC within problems is than the rival's, where both have the same seeds."""
+    if rival is None or set(rows["seed"]) != set(rival["seed"]):
         return UNDEFINED
-    shared = set(rows["seed"]) & set(rival["seed"])
-    ours_SP, theirs_SP = (_within(of[of["seed"].isin(shared)]) for of in (rows, rival))
+    ours_SP, theirs_SP = _within(rows), _within(rival)
     if np.isnan(ours_SP - theirs_SP).all():
         return UNDEFINED
     return intervals.difference_ci(ours_SP, theirs_SP, n_resamples, SEED)

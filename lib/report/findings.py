@@ -42,7 +42,8 @@ def real(table: pd.DataFrame) -> list[str]:
             for _, row in rows.iterrows()
         ]
         of = seeds(row for _, row in rows.iterrows())
-        sentences.append(f"Pretrained weights, {backbone} ({study}, {of}): {'; '.join(said)}.")
+        name = backbone if backbone == study else f"{backbone} of {study}"
+        sentences.append(f"Pretrained weights, {name} ({of}): {'; '.join(said)}.")
     return sentences
 
 
@@ -122,17 +123,15 @@ def ablations(table: pd.DataFrame) -> list[str]:
     """Each changed setting beside its reference, the first row of its ablation and backbone."""
     sentences = []
     measures = (("pass@1", "pass_at_1", ""), ("AUROC", "auroc", "auroc_"), ("hit@1", "hit_at_1", "hit_at_1_"))
-    for (_, ablation, backbone), rows in table.groupby(["reference", "ablation", "backbone"], sort=False):
+    for (of, ablation, backbone), rows in table.groupby(["reference", "ablation", "backbone"], sort=False):
         (_, reference), *others = rows.iterrows()
         for _, row in others:
             estimates = ", ".join(
                 f"{title} {interval(row, name, prefix)} beside {interval(reference, name, prefix)}"
                 for title, name, prefix in measures
             )
-            sentences.append(
-                f"On {backbone}, {ablation} = {row['value']} in the place of {reference['value']} "
-                f"({seeds([row])}): {estimates}."
-            )
+            changed = f"{ablation} = {row['value']} in the place of {reference['value']}"
+            sentences.append(f"On {backbone}, {label(of)} with {changed} ({seeds([row])}): {estimates}.")
     return sentences
 
 

@@ -17,7 +17,7 @@ from lib.evaluation.tables import (
     TWIN,
     by_backbone,
 )
-from lib.evaluation.words import briefly, interval, label, listed, paired, seeds, shares
+from lib.evaluation.words import briefly, interval, label, paired, seeds, shares
 
 TABLES = tuple(  # that it reads
     "gains rerank localisation reward_quality reward_quality_sft rivals false_alarms".split()
@@ -47,13 +47,17 @@ class Story:
     def above(self, of: str, what: str, rows: dict[str, pd.Series], than: str, name: str, prefix="") -> str:
         """The verdict on a paired difference, `better than SFT (llama 0.061, qwen2 0.067)`."""
         cells = {backbone: paired(row, name, prefix) for backbone, row in rows.items()}
-        self.findings.append(Finding(of, f"{what} above {than}", cells))
+        self._find(of, f"{what} above {than}", cells)
         return briefly(rows, name, than, prefix)
 
     def share(self, of: str, what: str, rows: dict[str, pd.Series], name: str, prefix="") -> str:
         """A share: `0.82 (llama) and 0.83 (qwen2)`."""
-        self.findings.append(Finding(of, what, {b: interval(row, name, prefix) for b, row in rows.items()}))
+        self._find(of, what, {backbone: interval(row, name, prefix) for backbone, row in rows.items()})
         return shares(rows, name)
+
+    def _find(self, of: str, what: str, cells: dict[str, str]) -> None:
+        if cells:
+            self.findings.append(Finding(of, what, cells))
 
 
 def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
@@ -63,16 +67,17 @@ def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 def table(studies: dict[str, dict[str, pd.DataFrame]]) -> pd.DataFrame:
     """The numbers of `sentences` with their intervals, as text: `of`, `what`, and a column for each backbone
-    of each study. `studies` has their tables; a number that only one has stands at the end of its paragraph.
+    of each study. `studies` has their tables, the first of no name; a number that only one has stands at the
+    end of its paragraph.
     """
     cells: dict[tuple[str, str], dict[str, str]] = {}
-    for tables in studies.values():
-        of_backbones = dict(tables["gains"].groupby("backbone")["n_seeds"].max())
+    for study, tables in studies.items():
+        n_seeds = tables["gains"].groupby("backbone")["n_seeds"].max()
         for of, what, found in _story(tables).findings:
-            told = {
-                f"{place}, {seeds([{'n_seeds': of_backbones[place]}])}": cell for place, cell in found.items()
-            }
-            cells.setdefault((of, what), {}).update(told)
+            for place, cell in found.items():
+                name = place if study in ("", place) else f"{place} of {study}"
+                column = f"{name}, {seeds([{'n_seeds': n_seeds[place]}])}"
+                cells.setdefault((of, what), {})[column] = cell
     paragraphs = list(dict.fromkeys(of for of, _ in cells))
     rows = [{"of": of, "what": what} | cells[of, what] for of, what in cells]
     rows.sort(key=lambda row: paragraphs.index(row["of"]))
@@ -101,8 +106,8 @@ def _policy(story: Story, gained: pd.DataFrame) -> None:
     best, greedy = story.above(of, "pass@1", best, *than), story.above(of, "pass@1, greedily,", greedy, *than)
     story.tell(
         of,
-        f"Trained on what is elected, it is {best}, each at the temperature that suits it, and greedily "
-        f"{greedy}.",
+        f"Trained on what is elected, the policy is {best}, each at the temperature that suits it, and "
+        f"greedily {greedy}.",
     )
 
 
@@ -123,7 +128,7 @@ def _rivals(story: Story, gained: pd.DataFrame) -> None:
     if against:
         story.tell(of, f"It is {'; '.join(against)}.")
     if worth:
-        story.tell(of, f"Of these, {'; '.join(worth)}.")
+        story.tell(of, f"{_capital('; '.join(worth))}.")
 
 
 def _parts(story: Story, gained: pd.DataFrame) -> None:
@@ -131,7 +136,7 @@ def _parts(story: Story, gained: pd.DataFrame) -> None:
     of, election, ours = "Parts", "the election as it is", f"above_{MAIN_VARIANT}"
     for what, method, name, than in (
         ("an election without likelihoods to weigh and choose by", EQUAL_WEIGHTS, ours, election),
-        ("an election by two policies on one backbone", NO_STRANGER, ours, election),
+        ("an election by a policy and a copy of it", NO_STRANGER, ours, election),
         ("practice on the vote of an adversary that learns on", TWIN, f"above_{PRACTICE}", STRANGERS),
     ):
         if rows := _of_method(gained, method):
@@ -152,9 +157,11 @@ def _choice(story: Story, chosen: pd.DataFrame, compared: pd.DataFrame) -> None:
     compared = compared[compared["use"] == rivals.CHOOSING]
 
     def against(policy: str, whose: str, **names: str) -> str:
-        what = f"choice among all samples of {whose}"
-        right = story.share(of, f"right {what}", by_backbone(chosen, policy=policy), "accuracy")
+        what, solved = f"choice among all samples of {whose}", by_backbone(chosen, policy=policy)
+        solved = {place: row for place, row in solved.items() if row["accuracy"] > 0}  # others have no choice
+        right = story.share(of, f"right {what}", solved, "accuracy")
         of_rivals = {rival: by_backbone(compared, policy=policy, rival=rival) for rival in names}
+        of_rivals = {name: {p: rows[p] for p in solved if p in rows} for name, rows in of_rivals.items()}
         said = [
             story.above(of, what, rows, names[rival], "above") for rival, rows in of_rivals.items() if rows
         ]
@@ -162,7 +169,7 @@ def _choice(story: Story, chosen: pd.DataFrame, compared: pd.DataFrame) -> None:
 
     of_sft = {
         "majority": "the vote",
-        baselines.LIKELIHOOD: "its SFT log-likelihood",
+        baselines.LIKELIHOOD: "the policy's own SFT log-likelihood",
         PRACTICE: "the stranger's SFT log-likelihood",
     }
     story.tell(of, f"Among {n} samples of SFT the reward's choice is {against('sft', 'SFT', **of_sft)}.")
@@ -173,17 +180,20 @@ def _style(story: Story, of_base: pd.DataFrame, of_sft: pd.DataFrame) -> None:
     """What the reward prefers where being right and an expert's style speak against each other."""
     of, name, said = "Choice", "auroc_across_style", []
     for whose, quality in (("the base policy's", of_base), ("SFT's", of_sft)):
-        rows = by_backbone(quality.dropna(subset=[name]), variant=MAIN_VARIANT)
-        follows = [place for place, row in rows.items() if row[f"{name}_ci_high"] < 0.5]
+        quality = quality.dropna(subset=[name])
+        rows, own = (by_backbone(quality, variant=of) for of in (MAIN_VARIANT, "base_logprob"))
         if rows:
             what = f"right trace in no expert's style preferred among {whose}"
-            there = f" (style counts for more than being right on {listed(follows)})" * bool(follows)
-            said.append(f"{story.share(of, what, rows, name, f'{name}_')} among {whose}{there}")
+            told = f"{story.share(of, what, rows, name, f'{name}_')} among {whose}"
+            if own:
+                free = story.share(of, f"{what}, by its log-probability", own, name, f"{name}_")
+                told += f" (by that one's log-probability in {free})"
+            said.append(told)
     if said:
         story.tell(
             of,
             "Of a right trace in a style that no expert uses and a wrong one in an expert's, of one problem, "
-            f"it prefers the right one in {', '.join(said)}.",
+            f"it prefers the right one in {'; in '.join(said)}.",
         )
 
 
@@ -206,10 +216,15 @@ def _pointer(story: Story, located: pd.DataFrame, compared: pd.DataFrame, passed
     if (located["policy"] == "base").any():
         story.tell(of, f"Of the base policy's it finds {against('base', 'base', 'logprob', 'first_unit')}.")
     if right := by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):
-        kept = story.share(
-            of, "no step of base's right traces", right, "accuracy_correct", "accuracy_correct_"
+        kept = story.share(of, "base's right traces passed", right, "accuracy_correct", "accuracy_correct_")
+        what, name = "first wrong step of base's traces, where it may pass them,", "accuracy_erroneous"
+        found = story.share(of, what, right, name, f"{name}_")
+        story.tell(
+            of,
+            f"It is no alarm: where it may point at no step, it passes {kept} of that one's right traces, "
+            f"and "
+            f"finds {found} of the first wrong steps.",
         )
-        story.tell(of, f"It is no alarm: only in {kept} of that one's right traces it points at no step.")
 
 
 def _capital(text: str) -> str:

@@ -116,7 +116,7 @@ def _csv(results: Path, name: str) -> Path:
 
 def _of_runs(rows: pd.DataFrame, settings: Params) -> dict:
     """How long the runs are, how many seeds each method has, and what a reader must know of some."""
-    ablations = (name for name in settings.with_reward if name in settings.ablations)
+    ablations = (name for name in settings.ablations if settings.ablated(name) == MAIN_VARIANT)
     stopped = rows[rows["status"] != "completed"].itertuples()
     return {
         "ablated": next((settings.airl_variant(name) for name in ablations), None),

@@ -59,7 +59,7 @@ def _of_judges(sentence: str, table: pd.DataFrame, name: str) -> list[str]:
 
 def _style(quality: pd.DataFrame) -> list[str]:
     """What a reward prefers where being right and an expert's style speak against each other."""
-    name = "auroc_across_style"
+    name, quality = "auroc_across_style", quality[quality["variant"] != STYLE]
     return _of_judges(
         "Style: on {}, of a right sample in a style that no expert uses and a wrong one in an expert's, of "
         "one problem, the right one is preferred in {}.",

@@ -31,9 +31,9 @@ ESTIMATES = {
     ),
     "localisation": ("backbone error_source policy detector variant threshold n n_seeds", "hit_at_1"),
     "localisation_by_kind": ("backbone error_source policy kind detector variant n", "hit_at_1"),
-    "reward_quality": ("backbone variant n_seeds", QUALITY),
-    "reward_quality_sft": ("backbone variant n_seeds", QUALITY),
-    "ablations": ("ablation value backbone n_seeds", "pass_at_1 auroc hit_at_1"),
+    "reward_quality": ("backbone variant n_seeds problems_across_style", QUALITY),
+    "reward_quality_sft": ("backbone variant n_seeds problems_across_style", QUALITY),
+    "ablations": ("reference ablation value backbone n_seeds", "pass_at_1 auroc hit_at_1"),
     "transfer": (
         "backbone variant trained_on tested_on n_seeds",
         "accuracy_gain auroc auroc_within above_likelihood",

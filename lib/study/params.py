@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from lib.schema import Airl, Grpo, Params, Section, Sft, Spin, merge
+from lib.schema import Params, Section, merge
 
-TRAINED_WITHOUT_REWARD = ("base", "sft", "spin")
+RESERVED = ("base", "sft", "spin")  # no name of a variant or an ablation
 REMOVED = {  # what took the place of a key that there was
     "sft_ablations": "such a method is an ablation `of: sft`",
     "airl.replay": "the discriminator sees the step's own samples alone; remove the key",
@@ -148,46 +148,49 @@ def _contradictions(params: Params) -> Iterator[str]:
 
 
 def _method_faults(params: Params, backbones: tuple[str, ...]) -> Iterator[str]:
-    yield from _section_faults(params, "sft", "sft", Sft)
+    yield from _section_faults(params, "sft", "sft")
+    reserved = (*RESERVED, *params.label_rewards)
     for name in params.grpo_variants:
-        if name in TRAINED_WITHOUT_REWARD:
-            yield f"grpo_variants.{name}: the name is taken; choose another"
-        else:
-            yield from _section_faults(params, f"grpo_variants.{name}", name, Grpo)
+        yield from _taken(f"grpo_variants.{name}", name, reserved) or _section_faults(
+            params, f"grpo_variants.{name}", name
+        )
     for name in params.variants:
-        if name in (*TRAINED_WITHOUT_REWARD, *params.grpo_variants):
-            yield f"variants.{name}: the name is taken; choose another"
-        else:
-            yield from _airl_faults(params, f"variants.{name}", name, backbones)
+        yield from _taken(f"variants.{name}", name, (*reserved, *params.grpo_variants)) or _airl_faults(
+            params, f"variants.{name}", name, backbones
+        )
 
 
 def _ablation_faults(params: Params, backbones: tuple[str, ...]) -> Iterator[str]:
     changeable = ("sft", *params.without_reward, *params.variants)
     for name in params.ablations:
         of, where = params.ablated(name), f"ablations.{name}"
-        if name in (*TRAINED_WITHOUT_REWARD, *params.grpo_variants, *params.variants):
-            yield f"{where}: the name is taken; choose another"
+        if taken := _taken(where, name, (*RESERVED, *changeable, *params.label_rewards)):
+            yield from taken
         elif of not in changeable:
             yield f"{where}.of: {of!r} is none of {', '.join(changeable)}"
         elif of in params.variants:
             yield from _airl_faults(params, where, name, backbones)
         else:
-            yield from _section_faults(params, where, name, {"sft": Sft, "spin": Spin}.get(of, Grpo))
+            yield from _section_faults(params, where, name)
 
 
-def _section_faults(params: Params, where: str, name: str, kind: type[Section]) -> Iterator[str]:
+def _taken(where: str, name: str, others: tuple[str, ...]) -> list[str]:
+    return [f"{where}: the name is taken; choose another"] if name in others else []
+
+
+def _section_faults(params: Params, where: str, name: str) -> Iterator[str]:
     """Faults of any method's section, which stands at `where`."""
     try:
         section = params.section(name)
     except ValidationError as error:
-        yield from (f"{where}.{line}" for line in _describe(error, kind))
+        yield from (f"{where}.{line}" for line in _describe(error, params.resolved(name)[0]))
         return
     if getattr(section, "demonstrations", 0) > params.data.demonstrations:
         yield f"{where}.demonstrations: data.demonstrations is {params.data.demonstrations}"
 
 
 def _airl_faults(params: Params, where: str, name: str, backbones: tuple[str, ...]) -> Iterator[str]:
-    faults = list(_section_faults(params, where, name, Airl))
+    faults = list(_section_faults(params, where, name))
     yield from faults
     if faults:
         return

@@ -23,7 +23,11 @@ ADVERSARIAL = (
 
 def packages(method: str, settings: Params) -> tuple[str, ...]:
     """The directories and files of lib that decide how a method's runs come out."""
-    return (*TRAINING, *(ADVERSARIAL if isinstance(settings.section(method), (Airl, Labels)) else ()))
+    section = settings.section(method)
+    if isinstance(section, (Airl, Labels)):
+        return (*TRAINING, *ADVERSARIAL)
+    votes = isinstance(section, Grpo) and section.reward == "vote"
+    return (*TRAINING, "lib/airl") if votes else TRAINING  # where answers are counted
 
 
 def of_method(method: str, settings: Params) -> dict:
@@ -40,14 +44,10 @@ def of_method(method: str, settings: Params) -> dict:
     if method in runs.JUDGED:
         decisive["watched_seeds"] = settings.watching.seeds  # whose samples are kept token by token
     if isinstance(section, (Airl, Grpo)):
-        decisive["sft"] = (
-            settings.sft.model_dump()
-        )  # from which they start, and with which a reward is fitted
+        decisive["sft"] = settings.sft.model_dump()  # they start from it, or are fitted as it is
     if isinstance(section, (Airl, Labels)):
         decisive["long_steps"] = settings.data.long_steps  # by which its transfer is called
-        decisive["policies"] = (
-            settings.policies
-        )  # whose samples it judges, and of whom a stranger is the next
+        decisive["policies"] = settings.policies  # whose samples it judges; a stranger is the next of them
     if method in settings.variants:
         decisive["watching"] = settings.watching.model_dump(mode="json")
     return decisive | {"code_sha256": {place: _code(place) for place in packages(method, settings)}}

@@ -3,7 +3,6 @@
 import re
 
 import pandas as pd
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,11 +29,10 @@ def test_ablations_are_each_told_beside_the_first_of_their_kind():
         table[name] = table[f"{name}_ci_low"] = table[f"{name}_ci_high"] = NAN
     table.loc[:1, ["auroc", "auroc_ci_low", "auroc_ci_high"]] = [[0.8, 0.7, 0.9], [0.75, 0.7, 0.8]]
     assert findings.ablations(table) == [
-        "On qwen2, loss = wgan in the place of bce (1 seed): pass@1 0.30 [0.20, 0.40] beside 0.60 [0.50, "
-        "0.70], "
-        "AUROC 0.75 [0.70, 0.80] beside 0.80 [0.70, 0.90], hit@1 n/a beside n/a.",
-        "On llama, demonstrations = 128 in the place of 64 (2 seeds): pass@1 0.70 [0.65, 0.80] beside 0.50 "
-        "[0.40, 0.60], AUROC n/a beside n/a, hit@1 n/a beside n/a.",
+        "On qwen2, election (ours) with loss = wgan in the place of bce (1 seed): pass@1 0.30 [0.20, 0.40] "
+        "beside 0.60 [0.50, 0.70], AUROC 0.75 [0.70, 0.80] beside 0.80 [0.70, 0.90], hit@1 n/a beside n/a.",
+        "On llama, SFT with demonstrations = 128 in the place of 64 (2 seeds): pass@1 0.70 [0.65, 0.80] "
+        "beside 0.50 [0.40, 0.60], AUROC n/a beside n/a, hit@1 n/a beside n/a.",
     ]
 
 
@@ -148,7 +146,7 @@ CHOICES = pd.DataFrame(
         for variant, selector, accuracy in (
             ("airl", "reward", 0.7), ("airl", "majority", 0.6), ("likelihood", "reward", 0.5)
         )
-    ],
+    ] + [("qwen2", "base", "airl", "reward", 16, 0.5, 0.4, 0.6)],
     columns="backbone policy variant selector n accuracy ci_low ci_high".split(),
 )  # fmt: skip
 FOUND = pd.DataFrame(
@@ -177,10 +175,11 @@ PAIRED = pd.DataFrame(
 )
 PASSED = pd.DataFrame(
     [
-        ("qwen2", "airl", "perturbed", 0.25, 0.2, 0.3, 0.33, 0.2, 0.1, 0.3, 5),
-        ("qwen2", "airl", "oracle", *[0.9] * 7, 5),
+        ("qwen2", "airl", "perturbed", 0.25, 0.2, 0.3, 0.33, 0.3, 0.4, 0.2, 0.1, 0.3, 5),
+        ("qwen2", "airl", "oracle", *[0.9] * 9, 5),
     ],
-    columns="backbone variant threshold f1 ci_low ci_high accuracy_erroneous accuracy_correct "
+    columns="backbone variant threshold f1 ci_low ci_high accuracy_erroneous accuracy_erroneous_ci_low "
+    "accuracy_erroneous_ci_high accuracy_correct "
     "accuracy_correct_ci_low accuracy_correct_ci_high n_seeds".split(),
 )
 QUALITY = pd.DataFrame(columns=["backbone", "variant", "auroc_across_style"])  # of data without styles
@@ -195,15 +194,18 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
     policy, against, choice, pointer = headline.sentences(TABLES | {"gains": gained})
     assert choice == (
         "Choice: Among 16 samples of SFT the reward's choice is right in 0.70 (qwen2): better than the vote "
-        "(qwen2 0.100), not surely different from its SFT log-likelihood (qwen2 0.020). Among the base "
-        "policy's it is right in n/a: worse than the vote (qwen2 -0.100)."
+        "(qwen2 0.100), not surely different from the policy's own SFT log-likelihood (qwen2 0.020). Among "
+        "the base "
+        "policy's it is right in 0.50 (qwen2): worse than the vote (qwen2 -0.100)."
     )
     assert pointer == (
         "Pointer: Without step labels it finds the first wrong step of SFT's wrong traces in 0.60 (qwen2): "
         "better than log-probability (qwen2 0.100), not surely different from always the first step (qwen2 "
         "0.010). Of the base policy's it finds 0.55 (qwen2): not surely different from log-probability "
         "(qwen2 "
-        "0.000). It is no alarm: only in 0.20 (qwen2) of that one's right traces it points at no step."
+        "0.000). It is no alarm: where it may point at no step, it passes 0.20 (qwen2) of that one's right "
+        "traces, "
+        "and finds 0.33 (qwen2) of the first wrong steps."
     )
     assert policy.startswith("Policy: ") and policy.endswith(
         "greedily not surely different from SFT (qwen2 0.000)."
@@ -241,9 +243,11 @@ def test_the_headlines_numbers_stand_side_by_side_with_another_studys():
     fewer = TABLES | {"gains": gained.assign(n_seeds=1), "false_alarms": PASSED[:0]}
     fewer = {name: table.assign(backbone="small") for name, table in fewer.items()}
     shown = headline.table({"": TABLES | {"gains": gained}, "other": fewer}).set_index(["of", "what"])
-    assert list(shown) == ["qwen2, 5 seeds", "small, 1 seed"]
+    assert list(shown) == ["qwen2, 5 seeds", "small of other, 1 seed"]
+    alike = headline.table({"": TABLES | {"gains": gained}, "other": TABLES | {"gains": gained}})
+    assert list(alike)[2:] == ["qwen2, 5 seeds", "qwen2 of other, 5 seeds"]
     assert list(shown.loc[("Policy", "pass@1 above SFT")]) == ["0.050 [0.010, 0.090]"] * 2
-    assert list(shown.loc[("Pointer", "no step of base's right traces")]) == ["0.20 [0.10, 0.30]", ""]
+    assert list(shown.loc[("Pointer", "base's right traces passed")]) == ["0.20 [0.10, 0.30]", ""]
     assert shown.index.is_unique
 
 
@@ -256,7 +260,7 @@ def test_the_headline_tells_what_the_vote_and_the_likelihood_are_worth():
         ]
     )  # fmt: skip
     assert headline.sentences(TABLES | {"gains": gained})[1].endswith(
-        " Of these, practice on the plain vote is not surely different from SFT (qwen2 0.010); practice on "
+        " Practice on the plain vote is not surely different from SFT (qwen2 0.010); practice on "
         "its "
         "own likelihood is better than SFT (qwen2 0.020)."
     )
@@ -317,23 +321,31 @@ def quality(**estimates) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-@pytest.mark.parametrize(
-    "across, follows", [((0.3, 0.2, 0.4), True), ((0.45, 0.4, 0.5), False), ((0.6, 0.55, 0.65), False)]
-)
-def test_a_reward_of_style_is_called_one(across, follows):
-    of, even = quality(auroc_across_style=across), quality(auroc_across_style=(0.5, 0.45, 0.55))
-    story = headline.Story()
-    headline._style(story, of, even)
+def test_a_reward_of_style_is_told_beside_the_free_rule():
+    across = quality(auroc_across_style=(0.3, 0.2, 0.4))
+    free = quality(auroc_across_style=(0.6, 0.55, 0.65)).assign(variant="base_logprob")
+    even, story = quality(auroc_across_style=(0.5, 0.45, 0.55)), headline.Story()
+    headline._style(story, pd.concat([across, free]), even)
     ((told,),) = story.paragraphs.values()
-    number = f"{across[0]:.2f} [{across[1]:.2f}, {across[2]:.2f}]"
-    assert f"the right one in {across[0]:.2f} (qwen2) among the base policy's" in told
-    assert ("(style counts for more than being right on qwen2), 0.50" in told) == follows
-    assert told.endswith("0.50 (qwen2) among SFT's.")
-    assert [row.cells for row in story.findings] == [{"qwen2": number}, {"qwen2": "0.50 [0.45, 0.55]"}]
-    assert sceptic._style(of)[0].endswith(f"in election (ours) {number}.")
-    undefined = quality(auroc_across_style=(NAN, NAN, NAN))  # data without styles
-    headline._style(undefined_story := headline.Story(), undefined, undefined)
-    assert sceptic._style(undefined) == undefined_story.findings == [] and not undefined_story.paragraphs
+    assert told.endswith(
+        "it prefers the right one in 0.30 (qwen2) among the base policy's (by that one's log-probability in "
+        "0.60 "
+        "(qwen2)); in 0.50 (qwen2) among SFT's."
+    )
+    cells = ["0.30 [0.20, 0.40]", "0.60 [0.55, 0.65]", "0.50 [0.45, 0.55]"]
+    assert [row.cells["qwen2"] for row in story.findings] == cells
+    assert sceptic._style(across)[0].endswith("in election (ours) 0.30 [0.20, 0.40].")
+    undefined, empty = quality(auroc_across_style=(NAN, NAN, NAN)), headline.Story()  # data without styles
+    headline._style(empty, undefined, undefined)
+    assert sceptic._style(undefined) == empty.findings == [] and not empty.paragraphs
+
+
+def test_a_base_policy_that_is_never_right_has_no_choice_to_tell_of():
+    gained = pd.DataFrame([gain("qwen2", "validation"), gain("qwen2", "greedy")])
+    for accuracy, there in ((0.5, True), (0.0, False)):
+        chosen = CHOICES.assign(accuracy=CHOICES["accuracy"].where(CHOICES["policy"] == "sft", accuracy))
+        shown = headline.table({"": TABLES | {"gains": gained, "rerank": chosen}}).set_index("what")
+        assert ("choice among all samples of base above the vote" in shown.index) == there
 
 
 def test_what_a_reward_goes_with_is_told_in_numbers_alone():
@@ -370,6 +382,6 @@ def test_real_models_are_told_of_apart_from_the_world():
         ("b", "election (ours)", "SFT, greedily", "smollm2", "smollm2", 0.02, -0.01, 0.05, 1),
     )
     assert findings.real(table) == [
-        "Pretrained weights, smollm2 (smollm2, 1 seed): GRPO (true answers) is in one training better than "
+        "Pretrained weights, smollm2 (1 seed): GRPO (true answers) is in one training better than "
         "SFT (0.100); election (ours) is not surely different from SFT, greedily (0.020)."
     ]

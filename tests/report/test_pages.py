@@ -133,9 +133,9 @@ def test_the_page_tells_of_transfer_and_longer_problems(study):
 def test_the_page_leads_with_findings_and_what_a_sceptic_asks(study):
     page = (study / "results" / "report.html").read_text()
     first, second = re.findall(r"<section id=.*?</section>", page, re.DOTALL)[:2]
-    assert "Policy: Trained on what is elected, it is" in first and 'alt="' in first
+    assert "Policy: Trained on what is elected, the policy is" in first and 'alt="' in first
     assert "What a sceptic should know" in second
-    for asked in ("Sharpening:", "Length and likelihood:", "Adversarial:", "Thresholds:", "Seeds:"):
+    for asked in ("Sharpening:", "Length, style and likelihood:", "Adversarial:", "Thresholds:", "Seeds:"):
         assert asked in second
 
 
@@ -188,7 +188,7 @@ def test_the_page_tells_of_studies_at_other_profiles(study, rebuilt, tmp_path):
     assert told["settings"].pretrained["llama"].gguf == "llama<b>.gguf"
     assert report.texts("h3") == ["smollm2"]
     (real,) = findings.real(both)[:1]
-    assert real in report.texts("li") and "(smollm2, " in pages.headline_text(tmp_path)
+    assert real in report.texts("li") and "weights, qwen2 of smollm2" in pages.headline_text(tmp_path)
     assert any(
         "qwen2 is trained from scratch, llama is weights/llama<b>.gguf." in p for p in report.texts("p")
     )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -229,12 +230,18 @@ def test_what_learns_from_other_experts_than_sft_starts_from_sft_on_these(study_
     learner = {"grpo": {"start": "sft", "demonstrations": 4}, "airl": {"demonstrations": 4}}
     study_at("few", {"sft": {"demonstrations": 4}, "ablations": few, **learner})
     settings, scratch, trained = params.load("params.yaml"), Path("scratch"), []
-    monkeypatch.setattr(policies, "train_sft", lambda _, experts, *__, **___: trained.append(experts))
+    waited = []
+    trainer = SimpleNamespace(accelerator=SimpleNamespace(wait_for_everyone=lambda: waited.append(True)))
+    monkeypatch.setattr(
+        policies, "train_sft", lambda _, experts, *__, **___: trained.append(experts) or trainer
+    )
     monkeypatch.setattr(launch, "_save", lambda _, directory: directory.mkdir(parents=True))
     (runs.run_dir("qwen2", "sft", 0) / "adapter").mkdir(parents=True)
 
     def start(method):
-        return launch._start(settings.section(method), "qwen2", 0, settings, scratch / method)
+        section = settings.section(method)
+        experts = launch._experts(section, 0, settings)
+        return launch._start(section, experts, "qwen2", 0, settings, scratch / method)
 
     of_sft = splits.demonstrations_of(0)[:4]
     assert start("grpo") == start("spin") == start("airl") == runs.sft_adapter("qwen2", 0)
@@ -244,7 +251,8 @@ def test_what_learns_from_other_experts_than_sft_starts_from_sft_on_these(study_
     (own,) = trained[1:]
     assert [row.question for row in own] == [row.question for row in of_sft] and own != of_sft
     base = settings.grpo.model_copy(update={"start": "base", "demonstrations": 2})
-    assert launch._start(base, "qwen2", 0, settings, scratch) is None
+    assert launch._start(base, of_sft[:2], "qwen2", 0, settings, scratch) is None
+    assert len(waited) == len(trained) == 2  # a process must not read what another still writes
     made = [launch._made_with("qwen2", name, 0, settings)["starts"] for name in ("grpo", "few")]
     assert [len(starts) for starts in made] == [2, 1]  # SFT's record is no part of what has its own
 

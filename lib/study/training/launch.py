@@ -130,16 +130,18 @@ def _experts(section, seed: int, settings: Params) -> list[Demonstration]:
     return demonstrations[: section.demonstrations]
 
 
-def _start(section, backbone: str, seed: int, settings: Params, scratch: Path) -> Path | None:
+def _start(section, experts, backbone: str, seed: int, settings: Params, scratch: Path) -> Path | None:
     """The adapter that a training goes on from: SFT's; of other experts than SFT has, one of SFT on these."""
     if not _starts_from_sft(section):
         return None
-    experts, directory = _experts(section, seed, settings), scratch / "start"
+    directory = scratch / "start"
     if experts == _of_sft(seed, settings):
         return runs.sft_adapter(backbone, seed)
     if not directory.exists():
         how = {"settings": settings, "seed": seed, "output_dir": scratch / "sft"}
-        _save(policies.train_sft(runs.backbone_dir(backbone), experts, settings.sft, **how), directory)
+        trainer = policies.train_sft(runs.backbone_dir(backbone), experts, settings.sft, **how)
+        _save(trainer, directory)
+        trainer.accelerator.wait_for_everyone()  # the first process writes what all read
     return directory / "adapter"
 
 
@@ -181,7 +183,7 @@ def _trainer(backbone: str, method: str, seed: int, settings: Params, scratch: P
     experts = _experts(section, seed, settings)
     if isinstance(section, Sft):
         return policies.train_sft(start, experts, section, **common)
-    adapter = _start(section, backbone, seed, settings, scratch)
+    adapter = _start(section, experts, backbone, seed, settings, scratch)
     if isinstance(section, Spin):
         return train_spin(start, adapter, experts, section, **common)
     if isinstance(section, Grpo):
