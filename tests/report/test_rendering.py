@@ -84,7 +84,7 @@ def test_sentences_summaries_and_captions_are_text(text):
     assert page.attributes("a")[1] == {"download": f"of {text}.csv", "href": f"data:of {text}"}
 
 
-@given(st.lists(st.lists(texts | st.floats() | st.integers(), min_size=2, max_size=2)))
+@given(st.lists(st.lists(texts | st.floats() | st.integers(), min_size=2, max_size=2), min_size=1))
 @example([[HOSTILE, HOSTILE]])
 def test_cells_are_text(rows):
     page = pieces('{{ table("name", "Title", shown) }}', shown=Shown([HOSTILE, "b"], rows))
@@ -92,6 +92,10 @@ def test_cells_are_text(rows):
     assert page.texts("td") == [str(cell) for row in rows for cell in row]
     assert page.texts("summary") == [f"Title ({len(rows)} rows)"]
     assert ("open" in page.attributes("details")[0]) == (len(rows) <= 20)
+
+
+def test_a_table_without_rows_is_left_out():
+    assert pieces('{{ table("name", "Title", shown) }}', shown=Shown(["a"], [])).tags() == []
 
 
 def test_numbers_and_published_rows_look_different():
