@@ -86,16 +86,16 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # ## From the discriminator to advantages
 #
 # The paper takes $f$ at each token as that token's reward, and discounts (`discounted`); its later versions
-# also at the ends of steps or of intervals alone (`boundaries`, the variants `airl_step` and
-# `airl_interval`; `airl_no_perturbation` learns without near misses). But a log-ratio
-# $f_k = b + \beta \sum_{s \le k} \log \frac{p_\phi(y_s)}{p_{ref}(y_s)}$ is cumulative already: summing it
-# counts the past again and again and rewards length. What boundary $k$ adds is $r_k = f_k - f_{k-1}$, the
-# shaping $\Phi(s') - \Phi(s)$ of Ng et al. (1999) with the potential $\Phi = f$, and the rewards still to
-# come at a token $t$ telescope to $f_K - f_{prev(t)}$, with $prev(t)$ the last boundary before $t$
-# (`telescoped`). With `reward: log_density` the reward is $\log p_\phi$ alone; the reference is what the
-# discriminator was shown as wrong, and a reward that divides by it favours what *that* model finds unlikely
-# (Fu et al. 2018 take the same part out). Its increments are never positive, so what is to come is
-# compared with the group's mean at the same step (`stepwise`).
+# also at the ends of steps or of intervals alone (`boundaries`, the variants `airl_step` and `airl_interval`;
+# `airl_no_perturbation` learns without near misses, `airl_dense_300` for longer). But a log-ratio $f_k = b +
+# \beta \sum_{s \le k} \log \frac{p_\phi(y_s)}{p_{ref}(y_s)}$ is cumulative already: summing it counts the
+# past again and again and rewards length. What boundary $k$ adds is $r_k = f_k - f_{k-1}$, the shaping
+# $\Phi(s') - \Phi(s)$ of Ng et al. (1999) with the potential $\Phi = f$, and the rewards still to come at a
+# token $t$ telescope to $f_K - f_{prev(t)}$, with $prev(t)$ the last boundary before $t$ (`telescoped`). With
+# `reward: log_density` the reward is $\log p_\phi$ alone; the reference is what the discriminator was shown
+# as wrong, and a reward that divides by it favours what *that* model finds unlikely (Fu et al. 2018 take the
+# same part out). Its increments are never positive, so what is to come is compared with the group's mean at
+# the same step (`stepwise`).
 #
 # None of these asks what the group agrees on. A policy finds likely what it writes, right or wrong; a
 # *stranger*, another backbone that imitates the same demonstrations, misreads other sentences. Let each

@@ -11,8 +11,8 @@ from lib.grading import answers
 from lib.text import traces
 
 METHOD_ORDER = (
-    "base sft likelihood spin ttrl grpo_demonstrations airl airl_practice airl_dense airl_no_perturbation "
-    "airl_step airl_interval grpo outcome_labels step_labels"
+    "base sft likelihood spin ttrl grpo_demonstrations airl airl_practice airl_dense airl_dense_300 "
+    "airl_no_perturbation airl_step airl_interval grpo outcome_labels step_labels"
 ).split()
 SAMPLE_COLUMNS = "problem sample text correct well_formed first_wrong_unit n_tokens logprob ends".split()
 TEMPERED_COLUMNS = ["temperature", "problem", "sample", "correct"]

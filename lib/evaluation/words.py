@@ -26,6 +26,7 @@ LABELS = {
     "ttrl_16": "TTRL, 16 demonstrations",
     "ttrl_256": "TTRL, 256 demonstrations",
     "airl_dense": "AIRL dense (paper)",
+    "airl_dense_300": "AIRL dense, 300 steps (paper)",
     "airl_no_perturbation": "AIRL dense, no perturbations",
     "airl_step": "AIRL by steps (paper)",
     "airl_interval": "AIRL by intervals (paper)",

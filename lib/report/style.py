@@ -40,6 +40,7 @@ COLOURS = {
     "sft": ORANGE,
     "grpo": GREEN,
     "airl_dense": BLUE,
+    "airl_dense_300": "#88CCEE",  # Tol's cyan
     "airl_no_perturbation": "#7570B3",  # of ColorBrewer's Dark2
     "airl_step": "#332288",  # Tol's indigo and wine, where that palette ends
     "airl_interval": "#882255",
