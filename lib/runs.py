@@ -41,6 +41,7 @@ SCORES, LOCALISATION, TRANSFER = (
 OF_TEXT = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "pb": 0}]  # a sixth smaller
 LABELLED = ("outcome_labels", "step_labels")  # rewards without a policy, whose records hold no samples
 JUDGED = ("base", "sft")  # the policies whose samples rewards judge
+MOVED = ("airl", "likelihood")  # the rewards that are tried away from home
 UNREAD = "unread"  # the part of a record that is kept out of git: weights that no later stage needs
 OF_GRPO = ("grpo", "grpo_demonstrations", "ttrl")
 METHOD_STAGES = {"base": "backbone", "sft": "sft", "spin": "spin"} | dict.fromkeys(OF_GRPO, "grpo")

@@ -60,11 +60,11 @@ pd.Series(right).round(3).sort_values()
 # ## The rewards on longer problems and on the other backbone's samples
 #
 # AUROC among the samples of one problem: how often a right one has the higher reward of the two. The
-# log-likelihood of SFT (`likelihood`) stands beside the trained rewards.
+# log-likelihood of SFT (`likelihood`) stands beside the study's own reward.
 
 # %%
 table = {}
-for variant in settings.variants:
+for variant in (name for name in settings.variants if name in runs.MOVED):
     rows = pd.DataFrame(runs.read_rows(runs.run_dir(backbone, variant, seed) / runs.TRANSFER))
     for tested_on, of_task in rows.groupby("tested_on"):
         n = of_task["sample"].max() + 1

@@ -109,7 +109,7 @@ def test_rewards_that_learn_from_labels_are_recorded_and_judge_beside_the_others
         record = study / "results" / "runs" / settings.policies[0] / reward / "seed0"
         assert runs.read(record).method == reward and not (record / runs.SAMPLES).exists()
         assert all((record / name).exists() for name in (runs.SCORES, runs.LOCALISATION))
-        assert not (record / runs.TRANSFER).exists()  # of variants alone
+        assert not (record / runs.TRANSFER).exists()
         assert (record / runs.UNREAD / "discriminator").exists() and (record / "log.csv").exists()
         assert all(reward in set(table["variant"]) for table in tables.values())
 

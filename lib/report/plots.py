@@ -13,6 +13,7 @@ from lib.evaluation.words import label
 from lib.report.style import BLUE, GREY, ORANGE, colour, styled
 
 INTERVALS = "bars: 95% interval over problems and seeds"
+MOST_POINTS = 60  # of a learning curve
 FEW_STEPS = 10  # of a learning curve, whose points are marked
 WITHOUT_REWARD = "chance first_unit majority length logprob base_logprob entropy".split()  # lead in `uses`
 
@@ -182,7 +183,8 @@ def correlations(matrices: dict[str, pd.DataFrame]) -> Figure:
 def learning_curves(logs: pd.DataFrame) -> Figure:
     """Pass rate, reward AUROC and discriminator loss on the way: seed mean, and range over seeds.
 
-    Steps of practice and of imitation are not the same; a training is drawn from its start to its end.
+    Steps of practice and of imitation are not the same; a training is drawn from its start to its end, with
+    at most `MOST_POINTS`, each the mean of as many steps.
     """
     table, last = figure_tables.learning_curves(logs), logs.groupby("method")["step"].max()
     measures = {
@@ -197,6 +199,8 @@ def learning_curves(logs: pd.DataFrame) -> Figure:
             here = table[(table["backbone"] == backbone) & (table["measure"] == measure)]
             for method, steps in here.groupby("method", sort=False):
                 look = {"color": colour(method)}
+                together = np.arange(len(steps)) // -(-len(steps) // MOST_POINTS)
+                steps = steps[["step", "mean", "low", "high"]].groupby(together).mean()
                 marker, done = "o" if len(steps) < FEW_STEPS else "", steps["step"] / last[method]
                 axis.plot(done, steps["mean"], marker=marker, label=label(method), **look)
                 axis.fill_between(done, steps["low"], steps["high"], alpha=0.18, linewidth=0, **look)

@@ -97,6 +97,16 @@ def test_learning_curves_cope_with_a_metric_never_logged():
     assert [len(axis.lines) for axis in axes] == [1, 0, 0]
 
 
+def test_a_long_learning_curve_is_drawn_in_means_of_as_many_steps():
+    steps = range(1, 2 * plots.MOST_POINTS + 1)
+    logs = pd.DataFrame(
+        {"backbone": "qwen2", "method": "grpo", "step": steps, "pass_rate": [s % 2 for s in steps]}
+    )
+    line = plots.learning_curves(logs).axes[0].lines[0]
+    assert set(line.get_ydata()) == {0.5} and len(line.get_xdata()) == plots.MOST_POINTS
+    assert line.get_xdata()[0] == 1.5 / steps[-1]
+
+
 def test_one_class_of_traces_can_be_drawn(tmp_path):
     scores = pd.DataFrame({"backbone": "qwen2", "correct": [True, True], "reward": [1.0, 1.0]})
     style.save(plots.reward_distributions(scores), "one", tmp_path)

@@ -41,7 +41,9 @@ def judged(backbone, tokenizer, experts, settings, tmp_path, monkeypatch):
     airl = settings.airl
     model = discriminator.PARAMETERISATIONS[airl.parameterisation].new(backbone, r=2, alpha=4)
     judging.judge("qwen2", "airl_dense", 1, model, tokenizer, airl, settings)
-    return runs.run_dir("qwen2", "airl_dense", 1)
+    assert not (runs.run_dir("qwen2", "airl_dense", 1) / runs.TRANSFER).exists()  # which nothing reads
+    judging.judge("qwen2", "airl", 1, model, tokenizer, airl, settings)
+    return runs.run_dir("qwen2", "airl", 1)
 
 
 def places(rows: list[dict], **where) -> list[tuple]:
@@ -52,7 +54,7 @@ def places(rows: list[dict], **where) -> list[tuple]:
 
 def test_every_sample_of_a_judged_policy_has_its_reward(judged, settings):
     rows = runs.read_rows(judged / runs.SCORES)
-    assert {(row["variant"], row["seed"]) for row in rows} == {("airl_dense", 1)}
+    assert {(row["variant"], row["seed"]) for row in rows} == {("airl", 1)}
     for policy in runs.JUDGED:
         assert places(rows, policy=policy) == [(p, s) for p in range(PROBLEMS) for s in range(SAMPLES)]
     assert len(rows) == len(runs.JUDGED) * PROBLEMS * SAMPLES

@@ -14,7 +14,7 @@ def judge(
     backbone: str, method: str, seed: int, reward_model, tokenizer, airl: Airl, settings: Params
 ) -> None:
     """Write into a run's record what its reward says of test samples: `runs.SCORES` (of the judged policies),
-    `runs.LOCALISATION` (where wrong ones go wrong), and of a variant `runs.TRANSFER` (of longer problems,
+    `runs.LOCALISATION` (where wrong ones go wrong), and of `runs.MOVED` `runs.TRANSFER` (of longer problems,
     and of the other backbones' base policies)."""
     record, judge = runs.run_dir(backbone, method, seed), (reward_model, tokenizer)
     where, test = {"variant": method, "seed": seed}, splits.split("test")
@@ -36,7 +36,7 @@ def judge(
             found.append({**row, **where, "policy": policy})
     runs.write_rows(record / runs.SCORES, scores)
     runs.write_rows(record / runs.LOCALISATION, found)
-    if method in settings.variants:
+    if method in runs.MOVED:
         runs.write_rows(record / runs.TRANSFER, list(_elsewhere(backbone, judge, where, airl, settings)))
 
 
