@@ -23,7 +23,8 @@ EQUAL_WEIGHTS, NO_STRANGER = "vote", "one_backbone"  # ablations of the main var
 TRACE_COLUMNS = ["reward", "correct", "well_formed", "logprob", "n_tokens"]
 TEMPERATURES = ("validation", "greedy", "1.0")  # the first is the headline's
 PAPER_VARIANT = "airl_dense"
-PAPER_VARIANTS = (PAPER_VARIANT, "airl_dense_300", "airl_no_perturbation", "airl_step", "airl_interval")
+LONGER = "airl_dense_300"  # the paper's in more steps
+PAPER_VARIANTS = (PAPER_VARIANT, LONGER, "airl_no_perturbation", "airl_step", "airl_interval")
 SEED = 0  # of the resamples
 UNDEFINED = (float("nan"),) * 3  # an estimate and its interval
 

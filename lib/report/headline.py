@@ -10,6 +10,7 @@ import pandas as pd
 from lib.evaluation import baselines, rivals
 from lib.evaluation.tables import (
     EQUAL_WEIGHTS,
+    LONGER,
     MAIN_VARIANT,
     NO_STRANGER,
     PAPER_VARIANT,
@@ -143,9 +144,12 @@ def _parts(story: Story, gained: pd.DataFrame) -> None:
             what = f"{what} ({seeds(rows.values())})"
             verdict = story.above(of, what, rows, than, name, f"{name}_")
             story.tell(of, f"{_capital(what)} is {verdict}.")
-    if rows := _of_method(gained, PAPER_VARIANT):
-        what = "practice on the paper's dense reward"
-        story.tell(of, f"{_capital(what)} is {story.above(of, what, rows, 'SFT', 'above_sft')}.")
+    for method, what in (
+        (PAPER_VARIANT, "practice on the paper's dense reward"),
+        (LONGER, "practice on the paper's dense reward for 300 steps"),
+    ):
+        if rows := _of_method(gained, method):
+            story.tell(of, f"{_capital(what)} is {story.above(of, what, rows, 'SFT', 'above_sft')}.")
 
 
 def _choice(story: Story, chosen: pd.DataFrame, compared: pd.DataFrame) -> None:
