@@ -18,7 +18,7 @@ import torch
 from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback
 from transformers.utils import logging
 
-from lib import runs
+from lib import runs, schema
 from lib.airl import credit, discriminator
 from lib.airl.trainer import AIRLTrainer
 from lib.data import splits
@@ -72,7 +72,7 @@ class StepTimes(TrainerCallback):
             self.parts.append(dict(self.clock.seconds))
 
 
-def sections(settings: params.Params) -> dict[str, params.Airl]:
+def sections(settings: params.Params) -> dict[str, schema.Airl]:
     """The AIRL sections compared with GRPO: the paper's head, which learns at every step, and the study's
     log-ratio, as it learns during the warm-up and as it is practised on after."""
     short = {"steps": STEPS, "warmup_steps": 0, "likelihood_epochs": 0, "start": "base"}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import set_seed
 
+from lib import schema
 from lib.airl import health
 from lib.airl.discriminator import Discriminator, HeadDiscriminator, LogRatioDiscriminator
 from lib.airl.objective import EXPERT, PERTURBED, POLICY
@@ -15,7 +16,6 @@ from lib.data import reading
 from lib.grading import equations
 from lib.models import generation, pretrained, scratch
 from lib.models.grpo import Trainer
-from lib.study import params
 from lib.study.training import policies
 from lib.text import alignment, chat, traces
 from lib.text.chat import completion_ids
@@ -69,7 +69,7 @@ def make(backbone, experts, settings, tmp_path):
     def _make(*, reward_model=None, grpo=None, answers=None, evaluate=False, untraced=(), **changes):
         changes = {"steps": 2, "prompts_per_step": PROMPTS, "group_size": G, "warmup_steps": 0,
                    "expert_in_group": False, "perturbations": 2, "lr": 0.01, **changes}  # fmt: skip
-        assert set(changes) <= set(params.Airl.model_fields)  # `model_copy` would take any name
+        assert set(changes) <= set(schema.Airl.model_fields)  # `model_copy` would take any name
         airl = settings.airl.model_copy(update=changes)
         sampling = settings.sampling.model_copy(update={"max_new_tokens": LENGTH})
         short = settings.model_copy(update={"sampling": sampling})

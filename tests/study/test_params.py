@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from lib import schema
 from lib.study import params
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +164,7 @@ def test_every_fault_has_its_line(write):
     with pytest.raises(ValueError) as caught:
         params.load(path)
     lines = str(caught.value).splitlines()
-    assert len(lines) == len(params.Airl.model_fields)
+    assert len(lines) == len(schema.Airl.model_fields)
     assert all(line.startswith(f"{path}: airl.") for line in lines)
 
 
