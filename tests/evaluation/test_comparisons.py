@@ -24,16 +24,8 @@ CHANGES = [
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory) -> Path:
-    directory = tmp_path_factory.mktemp("results")
-    ablations = {"reference": 0.6, "sparse": 0.4, "two": 0.5, "family_stock": 0.4, "sft_16": 0.3}
-    synthetic.write(directory, seeds=2, problems=12, samples=4, ablations=ablations)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def study(directory) -> records.Records:
-    return records.load(directory)
+def results(results_with_ablations):
+    return results_with_ablations
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Rewards and policies away from home, against values counted by hand from the records."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,21 +13,13 @@ RESAMPLES = 50
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory) -> Path:
-    directory = tmp_path_factory.mktemp("results")
-    ablations = {"reference": 0.6, "sparse": 0.4, "two": 0.5, "family_stock": 0.4, "sft_16": 0.3}
-    synthetic.write(directory, seeds=2, problems=12, samples=4, ablations=ablations)
-    return directory
+def results(results_with_ablations):
+    return results_with_ablations
 
 
 @pytest.fixture(scope="module")
-def study(directory) -> records.Records:
-    return records.load(directory)
-
-
-@pytest.fixture(scope="module")
-def families(directory) -> list[str]:
-    return [row.family for row in demonstrations.read_jsonl(directory / "data" / "test.jsonl")]
+def families(results) -> list[str]:
+    return [row.family for row in demonstrations.read_jsonl(results / "data" / "test.jsonl")]
 
 
 @pytest.fixture(scope="module")
