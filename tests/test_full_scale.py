@@ -31,7 +31,7 @@ OVERLAY = {
     "lora": {"r": 4, "alpha": 8},
     "training": {"launch": "launch/cpu.yaml", "checkpoint_every": 0, "micro_batch": 4},
     "sft": {"demonstrations": 8, "epochs": 1, "batch_size": 4},
-    "grpo": SMALL,
+    "grpo": {**SMALL, "demonstrations": 8},
     "grpo_variants": {"ttrl": None},
     "spin": {"rounds": 1, "samples": 2, "epochs": 1, "batch_size": 4},
     "airl": {**SMALL, "demonstrations": 8, "discriminator": "same", "discriminator_prompts": 2,
