@@ -73,7 +73,6 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
         amounts=comparisons.AMOUNTS,
         settings=settings,
         studies=studies(results),
-        traces=traces,
         **_of_runs(records.runs, settings),
         **_of_provenance(facts),
     )
