@@ -140,7 +140,7 @@ pd.DataFrame(
 # ## Training
 #
 # `lib.airl.trainer` steps into `trl.GRPOTrainer` where the policy has sampled: there the
-# discriminator takes a step on $L_D$ (`objective.loss`), and its logits become the advantages
+# discriminator takes a step on $L_D$ (`objective.losses_B`), and its logits become the advantages
 # (`credit.advantages`).
 #
 # A log-ratio is a language model against its own backbone, so it can begin as the likeliest model of the

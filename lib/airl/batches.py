@@ -1,7 +1,7 @@
 """The discriminator's batch: which traces it is shown, as what, and the tensors made of them."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -31,6 +31,10 @@ class Batch(NamedTuple):
     boundaries_BT: torch.Tensor
     class_B: torch.Tensor
     expert_is_one_B: torch.Tensor
+
+    def split(self, n: int) -> Iterator["Batch"]:
+        """The same, `n` rows at a time."""
+        return map(Batch._make, zip(*(tensor.split(n) for tensor in self), strict=True))
 
 
 def collate(tokenizer, rows: list[Row], settings) -> Batch:

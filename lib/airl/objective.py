@@ -6,20 +6,16 @@ import torch.nn.functional as F
 EXPERT, POLICY, PERTURBED = 0, 1, 2
 
 
-def loss(
+def losses_B(
     logits_BT: torch.Tensor,
     boundaries_BT: torch.Tensor,
     expert_is_one_B: torch.Tensor,
-    class_B: torch.Tensor,
     *,
     kind: str,
     label_smoothing: float,
 ) -> torch.Tensor:
-    """The discriminator's loss, a scalar.
+    """Each sequence's loss, averaged over its boundaries. The discriminator's is their sum by `weights_B`.
 
-    Averaged over a sequence's boundaries, then over the sequences of a class, then such that the
-    positives and the negatives weigh the same, whatever the classes' sizes. A target between 0 and 1, for
-    samples some of which may be right, counts to the nearer side.
     "bce": binary cross-entropy on smoothed labels. "wgan": E_negative f - E_positive f + 0.01 E f^2,
     where the last term bounds f in the place of a Lipschitz constraint.
     """
@@ -32,12 +28,21 @@ def loss(
     else:
         raise ValueError(f"loss: {kind!r} is none of bce, wgan")
     marked_BT = boundaries_BT.to(logits_BT.dtype)
-    loss_B = (loss_BT * marked_BT).sum(1) / marked_BT.sum(1).clamp(min=1)
-    sides = []
-    for side in (1.0, 0.0):
+    return (loss_BT * marked_BT).sum(1) / marked_BT.sum(1).clamp(min=1)
+
+
+def weights_B(expert_is_one_B: torch.Tensor, class_B: torch.Tensor) -> torch.Tensor:
+    """What each sequence of a batch weighs; the sum is 1.
+
+    The positives and the negatives weigh the same, and on either side its classes, whatever their sizes. A
+    target between 0 and 1, for samples some of which may be right, counts to the nearer side.
+    """
+    result_B = torch.zeros_like(expert_is_one_B)
+    sides = expert_is_one_B.round().unique()
+    for side in sides:
         on_side_B = expert_is_one_B.round() == side
-        classes = [loss_B[(class_B == c) & on_side_B] for c in (EXPERT, POLICY, PERTURBED)]
-        means = [members.mean() for members in classes if len(members)]
-        if means:
-            sides.append(torch.stack(means).mean())
-    return torch.stack(sides).mean()
+        classes = class_B[on_side_B].unique()
+        for c in classes:
+            members_B = on_side_B & (class_B == c)
+            result_B[members_B] = 1 / (len(sides) * len(classes) * int(members_B.sum()))
+    return result_B

@@ -143,17 +143,7 @@ class AIRLTrainer(grpo.Trainer):
         batch = batches.Batch(*(tensor.to(self.accelerator.device) for tensor in collated))
         self.reward_model.train()
         with self.reward_model.in_use():
-            width_t = batch.boundaries_BT.shape[1]
-            logits_BT = self.reward_model.logits_BT(batch.ids_BL, batch.attention_BL, width_t)
-            loss = objective.loss(
-                logits_BT,
-                batch.boundaries_BT,
-                batch.expert_is_one_B,
-                batch.class_B,
-                kind=self.settings.loss,
-                label_smoothing=self.settings.label_smoothing,
-            )
-            loss.backward()
+            loss, logits_BT = self._accumulate_gradients(batch)
         for parameter in self._parameters:
             parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
@@ -163,12 +153,37 @@ class AIRLTrainer(grpo.Trainer):
             self._scheduler.step()
 
         logged = self._metrics["train"]
-        logged["disc_loss"].append(self.accelerator.reduce(loss.detach(), "mean").item())
-        found = batches.by_kind(logits_BT.detach(), batch)
+        logged["disc_loss"].append(self.accelerator.reduce(loss, "mean").item())
+        found = batches.by_kind(logits_BT, batch)
         for name, (accuracy, reward) in found.items():
             logged[f"disc_accuracy_{name}"].append(accuracy)
             logged[f"reward_{name}"].append(reward)
         return [accuracy for accuracy, _ in found.values()]
+
+    def _accumulate_gradients(self, batch: batches.Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the gradients of the loss of a batch, a few rows at a time where the policy's step does so.
+
+        Returns the loss and the logits, of shape (B, T).
+        """
+        whole = self.args.gradient_accumulation_steps == 1
+        at_once = len(batch.class_B) if whole else self.args.per_device_train_batch_size
+        weights_B = objective.weights_B(batch.expert_is_one_B, batch.class_B)
+        losses, logits = [], []
+        for rows, some_weights_B in zip(batch.split(at_once), weights_B.split(at_once), strict=True):
+            width_t = rows.boundaries_BT.shape[1]
+            logits_BT = self.reward_model.logits_BT(rows.ids_BL, rows.attention_BL, width_t)
+            losses_B = objective.losses_B(
+                logits_BT,
+                rows.boundaries_BT,
+                rows.expert_is_one_B,
+                kind=self.settings.loss,
+                label_smoothing=self.settings.label_smoothing,
+            )
+            loss = (some_weights_B * losses_B).sum()
+            loss.backward()
+            losses.append(loss.detach())
+            logits.append(logits_BT.detach())
+        return sum(losses), torch.cat(logits)
 
     def _discriminator_rows(self, inputs, prompts, completions) -> list[Row]:
         """What the discriminator learns from: rows of some groups."""

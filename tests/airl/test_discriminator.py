@@ -214,7 +214,12 @@ def loss_of(labels, **options):
     logits = torch.tensor([[0.0 if v is None else v for v in row] for row in LOGITS])
     boundaries = torch.tensor([[v is not None for v in row] for row in LOGITS])
     logits = logits.masked_fill(~boundaries, 77.0)  # whatever stands there must not matter
-    return objective.loss(logits, boundaries, torch.tensor(labels), torch.tensor(CLASSES), **options).item()
+    return total(logits, boundaries, torch.tensor(labels), torch.tensor(CLASSES), **options)
+
+
+def total(logits, boundaries, labels, classes, **options) -> float:
+    losses_B = objective.losses_B(logits, boundaries, labels, **options)
+    return (objective.weights_B(labels, classes) * losses_B).sum().item()
 
 
 def mean(values):
@@ -255,7 +260,7 @@ def test_more_rows_of_a_class_do_not_weigh_more():
 
     def loss(rows):
         marked, options = torch.ones(len(rows), 1).bool(), {"kind": "bce", "label_smoothing": 0.1}
-        return objective.loss(logits[rows], marked, labels[rows], classes[rows], **options).item()
+        return total(logits[rows], marked, labels[rows], classes[rows], **options)
 
     assert loss([0, 1, 2]) == pytest.approx(loss([0, 1, 2, 2, 2, 1, 1]), abs=1e-6)
 

@@ -272,6 +272,31 @@ def test_the_discriminators_step_leaves_the_policy_alone(make, experts):
     assert all(p.grad is None for p in airl.model.parameters())
 
 
+def test_a_discriminators_step_has_the_same_gradient_a_few_rows_at_a_time(make, experts, monkeypatch):
+    airl, gradients, read = make(), [], []
+    for module in airl.reward_model.modules():
+        if isinstance(module, torch.nn.Dropout):  # before the head
+            module.p = 0.0
+    batch, logits_BT = batch_of(airl, experts), airl.reward_model.logits_BT
+    monkeypatch.setattr(
+        airl.reward_model, "logits_BT", lambda ids, *rest: read.append(len(ids)) or logits_BT(ids, *rest)
+    )
+    monkeypatch.setattr(airl._optimizer, "step", lambda: None)
+    for accumulated in (1, 2):
+        airl.args.per_device_train_batch_size, airl.args.gradient_accumulation_steps = 3, accumulated
+        airl._random.seed(0)
+        with monkeypatch.context() as kept:
+            kept.setattr(airl._optimizer, "zero_grad", lambda: None)
+            airl._update_discriminator(*batch)
+        gradients.append({name: p.grad for name, p in airl.reward_model.trained().items()})
+        airl._optimizer.zero_grad()
+    whole, *few = read
+    assert sum(few) == whole > 3 and set(few[:-1]) == {3}
+    assert any(gradient.abs().max() > 1e-4 for gradient in gradients[0].values())
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-6), name
+
+
 def test_training_moves_both_adapters_and_neither_backbone(make):
     airl = make()
     policy, reward = weights(airl.model), weights(airl.reward_model)
