@@ -1,26 +1,35 @@
 """Sampling and training of published weights against the plain way: `python -m tests.bench_weights`.
 
 The models of `make weights`, on the world's questions. What is compared takes turns, so that other load
-falls on both sides; tokens are those of questions and completions, however often they were read.
+falls on both sides; tokens are those of questions and completions, however often they were read. Then the
+memory that a step of the paper's reward peaks at, by how many completions are trained on at once.
 """
 
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 
 import torch
 from peft import get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lib import runs
 from lib.data import demonstrations
 from lib.models import generation, likelihood, pretrained
 from lib.schema import Lora, Pretrained
+from lib.study import params
+from lib.study.adversarial.training import train_airl
 from lib.study.weights import PUBLISHED, WEIGHTS
 from lib.text import alignment, chat
+from tests import bench
 
 QUESTIONS, GROUP, LENGTH = 8, 8, 100  # tokens of a completion
 TURNS, PLAIN_ROWS = 3, 8  # rows that the plain step takes at once
+STEP_LENGTH, AT_ONCE = 160, (2, 4, 8)  # of the step whose memory is measured: tokens, and rows at once
 SPLITS = {"train": QUESTIONS, "demonstrations": 1, "validation": 1, "test": 1, "steps": [4], "test_long": 1,
           "long_steps": [5], "seed": 0}  # fmt: skip
 
@@ -81,6 +90,29 @@ def compare_training(model, plain, tokenizer, prompts: list[list[int]]) -> list[
     return turns(ours, theirs)
 
 
+def peak_of_a_step(directory: str, at_once: int, problems, scratch: Path) -> float:
+    """GiB at which two steps of AIRL on `QUESTIONS` x `GROUP` completions peak, of a process of its own."""
+    settings = params.validate(params.apply_profile("params.yaml", "qwen25_coder_05b"), "params.yaml")
+    training = settings.training.model_copy(update={"micro_batch": at_once, "checkpoint_every": 0})
+    sampling = settings.sampling.model_copy(update={"max_new_tokens": STEP_LENGTH})
+    size = {"prompts_per_step": QUESTIONS, "group_size": GROUP, "demonstrations": QUESTIONS}
+    short = {"steps": 2, "discriminator_steps": 2, "warmup_steps": 0, "unlabelled_questions": 0}
+    section = settings.airl_variant("airl_dense").model_copy(update=size | short)
+    bench.never_end(AutoTokenizer.from_pretrained(directory).eos_token_id)
+    train_airl(
+        directory,
+        directory,
+        problems,
+        [],
+        section,
+        settings=settings.model_copy(update={"training": training, "sampling": sampling}),
+        sft_adapter=None,
+        seed=0,
+        output_dir=scratch,
+    )
+    return runs.peak_memory_mib() / 1024
+
+
 def measure(name: str, sha256: str, problems) -> None:
     with tempfile.TemporaryDirectory() as directory:
         source = Pretrained(path=str(WEIGHTS), gguf=name, sha256=sha256, four_bit=False)
@@ -96,6 +128,12 @@ def measure(name: str, sha256: str, problems) -> None:
         for what, compare in (("sampling", compare_sampling), ("training", compare_training)):
             ours, theirs = compare(*models, tokenizer, asked)
             print(f"{name:42s} {what:9s} {ours:7.0f} {theirs:7.0f} {ours / theirs:5.1f}", flush=True)
+        del models
+        for at_once in AT_ONCE:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                scratch = Path(directory) / f"step{at_once}"
+                peak = pool.submit(peak_of_a_step, directory, at_once, problems, scratch).result()
+            print(f"{name:42s} a step, {at_once} rows at once: {peak:.1f} GiB", flush=True)
 
 
 def main() -> None:

@@ -32,7 +32,8 @@ def of_rewards(records: Records, families: list[str], settings: Params, n_resamp
     seed. `backbone` is the policy's. A reward that is a stranger to it learned on samples of its own
     backbone, so that the policy's are away, and what is called another's may be home.
     """
-    base = on_base(records).assign(family=[families[p] for p in on_base(records)["problem"]])
+    judged = on_base(records)
+    base = judged.assign(family=[families[p] for p in judged["problem"]])
     table, of_likelihood = [], {}
     for variant in (baselines.LIKELIHOOD, MAIN_VARIANT):
         for key, rows in groups(base[base["variant"] == variant], "backbone", "variant"):

@@ -86,20 +86,17 @@ def paired(row: pd.Series, name: str, prefix: str = "") -> str:
 
 def each(rows: dict[str, pd.Series], name: str, than: str, prefix: str = "") -> str:
     """The verdict on each backbone, said once for all that have the same."""
-    said: dict[str, list[str]] = {}
-    for backbone, row in rows.items():
-        what, by = verdict(row, name, than, prefix)
-        said.setdefault(what, []).append(f"on {backbone}{by}")
+    verdicts = {backbone: verdict(row, name, than, prefix) for backbone, row in rows.items()}
+    said = _together((what, f"on {backbone}{by}") for backbone, (what, by) in verdicts.items())
     return listed(f"{what} {', and '.join(places)}" for what, places in said.items())
 
 
 def briefly(rows: dict[str, pd.Series], name: str, than: str, prefix: str = "") -> str:
     """As `each`, without intervals: `better than SFT (llama 0.061, qwen2 0.067)`."""
-    said: dict[str, list[str]] = {}
-    for backbone, row in rows.items():
-        verdict = f"{stands(row, name, prefix)} {than}"
-        said.setdefault(verdict, []).append(f"{backbone} {number(row[name], 3)}")
-    return listed(f"{verdict} ({', '.join(places)})" for verdict, places in said.items())
+    said = _together(
+        (stands(row, name, prefix), f"{backbone} {number(row[name], 3)}") for backbone, row in rows.items()
+    )
+    return listed(f"{what} {than} ({', '.join(places)})" for what, places in said.items())
 
 
 def shares(rows: dict[str, pd.Series], name: str) -> str:
@@ -109,11 +106,19 @@ def shares(rows: dict[str, pd.Series], name: str) -> str:
 
 def grouped(rows: Iterable[tuple[str, pd.Series]], name: str, than: str = "") -> str:
     """Names and paired differences, by what these show: `better than SFT: A 0.1 [..], B ..; worse ..`."""
-    said: dict[str, list[str]] = {}
-    for what, row in rows:
-        number = "" if math.isnan(row[name]) else f" {paired(row, name, '')}"
-        said.setdefault(stands(row, name), []).append(f"{what}{number}")
+    said = _together(
+        (stands(row, name), f"{what}{'' if math.isnan(row[name]) else ' ' + paired(row, name)}")
+        for what, row in rows
+    )
     return "; ".join(f"{what}{than} {', '.join(items)}" for what, items in sorted(said.items()))
+
+
+def _together(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """What is said, each once, and of what."""
+    said: dict[str, list[str]] = {}
+    for what, of in pairs:
+        said.setdefault(what, []).append(of)
+    return said
 
 
 def listed(parts: Iterable[str]) -> str:
