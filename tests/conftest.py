@@ -1,6 +1,7 @@
 import random
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from transformers import AutoTokenizer
@@ -10,6 +11,9 @@ from lib.data import demonstrations, reading, world
 from lib.models import scratch
 from lib.study import params
 from lib.text import traces
+
+hypothesis.settings.register_profile("study", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("study")
 
 ROOT = Path(__file__).parents[1]
 LONGEST = (

@@ -49,7 +49,7 @@ def test_a_prompt_and_a_trace_are_tokens_of_the_same_text_as_in_sampling(tokeniz
 # Near misses
 
 
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=60)
 @given(st.integers(0, 10**6))
 def test_a_near_miss_is_labelled_from_its_first_wrong_token_on(tokenizer, seed):
     """All before that token is the expert's text, and the token is where it ends, or the number in it."""

@@ -332,7 +332,7 @@ def groups(draw):
     return f, marked, mask
 
 
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=60)
 @given(groups(), st.sampled_from(sorted(FUNCTIONS)), st.integers(-64, 64))
 def test_a_constant_added_to_f_changes_no_advantage(batch, kind, constant):
     f, marked, mask = batch
@@ -341,7 +341,7 @@ def test_a_constant_added_to_f_changes_no_advantage(batch, kind, constant):
     assert torch.isfinite(found).all() and (found[~mask] == 0).all()
 
 
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=60)
 @given(groups(), st.sampled_from(sorted(FUNCTIONS)))
 def test_one_boundary_at_the_end_is_grpo_on_f(batch, kind):
     f, _, mask = batch
@@ -352,7 +352,7 @@ def test_one_boundary_at_the_end_is_grpo_on_f(batch, kind):
     assert torch.allclose(FUNCTIONS[kind](f, last, mask, 4), expected, atol=1e-3, rtol=1e-4)
 
 
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=60)
 @given(groups(), st.integers(0, 7), st.integers(0, 99), st.integers(1, 3))
 def test_a_neutral_step_in_one_completion_changes_no_telescoped_advantage(batch, b, place, length):
     """After a boundary of one completion a step is put in that leaves f as it was; the others are padded."""
@@ -381,7 +381,7 @@ def test_a_neutral_step_in_one_completion_changes_no_telescoped_advantage(batch,
         assert (longer[b, at : at + length] == 0).all()
 
 
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=60)
 @given(groups(), st.lists(st.integers(0, 64), min_size=7, max_size=7))
 def test_what_every_completion_pays_at_a_step_changes_no_stepwise_advantage(batch, costs):
     """Where all reach as far, a cost of the k-th boundary that all pay is nothing to learn from."""

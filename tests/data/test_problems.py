@@ -13,7 +13,7 @@ expressions = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(expressions)
 def test_evaluation_agrees_with_python(expression):
     try:

@@ -24,7 +24,7 @@ def exact(expression):
     return eval(re.sub(r"\d+", lambda m: f"Fraction({m.group()})", expression), {"Fraction": Fraction})
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(seeds, styles)
 def test_the_right_derivation_is_right_in_every_style(seed, style):
     problem, expert, rng = draw(seed)
@@ -32,7 +32,7 @@ def test_the_right_derivation_is_right_in_every_style(seed, style):
     assert reading.first_wrong_unit(text, expert) is None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(seeds, styles, st.booleans())
 def test_a_style_is_read_as_one_that_would_write_the_same(seed, style, all_right):
     problem, expert, rng = draw(seed)
@@ -71,7 +71,7 @@ def with_error(problem, k, kind, rng):
     return steps, changed
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(seeds, styles, st.sampled_from(["quantity", "operand", "operator", "misread", "slip"]))
 def test_the_first_wrong_unit_is_the_one_with_the_error(seed, style, kind):
     problem, expert, rng = draw(seed)
@@ -137,7 +137,7 @@ def test_styles_by_hand():
     assert style("nothing to read") is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.text(), st.text("<think>/answer0123456789+-*=() \n;,.", max_size=200)))
 def test_any_text_can_be_read(text):
     wrong = reading.first_wrong_unit(text, EXPERT)

@@ -69,7 +69,7 @@ def test_experts_write_in_a_few_styles_that_the_corpus_does_not_favour():
     assert not any(style.commuted or style.paired for style in wording.EXPERT_STYLES)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sampled_from(wording.STYLES), st.integers(0, 10**9))
 def test_only_the_connectives_are_random(style, seed):
     def lines(seed):

@@ -18,7 +18,7 @@ def draw(seed, n_steps=None):
     return world.generate(rng, family, n_steps or rng.randint(1, 6)), rng
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seeds)
 def test_expert_traces_are_right_within_range_and_in_an_experts_style(seed):
     problem, _ = draw(seed)
@@ -43,7 +43,7 @@ def test_generation_depends_on_the_seed_alone():
     assert len({draw(s, 3)[0].question for s in range(50)}) == 50
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seeds)
 def test_unreliable_traces_with_a_wrong_answer_have_a_first_wrong_unit(seed):
     problem, rng = draw(seed)

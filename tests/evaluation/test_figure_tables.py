@@ -5,14 +5,12 @@ import json
 import pandas as pd
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lib.evaluation import figure_tables
 from lib.report import diagram, style
 
 
-@examples(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.floats(-50, 50)), min_size=1, max_size=60))
 def test_a_histogram_counts_every_trace_once(traces):
     scores = pd.DataFrame(traces, columns=["correct", "reward"]).assign(backbone="qwen2")

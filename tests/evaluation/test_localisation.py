@@ -48,7 +48,7 @@ def test_kinds_of_errors_by_hand(old, new, unit, kind):
     assert localisation.error_kind(TRACE.replace(old, new), unit) == kind
 
 
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=60)
 @given(st.integers(0, 10**6))
 def test_a_solver_who_only_misreads_makes_no_other_error(seed):
     """The world's solvers calculate right unless a quantity that is already wrong does not divide."""

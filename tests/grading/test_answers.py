@@ -90,7 +90,7 @@ def test_a_number_with_separators_and_decimals_is_the_number(number, places):
     assert answers.equal(f"{number / 10**places:,.{places}f}", f"{exact.numerator}/{exact.denominator}")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text("0159.,/-+ $%()abcABC\\{}^=:\n", max_size=30))
 def test_any_text_is_equal_to_itself(text):
     assert answers.equal(text, text) and answers.classes([text, text]) == [0, 0]
@@ -184,7 +184,7 @@ def test_a_number_without_a_unit_votes_with_the_commoner_unit():
     assert answers.classes(["12 m", "12", "12 cm", "12 cm"]) == [0, 1, 1, 1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 10**6))
 def test_votes_on_what_the_world_writes_are_by_value(seed):
     rng = random.Random(seed)

@@ -27,7 +27,7 @@ def write(study: Path, lines: list) -> Path:
 
 
 @given(st.lists(st.integers(1, 7), min_size=0, max_size=120))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_asked_for_can_be_had_and_a_fifth_is_held_out(lengths):
     rows = [
         Demonstration(id=str(i), question=f"q{i}", trace="x", answer="1", family="jsonl", n_steps=n)

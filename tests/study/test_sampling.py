@@ -60,7 +60,7 @@ pieces = st.sampled_from(["<think>", "</think>", "<answer>", "\n", " ", "7", "+"
 written_text = st.one_of(st.text(), st.lists(pieces).map("".join))
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(text=written_text)
 def test_tokens_tile_the_text_and_units_never_go_back(tokenizer, text):
     ids = tokenizer(text + scratch.END).input_ids
@@ -74,7 +74,7 @@ def test_tokens_tile_the_text_and_units_never_go_back(tokenizer, text):
         assert min(start, end - 1) < spans[unit][1] and (unit == 0 or end > spans[unit - 1][1])
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(ids=st.lists(st.integers(0, 600), max_size=40))
 def test_whatever_a_policy_writes_can_be_placed(tokenizer, ids):
     ends = alignment.token_ends(tokenizer, ids)

@@ -20,7 +20,7 @@ def test_prompts_are_padded_left_and_completions_right_by_hand():
     assert padded.dtype == attention.dtype == torch.long
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100)
 @given(rows=st.lists(st.tuples(ids, ids), min_size=1, max_size=5))
 def test_padded_rows_hold_their_tokens_and_nothing_else(rows):
     """Whatever their lengths, none included, and also of tokens that are the padding."""

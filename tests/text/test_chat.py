@@ -47,7 +47,7 @@ def test_the_tags_of_a_trace_stay_single_tokens(tokenizer):
     assert all(ids.count(tokenizer.convert_tokens_to_ids(tag)) == 1 for tag in traces.TAGS)
 
 
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 @given(text=st.one_of(st.text(), st.lists(st.sampled_from(["<think>", "\n", " ", "7", "a"])).map("".join)))
 def test_a_trace_has_the_tokens_of_its_text(tokenizer, text):
     (ids,), (ends,) = chat.completions(tokenizer, [text])
@@ -86,7 +86,7 @@ def test_sentencepiece_tokens_cover_every_character_each_in_its_own_step(sentenc
         assert of_unit == ["<think>\n3+4=7 beads", "\n7*2=14 beads", "\n</think>\n<answer>14</answer>"]
 
 
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 @given(data=st.data())
 def test_whatever_a_sentencepiece_policy_writes_can_be_placed(sentencepiece, data):
     ids = data.draw(st.lists(st.integers(0, len(sentencepiece) - 1), max_size=30))

@@ -40,7 +40,7 @@ any_text = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(any_text, any_text, st.sampled_from(sorted(perturb.KINDS)), st.integers(0, 99))
 def test_a_near_miss_differs_from_start_on(question, text, kind, seed):
     result = perturb.KINDS[kind](question, text, random.Random(seed))
@@ -52,7 +52,7 @@ def test_a_near_miss_differs_from_start_on(question, text, kind, seed):
         assert result.text[result.start] != text[result.start : result.start + 1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(experts(), st.sampled_from(sorted(perturb.KINDS)), st.integers(0, 99))
 @example(CUT_SHORT, "wrong_result", 17)  # 11 becomes 1
 def test_the_worlds_checker_finds_the_error_in_the_perturbed_unit(expert, kind, seed):
@@ -69,7 +69,7 @@ def test_the_worlds_checker_finds_the_error_in_the_perturbed_unit(expert, kind, 
     assert traces.parse(result.text).well_formed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(experts(), st.sampled_from(CARRIED), st.integers(0, 99))
 def test_a_carried_error_is_consistent_to_the_end(expert, kind, seed):
     result = perturb.KINDS[kind](*expert, random.Random(seed))
@@ -88,7 +88,7 @@ def test_the_sets_of_rules_are_the_papers_the_others_and_all():
     assert set(perturb.SETS["all"]) == {*PAPER, *CARRIED} == set(perturb.KINDS)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(experts(most=6), st.sampled_from(["paper", "carried", "all"]), st.integers(0, 99))
 def test_every_expert_has_near_misses_of_every_set(expert, kinds, seed):
     question, trace = expert
@@ -97,7 +97,7 @@ def test_every_expert_has_near_misses_of_every_set(expert, kinds, seed):
         assert reading.first_wrong_unit(wrong.text, trace) is not None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(experts(), st.sampled_from(["wrong_operator", "copied_operand", "nudged_operand", "wrong_result"]),
        st.integers(0, 99))  # fmt: skip
 def test_what_stands_before_a_carried_error_and_how_it_is_made(expert, kind, seed):

@@ -10,7 +10,7 @@ texts = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts)
 def test_any_text_can_be_read(text):
     trace = traces.parse(text)
@@ -19,7 +19,7 @@ def test_any_text_can_be_read(text):
     assert not trace.well_formed or (trace.steps and trace.answer)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts)
 def test_units_are_in_order_and_end_with_the_text(text):
     spans = traces.unit_spans(text)
@@ -33,7 +33,7 @@ words = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters=
 lines = words.map(str.strip).filter(bool)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(lines, min_size=1, max_size=5), lines)
 def test_what_is_rendered_is_read_back(steps, answer):
     assert traces.parse(traces.render(steps, answer)) == traces.Trace(steps, answer, well_formed=True)
