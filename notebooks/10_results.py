@@ -107,6 +107,9 @@ show(plots.pass_at_k(main), "pass_at_k")
 
 # %%
 gained = keep(comparisons.gains(recorded, [*trained[1:], *settings.ablations], resamples), "gains")
+show(comparison_plots.gains(gained), "gains")
+
+# %%
 say(findings.gains(gained))
 
 # %% [markdown]
@@ -171,6 +174,9 @@ show(plots.rerank(reranked, "sft"), "rerank_sft")
 
 # %%
 paired = keep(rivals.table(of_variants, resamples), "rivals")
+show(comparison_plots.rivals(paired, rivals.CHOOSING), "rivals_choosing")
+
+# %%
 say(findings.choices(paired))
 
 # %% [markdown]
@@ -206,6 +212,9 @@ keep(quality, "reward_quality")
 # %%
 of_sft = reward_quality.table(recorded, experts, resamples, policy="sft")
 keep(of_sft, "reward_quality_sft")
+
+# %%
+show(comparison_plots.rivals(paired, rivals.RANKING), "rivals_ranking")
 
 # %%
 say(findings.reward_quality(quality) + findings.ranking(paired))
@@ -244,6 +253,9 @@ keep(located, "localisation")
 
 # %%
 show(plots.localisation(located), "localisation")
+
+# %%
+show(comparison_plots.rivals(paired, rivals.POINTING), "rivals_pointing")
 
 # %%
 say(findings.pointing(paired))

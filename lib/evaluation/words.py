@@ -105,12 +105,14 @@ def shares(rows: dict[str, pd.Series], name: str) -> str:
 
 
 def grouped(rows: Iterable[tuple[str, pd.Series]], name: str, than: str = "") -> str:
-    """Names and paired differences, by what these show: `better than SFT: A 0.1 [..], B ..; worse ..`."""
-    said = _together(
-        (stands(row, name), f"{what}{'' if math.isnan(row[name]) else ' ' + paired(row, name)}")
-        for what, row in rows
-    )
+    """Names by what their paired differences show: `better than A, B; not surely different from C`."""
+    said = _together((stands(row, name), what) for what, row in rows)
     return "; ".join(f"{what}{than} {', '.join(items)}" for what, items in sorted(said.items()))
+
+
+def judged(source: str, policy: str) -> str:
+    """Whose traces: samples of a policy or, of wrong ones, its errors or those that a rule made."""
+    return {"": label(policy), "policy": f"errors of {label(policy)}"}.get(source, f"{label(source)}s")
 
 
 def _together(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

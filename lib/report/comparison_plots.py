@@ -4,8 +4,9 @@ import textwrap
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from lib.evaluation.words import label
+from lib.evaluation.words import judged, label
 from lib.report.plots import INTERVALS, errors, finish, names, panels
 from lib.report.style import BLACK, BLUE, GREY, ORANGE, colour, styled
 
@@ -25,6 +26,42 @@ LABEL_WIDTH = 36  # characters of a line, so that what changed leaves room for i
 def _interval(rows: pd.DataFrame, measure: str):
     prefix = MEASURES[measure][0]
     return errors(rows, measure, f"{prefix}ci_low", f"{prefix}ci_high")
+
+
+@styled
+def gains(table: pd.DataFrame) -> Figure:
+    """pass@1 of each policy above SFT's, both at their validation temperature, paired."""
+    rows = table[(table["temperature"] == "validation") & table["above_sft"].notna()]
+    said = [label(r.method) + " (1 seed)" * (r.n_seeds == 1) for r in rows.itertuples()]
+    rows = rows.assign(panel="", name=said, above=rows["above_sft"])
+    return _differences(rows, f"pass@1 above SFT, paired by problem and seed ({INTERVALS})")
+
+
+@styled
+def rivals(table: pd.DataFrame, use: str) -> Figure:
+    """What the election's reward has above each of its rivals in a use, paired, a panel whose traces."""
+    rows = table[table["use"] == use].fillna({"error_source": ""})
+    of = [judged(r.error_source, r.policy) for r in rows.itertuples()]
+    rows = rows.assign(panel=of, name=rows["rival"].map(label))
+    return _differences(rows, f"The election's reward above each rival, paired ({INTERVALS})")
+
+
+def _differences(table: pd.DataFrame, title: str) -> Figure:
+    """A point a `name` and backbone at `above`, a panel each `panel`; right of the line is better."""
+    lines, backbones = names(table, "name"), names(table, "backbone")
+    figure, axes = panels(names(table, "panel"), width=3.0, height=1.2 + 0.24 * len(lines))
+    for axis, (_, of_panel) in zip(axes[0], table.groupby("panel", sort=False), strict=True):
+        axis.axvline(0, color=GREY, linewidth=1)
+        for i, backbone in enumerate(backbones):
+            rows = of_panel[of_panel["backbone"] == backbone]
+            at = [lines.index(name) + 0.24 * (i - (len(backbones) - 1) / 2) for name in rows["name"]]
+            axis.errorbar(rows["above"], at, xerr=errors(rows, "above"), fmt="o",
+                          color=(BLUE, ORANGE)[i % 2], capsize=2, markersize=3.5, label=backbone)  # fmt: skip
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.set_xlabel("difference (share, 0 to 1)")
+    axes[0, 0].set_yticks(range(len(lines)), lines)
+    axes[0, 0].invert_yaxis()
+    return finish(figure, title)
 
 
 @styled

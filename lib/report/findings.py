@@ -10,7 +10,7 @@ from lib.evaluation.tables import (
     PAPER_VARIANT,
     PAPER_VARIANTS,
 )
-from lib.evaluation.words import grouped, interval, label, number, seeds, stands
+from lib.evaluation.words import grouped, interval, judged, label, number, seeds, stands
 from lib.report import headline, sceptic
 
 OF_PAPER = PAPER_VARIANTS[1:]  # which the tables have, and sentences for the first one alone
@@ -85,7 +85,7 @@ def _of_use(table: pd.DataFrame, use: str, what: str) -> list[str]:
     sentences = []
     table = table[(table["use"] == use) & ~table["rival"].isin(OF_PAPER)].fillna({"error_source": ""})
     for (backbone, source, policy), rows in table.groupby(["backbone", "error_source", "policy"], sort=False):
-        of = {"": label(policy), "policy": f"errors of {label(policy)}"}.get(source, f"{label(source)}s")
+        of = judged(source, policy)
         named = [(label(row["rival"]), row) for _, row in rows.iterrows()]
         sentences.append(f"On {backbone}, {what.format(policy=of)} {grouped(named, 'above')}.")
     return sentences

@@ -72,7 +72,7 @@ def test_every_table_figure_and_the_report_are_written(study):
     names = written(study)
     assert {f"tables/{name}.csv" for name in pages.TABLES} <= set(names)
     figures = {n for n in names if n.startswith("figures/")}
-    assert len(figures) == 36 and {Path(n).suffix for n in figures} == {".svg", ".png"}
+    assert len(figures) == 44 and {Path(n).suffix for n in figures} == {".svg", ".png"}
     assert {"report.html", "viewer.html", "provenance.json"} <= set(names)
     assert not [n for n in names if n.endswith(".tmp")]
 

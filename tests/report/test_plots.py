@@ -192,6 +192,51 @@ def test_every_ablation_has_its_line_and_its_references_value():
     ]
 
 
+def test_differences_stand_with_their_intervals_in_the_panel_of_their_traces():
+    table = pd.DataFrame(
+        {
+            "use": ["pointing", "pointing", "pointing", "choosing"],
+            "backbone": ["llama", "qwen2", "qwen2", "llama"],
+            "policy": ["base", "base", "sft", "base"],
+            "error_source": ["perturbed", "perturbed", "policy", None],
+            "rival": ["chance", "chance", "likelihood", "chance"],
+            "above": [0.6, 0.5, -0.1, 0.3],
+            "ci_low": [0.5, 0.4, -0.2, 0.2],
+            "ci_high": [0.7, 0.6, 0.0, 0.4],
+        }
+    )
+    figure = comparison_plots.rivals(table, "pointing")
+    made, own = figure.axes
+    assert [made.get_title(), own.get_title()] == ["rule-perturbed experts", "errors of SFT"]
+    assert [(x, y) for _, xs, ys, _ in points(made) for x, y in zip(xs, ys, strict=True)] == [
+        (0.6, pytest.approx(-0.12)),
+        (0.5, pytest.approx(0.12)),
+    ]
+    ((_, xs, ys, bars),) = [p for p in points(own) if len(p[1])]
+    assert list(xs) == [-0.1] and ys == pytest.approx([1.12])
+    assert [x for x, _ in bars[0]] == pytest.approx([-0.2, 0.0])
+    assert [t.get_text() for t in made.get_yticklabels()] == ["chance", "SFT log-likelihood"]
+
+
+def test_one_training_is_marked_among_gains():
+    table = pd.DataFrame(
+        {
+            "backbone": "llama",
+            "method": ["sft", "airl", "vote", "airl"],
+            "temperature": ["validation", "validation", "validation", "greedy"],
+            "above_sft": [float("nan"), 0.06, 0.02, 0.05],
+            "ci_low": [float("nan"), 0.04, 0.0, 0.03],
+            "ci_high": [float("nan"), 0.08, 0.04, 0.07],
+            "n_seeds": [5, 5, 1, 5],
+        }
+    )
+    (axis,) = comparison_plots.gains(table).axes
+    assert [t.get_text() for t in axis.get_yticklabels()] == [
+        "election (ours)", "election without weights (1 seed)",
+    ]  # fmt: skip
+    assert [list(xs) for _, xs, _, _ in points(axis)] == [[0.06, 0.02]]
+
+
 def test_transfer_has_a_line_for_each_place():
     table = compared(
         backbone=["qwen2", "llama", "qwen2"],
