@@ -92,20 +92,14 @@ def _of_use(table: pd.DataFrame, use: str, what: str) -> list[str]:
 
 
 def alarms(table: pd.DataFrame) -> list[str]:
-    """Which rewards let right traces pass, with the threshold that took no step labels."""
-    sentences = []
-    table = table[(table["threshold"] == "perturbed") & ~table["variant"].isin(OF_PAPER)]
-    for backbone, rows in table.groupby("backbone", sort=False):
-        said = [
-            f"{label(row['variant'])} {interval(row, 'accuracy_correct', 'accuracy_correct_')} (F1 "
-            f"{interval(row, 'f1')})"
-            for _, row in rows.iterrows()
-        ]
-        sentences.append(
-            f"On {backbone}, with the same threshold, nothing is pointed at in this part of the base "
-            f"policy's right traces: {', '.join(said)}."
-        )
-    return sentences
+    """Whether the main reward lets right traces pass, with the threshold that took no step labels."""
+    table = table[(table["threshold"] == "perturbed") & (table["variant"] == MAIN_VARIANT)]
+    return [
+        f"On {row['backbone']}, with the same threshold, the election's reward points at nothing in "
+        f"{interval(row, 'accuracy_correct', 'accuracy_correct_')} of the base policy's right traces (F1 "
+        f"{interval(row, 'f1')})."
+        for _, row in table.iterrows()
+    ]
 
 
 def reward_quality(table: pd.DataFrame) -> list[str]:

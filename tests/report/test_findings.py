@@ -297,9 +297,8 @@ def test_each_use_is_told_against_its_own_rivals():
     told = findings.pointing(PAIRED)
     assert len(told) == 3 and told[2].startswith("On qwen2, of rule-perturbed experts, the election's reward")
     assert findings.alarms(PASSED) == [
-        "On qwen2, with the same threshold, nothing is pointed at in this part of the base policy's right "
-        "traces: "
-        "election (ours) 0.20 [0.10, 0.30] (F1 0.25 [0.20, 0.30])."
+        "On qwen2, with the same threshold, the election's reward points at nothing in 0.20 [0.10, 0.30] of "
+        "the base policy's right traces (F1 0.25 [0.20, 0.30])."
     ]
 
 
