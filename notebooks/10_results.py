@@ -103,10 +103,12 @@ show(plots.pass_at_k(main), "pass_at_k")
 
 # %% [markdown]
 # The problems differ much more than the methods do, so intervals of two methods may overlap although one is
-# nearly always ahead. Paired, problem by problem:
+# nearly always ahead. Paired, problem by problem (what learned from other numbers of demonstrations is beside
+# SFT on as many):
 
 # %%
-gained = keep(comparisons.gains(recorded, [*trained[1:], *settings.ablations], resamples), "gains")
+sft_of = comparisons.sft_of_as_many(settings)
+gained = keep(comparisons.gains(recorded, [*trained[1:], *settings.ablations], resamples, sft_of), "gains")
 show(comparison_plots.gains(gained), "gains")
 
 # %%

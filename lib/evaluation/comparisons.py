@@ -76,26 +76,41 @@ def _change(method: str, reference: str, after, before) -> Change:
     return Change(method, reference, {key: before[key] for key in keys}, {key: after[key] for key in keys})
 
 
-def gains(records: Records, methods: Iterable[str], n_resamples: int) -> pd.DataFrame:
+def sft_of_as_many(settings: Params) -> dict[str, str]:
+    """Of each ablation with other demonstrations than SFT's, the SFT on as many, where there is one."""
+    of_sft = {}
+    for name in settings.ablations:
+        if settings.ablated(name) == "sft":
+            of_sft[settings.section(name).demonstrations] = name
+    others = [name for name in settings.ablations if name not in of_sft.values()]
+    found = {name: of_sft.get(getattr(settings.section(name), "demonstrations", None)) for name in others}
+    return {name: sft for name, sft in found.items() if sft}
+
+
+def gains(
+    records: Records, methods: Iterable[str], n_resamples: int, sft_of: Mapping[str, str]
+) -> pd.DataFrame:
     """What a method adds at pass@1: backbone, method, temperature, above_sft, .., above_likelihood, ..,
     above_ttrl, .., above_airl, .., above_airl_practice, .., share_of_grpo, .., n_seeds.
 
-    All are paired, of the same problems and seeds, those of the method, at the same kind of temperature.
-    `share_of_grpo` is the gain over the base policy, which ran once, as a part of GRPO's. What is above
-    itself, or compared with what did not run on these seeds, is left empty.
+    `sft_of` names the SFT of a method that `sft` is not to be compared with. All are paired, of the same
+    problems and seeds, those of the method, at the same kind of temperature. `share_of_grpo` is the gain over
+    the base policy, which ran once, as a part of GRPO's. What is above itself, or compared with what did not
+    run on these seeds, is left empty.
     """
     table = []
     for key, rows in groups(at_temperatures(records), "temperature", "backbone"):
         for method in methods:
             seeds = rows.loc[rows["method"] == method, "seed"].unique()
+            against = {rival: rival for rival in RIVALS} | {"sft": sft_of.get(method, "sft")}
             of_seeds = rows[rows["seed"].isin(seeds) | (rows["method"] == "base")]
-            of_seeds = of_seeds[of_seeds["method"].isin([method, "base", "grpo", *RIVALS])]
+            of_seeds = of_seeds[of_seeds["method"].isin([method, "base", "grpo", *against.values()])]
             correct = {
                 of["method"]: grid(of_method, "correct").mean(2)
                 for of, of_method in groups(of_seeds, "method")
                 if of["method"] == "base" or of_method["seed"].nunique() == len(seeds)
             }
-            if not {method, "sft", "base"} <= correct.keys():
+            if not {method, against["sft"], "base"} <= correct.keys():
                 continue
             ours, share = correct[method], (np.nan,) * 3
             if "grpo" in correct:
@@ -109,10 +124,10 @@ def gains(records: Records, methods: Iterable[str], n_resamples: int) -> pd.Data
                     seed=SEED,
                 )
             row = {"backbone": key["backbone"], "method": method, "temperature": key["temperature"]}
-            for i, rival in enumerate(RIVALS):
+            for i, (rival, other) in enumerate(against.items()):
                 above = (np.nan,) * 3
-                if rival in correct and rival != method:
-                    above = intervals.difference_ci(ours, correct[rival], n_resamples, SEED)
+                if other in correct and other != method:
+                    above = intervals.difference_ci(ours, correct[other], n_resamples, SEED)
                 row |= estimate(f"above_{rival}", above, first=i == 0)
             table.append(row | estimate("share_of_grpo", share) | {"n_seeds": len(ours)})
     return pd.DataFrame(table).round(4)
@@ -127,7 +142,7 @@ def gains_unlike(
     samples, tempered = (of[of["problem"].isin(kept)] for of in (records.samples, records.tempered))
     if samples.empty:
         return pd.DataFrame(columns=["backbone", "method", "temperature", "n_problems"])
-    found = gains(records._replace(samples=samples, tempered=tempered), methods, n_resamples)
+    found = gains(records._replace(samples=samples, tempered=tempered), methods, n_resamples, {})
     return found.assign(n_problems=len(kept))
 
 

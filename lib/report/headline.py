@@ -24,6 +24,7 @@ TABLES = tuple(  # that it reads
     "gains rerank localisation reward_quality reward_quality_sft rivals false_alarms".split()
 )
 OWN, STRANGERS = "practice on its own likelihood", "practice on a stranger's vote"
+ELECTION, AS_MANY = "the election as it is", "SFT on as many"
 
 
 class Finding(NamedTuple):
@@ -90,6 +91,7 @@ def _story(tables: dict[str, pd.DataFrame]) -> Story:
     _policy(story, gained)
     _rivals(story, gained)
     _parts(story, gained)
+    _amounts(story, gained)
     _choice(story, tables["rerank"], tables["rivals"])
     _style(story, tables["reward_quality"], tables["reward_quality_sft"])
     _pointer(story, tables["localisation"], tables["rivals"], tables["false_alarms"])
@@ -134,22 +136,44 @@ def _rivals(story: Story, gained: pd.DataFrame) -> None:
 
 def _parts(story: Story, gained: pd.DataFrame) -> None:
     """What is changed, beside what it is changed of."""
-    of, election, ours = "Parts", "the election as it is", f"above_{MAIN_VARIANT}"
-    for what, method, name, than in (
-        ("an election without likelihoods to weigh and choose by", EQUAL_WEIGHTS, ours, election),
-        ("an election by a policy and a copy of it", NO_STRANGER, ours, election),
-        ("practice on the vote of an adversary that learns on", TWIN, f"above_{PRACTICE}", STRANGERS),
-    ):
+    _beside(
+        story,
+        "Parts",
+        gained,
+        ("an election without likelihoods to weigh and choose by", EQUAL_WEIGHTS, MAIN_VARIANT, ELECTION),
+        ("an election by a policy and a copy of it", NO_STRANGER, MAIN_VARIANT, ELECTION),
+        ("practice on the vote of an adversary that learns on", TWIN, PRACTICE, STRANGERS),
+        ("practice on the paper's dense reward", PAPER_VARIANT, "sft", "SFT"),
+        ("practice on the paper's dense reward for 300 steps", LONGER, "sft", "SFT"),
+    )
+
+
+def _amounts(story: Story, gained: pd.DataFrame) -> None:
+    """More or less to learn from."""
+    _beside(
+        story,
+        "Amounts",
+        gained,
+        ("an election with 16 demonstrations", "airl_16", "sft", AS_MANY),
+        ("an election with 256 demonstrations", "airl_256", "sft", AS_MANY),
+        ("an election without further questions", "unlabelled_0", MAIN_VARIANT, ELECTION),
+        ("an election with 1,000 further questions", "unlabelled_1000", MAIN_VARIANT, ELECTION),
+        ("an election with a quarter of the experts wrong", "wrong_experts_25", MAIN_VARIANT, ELECTION),
+    )
+
+
+def _beside(story: Story, of: str, gained: pd.DataFrame, *changes: tuple[str, str, str, str]) -> None:
+    """A sentence on each change that ran: what it is, its method, a rival of `gains` and what that is called.
+
+    One that has fewer seeds than others says how many.
+    """
+    for what, method, rival, than in changes:
         if rows := _of_method(gained, method):
-            what = f"{what} ({seeds(rows.values())})"
-            verdict = story.above(of, what, rows, than, name, f"{name}_")
+            if all(row["n_seeds"] < gained["n_seeds"].max() for row in rows.values()):
+                what = f"{what} ({seeds(rows.values())})"
+            prefix = "" if rival == "sft" else f"above_{rival}_"
+            verdict = story.above(of, what, rows, than, f"above_{rival}", prefix)
             story.tell(of, f"{_capital(what)} is {verdict}.")
-    for method, what in (
-        (PAPER_VARIANT, "practice on the paper's dense reward"),
-        (LONGER, "practice on the paper's dense reward for 300 steps"),
-    ):
-        if rows := _of_method(gained, method):
-            story.tell(of, f"{_capital(what)} is {story.above(of, what, rows, 'SFT', 'above_sft')}.")
 
 
 def _choice(story: Story, chosen: pd.DataFrame, compared: pd.DataFrame) -> None:

@@ -51,7 +51,7 @@ def rows_at(study, temperature: str, backbone: str) -> pd.DataFrame:
 def test_gains_are_of_the_same_problems_and_seeds_at_each_temperature(study):
     """The base policy ran once: every seed's gain is over that run."""
     methods = ["sft", "likelihood", "ttrl", "airl", "airl_dense"]
-    table = comparisons.gains(study, [*methods, "never_run"], RESAMPLES)
+    table = comparisons.gains(study, [*methods, "never_run"], RESAMPLES, {})
     assert sorted(table[["backbone", "temperature", "method"]].itertuples(index=False, name=None)) == sorted(
         itertools.product(["llama", "qwen2"], ["validation", "greedy", "1.0"], methods)
     )
@@ -85,13 +85,13 @@ def with_runs(study, name: str, of: str, right=lambda correct: correct) -> recor
 
 def test_a_method_of_fewer_seeds_is_paired_at_its_own(study):
     """As an ablation is; and a rival that lacks one of them is left out."""
-    table = comparisons.gains(study, ["airl"], RESAMPLES).set_index(["backbone", "temperature"])
+    table = comparisons.gains(study, ["airl"], RESAMPLES, {}).set_index(["backbone", "temperature"])
     frames = {}
     for part in ("samples", "tempered"):
         rows = with_runs(study, "few", of="airl")._asdict()[part]
         kept = (rows["method"] != "few") | (rows["seed"] == 1)
         frames[part] = rows[kept & ((rows["method"] != "ttrl") | (rows["seed"] == 0))]
-    few = comparisons.gains(study._replace(**frames), ["few"], RESAMPLES).set_index(
+    few = comparisons.gains(study._replace(**frames), ["few"], RESAMPLES, {}).set_index(
         ["backbone", "temperature"]
     )
     assert (few["n_seeds"] == 1).all() and (few["above_airl"] == 0).all() and few["above_ttrl"].isna().all()
@@ -116,7 +116,7 @@ def test_questions_that_differ_from_a_known_one_in_names_and_things_alone_are_le
         means = rows[rows["problem"] != 3].groupby(["seed", "method"])["correct"].mean().unstack()
         assert row.above_sft == pytest.approx((means["airl"] - means["sft"]).mean(), abs=1e-4)
     every = comparisons.gains_unlike(study, questions, [], ["airl"], RESAMPLES).drop(columns="n_problems")
-    pd.testing.assert_frame_equal(every, comparisons.gains(study, ["airl"], RESAMPLES))
+    pd.testing.assert_frame_equal(every, comparisons.gains(study, ["airl"], RESAMPLES, {}))
     assert comparisons.gains_unlike(study, questions, questions, ["airl"], RESAMPLES).empty
 
 
@@ -138,11 +138,37 @@ def test_each_training_stands_beside_sft_of_its_own_seed(study):
 
 
 def test_a_method_paired_with_itself_gains_nothing(study):
-    table = comparisons.gains(with_runs(study, "copy", of="sft"), ["copy"], RESAMPLES)
+    table = comparisons.gains(with_runs(study, "copy", of="sft"), ["copy"], RESAMPLES, {})
     assert len(table) == 2 * 3 and (table[["above_sft", "ci_low", "ci_high"]] == 0).all(axis=None)
     ours = table.set_index(["backbone", "temperature"])["above_ttrl"]
-    sft = comparisons.gains(study, ["sft"], RESAMPLES).set_index(["backbone", "temperature"])["above_ttrl"]
+    sft = comparisons.gains(study, ["sft"], RESAMPLES, {}).set_index(["backbone", "temperature"])[
+        "above_ttrl"
+    ]
     pd.testing.assert_series_equal(ours, sft)
+
+
+def test_what_has_other_demonstrations_is_paired_with_sft_on_as_many(study):
+    more = with_runs(study, "sft_256", of="airl", right=lambda correct: correct | True)
+    found = comparisons.gains(more, ["airl", "ttrl"], RESAMPLES, {"airl": "sft_256"}).set_index("method")
+    plain = comparisons.gains(study, ["airl", "ttrl"], RESAMPLES, {}).set_index("method")
+    assert (found.loc["airl", "above_sft"] < 0).all()
+    others = [name for name in plain if "sft" not in name and name not in ("ci_low", "ci_high")]
+    pd.testing.assert_frame_equal(found[others], plain[others])
+    pd.testing.assert_frame_equal(found.loc[["ttrl"]], plain.loc[["ttrl"]])
+
+
+def test_an_ablation_finds_the_sft_of_as_many_demonstrations():
+    tree = params.apply_profile(ROOT / "params.yaml", "default")
+    tree["ablations"] = {
+        "sft_16": {"of": "sft", "demonstrations": 16},
+        "airl_16": {"demonstrations": 16},
+        "ttrl_16": {"of": "ttrl", "demonstrations": 16},
+        "airl_256": {"demonstrations": 256},
+        "vote": {"election": "vote"},
+        "twice": {"of": "spin", "rounds": 2},
+    }
+    found = comparisons.sft_of_as_many(params.validate(tree, "params.yaml"))
+    assert found == {"airl_16": "sft_16", "ttrl_16": "sft_16"}
 
 
 def test_what_both_find_hard_is_no_part_of_the_interval(study):
@@ -154,7 +180,7 @@ def test_what_both_find_hard_is_no_part_of_the_interval(study):
     study = never._replace(
         samples=never.samples.assign(method=rival), tempered=never.tempered.assign(method=tempered)
     )
-    table = comparisons.gains(study, ["always"], RESAMPLES)
+    table = comparisons.gains(study, ["always"], RESAMPLES, {})
     assert len(table) and (table[["above_sft", "ci_low", "ci_high"]] == 1).all(axis=None)
 
 
@@ -162,7 +188,7 @@ def test_a_rival_that_did_not_run_leaves_its_columns_empty(study):
     without = study._replace(
         samples=study.samples.query("method != 'ttrl'"), tempered=study.tempered.query("method != 'ttrl'")
     )
-    table = comparisons.gains(without, ["airl"], RESAMPLES)
+    table = comparisons.gains(without, ["airl"], RESAMPLES, {})
     empty = ["above_ttrl", "above_ttrl_ci_low", "above_ttrl_ci_high"]
     assert len(table) and table[empty].isna().all(axis=None)
     assert table[["above_sft", "above_likelihood", "share_of_grpo"]].notna().all(axis=None)

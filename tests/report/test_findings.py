@@ -236,6 +236,20 @@ def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
     )
 
 
+def test_an_election_with_other_demonstrations_is_told_beside_sft_on_as_many():
+    gained = pd.DataFrame(
+        [
+            gain("qwen2", "validation"), gain("qwen2", "greedy"),
+            gain("qwen2", "validation", "airl_16", n_seeds=2, above_sft=(0.04, 0.01, 0.07)),
+            gain("qwen2", "validation", "unlabelled_0", n_seeds=2, above_airl=(-0.05, -0.08, -0.02)),
+        ]
+    )  # fmt: skip
+    assert headline.sentences(TABLES | {"gains": gained})[2] == (
+        "Amounts: An election with 16 demonstrations (2 seeds) is better than SFT on as many (qwen2 0.040). "
+        "An election without further questions (2 seeds) is worse than the election as it is (qwen2 -0.050)."
+    )
+
+
 def test_the_headlines_numbers_stand_side_by_side_with_another_studys():
     """Each once, with the seeds of its study; where only one has it the other's place is empty."""
     gained = pd.DataFrame(
