@@ -71,12 +71,6 @@ def stands(row: pd.Series, name: str, prefix: str = "") -> str:
     return one + ("better than" if low > 0 else "worse than")
 
 
-def verdict(row: pd.Series, name: str, than: str, prefix: str = "") -> tuple[str, str]:
-    """A paired difference in words, and its number: `better than SFT`, `, by 0.050 [0.010, 0.090]`."""
-    by = "" if math.isnan(row[name]) else f", by {paired(row, name, prefix)}"
-    return f"{stands(row, name, prefix)} {than}", by
-
-
 def paired(row: pd.Series, name: str, prefix: str = "") -> str:
     """A difference with its interval, such as `0.061 [0.045, 0.077]`."""
     if math.isnan(row[name]):
@@ -84,15 +78,9 @@ def paired(row: pd.Series, name: str, prefix: str = "") -> str:
     return f"{row[name]:.3f} [{row[f'{prefix}ci_low']:.3f}, {row[f'{prefix}ci_high']:.3f}]"
 
 
-def each(rows: dict[str, pd.Series], name: str, than: str, prefix: str = "") -> str:
-    """The verdict on each backbone, said once for all that have the same."""
-    verdicts = {backbone: verdict(row, name, than, prefix) for backbone, row in rows.items()}
-    said = _together((what, f"on {backbone}{by}") for backbone, (what, by) in verdicts.items())
-    return listed(f"{what} {', and '.join(places)}" for what, places in said.items())
-
-
 def briefly(rows: dict[str, pd.Series], name: str, than: str, prefix: str = "") -> str:
-    """As `each`, without intervals: `better than SFT (llama 0.061, qwen2 0.067)`."""
+    """The verdict on each backbone, said once for all that have the same: `better than SFT (llama 0.061,
+    qwen2 0.067)`."""
     said = _together(
         (stands(row, name, prefix), f"{backbone} {number(row[name], 3)}") for backbone, row in rows.items()
     )

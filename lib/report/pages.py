@@ -16,7 +16,7 @@ from lib.evaluation import comparisons
 from lib.evaluation import studies as others
 from lib.evaluation.records import Records
 from lib.evaluation.tables import MAIN_VARIANT, read
-from lib.report import findings, headline, rendering, shown_tables
+from lib.report import findings, headline, rendering, sceptic, shown_tables
 from lib.schema import Params
 from lib.study import params
 
@@ -65,7 +65,8 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
     report = rendering.render(
         "report.html",
         tables=shown_tables.shown(tables),
-        found=_found(tables, results),
+        found=_once(headline.table({"": tables} | others.tables(results)), "of"),
+        asked=_once(sceptic.table(tables), "asked"),
         said=findings.by_section(tables),
         svg=lambda name: rendering.data_url(results / "figures" / f"{name}.svg", "image/svg+xml"),
         csv=lambda name: rendering.data_url(_csv(results, name), "text/csv"),
@@ -98,10 +99,9 @@ def studies(results: str | Path) -> dict[str, dict]:
     }
 
 
-def _found(tables: dict[str, pd.DataFrame], results: str | Path) -> shown_tables.Shown:
-    """The numbers of the headline with their intervals, those of studies at other profiles beside them."""
-    table = headline.table({"": tables} | others.tables(results))
-    table["of"] = table["of"].where(~table["of"].duplicated(), "")
+def _once(table: pd.DataFrame, name: str) -> shown_tables.Shown:
+    """A table whose first column, `name`, says a value where it begins alone."""
+    table = table.assign(**{name: table[name].where(~table[name].duplicated(), "")})
     return shown_tables.Shown(["", "", *list(table)[2:]], table.to_numpy().tolist())
 
 
@@ -161,7 +161,7 @@ def headline_text(results: str | Path) -> str:
     tables = {name: read(name, directory) for name in headline.TABLES}
     real = findings.real(read("studies", directory)) if (directory / "studies.csv").exists() else []
     lines = findings.markdown([*headline.sentences(tables), *real]).split("\n")
-    found = _found(tables, results)
+    found = _once(headline.table({"": tables} | others.tables(results)), "of")
     rows = [found.header, ["---"] * len(found.header), *found.rows]
     wrapped = [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines]
     return "\n".join([*wrapped, "", *(f"| {' | '.join(row)} |" for row in rows)])

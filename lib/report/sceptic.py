@@ -1,119 +1,127 @@
-"""What a sceptic asks, with its number: is it sharpening, length, style, the threshold, the questions?"""
+"""What a sceptic asks, with its numbers: is it sharpening, length, style, the threshold, the questions?"""
 
 from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pandas as pd
 
 from lib.evaluation import baselines
 from lib.evaluation.reward_quality import STYLE
 from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANTS, PRACTICE, TWIN, by_backbone
-from lib.evaluation.words import each, interval, label, listed, number, seeds
+from lib.evaluation.words import interval, label, number, paired
 
-JUDGES = [MAIN_VARIANT, *baselines.RULES, STYLE, baselines.LIKELIHOOD]
+JUDGES = (MAIN_VARIANT, baselines.LIKELIHOOD, *baselines.RULES, STYLE)
+TEMPERATURES = {
+    "1.0": "at temperature 1",
+    "validation": "at the temperature that validation prefers",
+    "greedy": "greedily",
+}
 
 
-def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """The answers, in the order of the questions above."""
-    gained, quality = tables["gains"], tables["reward_quality"]
-    return [
-        *_sharpening(tables["main"], tables["by_seed"]),
-        *_of_judges(
-            "Length, style and likelihood: on {}, AUROC within problems is {}.", quality, "auroc_within"
-        ),
-        *_style(quality),
-        *_adversarial(gained),
+class Answer(NamedTuple):
+    """What is asked, a number that answers, and the number on each backbone."""
+
+    asked: str
+    what: str
+    cells: dict[str, str]
+
+
+def table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The answers, in the order of the questions above: `asked`, `what`, and a column a backbone."""
+    quality = tables["reward_quality"]
+    across = quality[quality["variant"] != STYLE].dropna(subset=["auroc_across_style"])
+    answers = [
+        *_sharpening(tables["main"], tables["gains"], tables["by_seed"]),
+        *_of_judges("Length, style, likelihood?", "AUROC within problems", quality, "auroc_within"),
+        *_of_judges("Style?", "right trace in no expert's style preferred", across, "auroc_across_style"),
+        *_adversarial(tables["gains"]),
         *_thresholds(tables["localisation"]),
         *_alike(tables["gains_unlike"]),
         *_seeds(tables["by_seed"]),
     ]
+    rows = [{"asked": a.asked, "what": a.what} | a.cells for a in answers if a.cells]
+    return pd.DataFrame(rows).fillna("")
 
 
-def _sharpening(main: pd.DataFrame, trainings: pd.DataFrame) -> list[str]:
-    said = []
-    for backbone, rows in main[(main["k"] == 1) & (main["method"] == "sft")].groupby("backbone", sort=False):
-        at = {row["temperature"]: interval(row, "pass_at_k") for _, row in rows.iterrows()}
-        said.append(
-            f"Sharpening: on {backbone}, SFT is right in {at['1.0']} at temperature 1, in {at['validation']} "
-            f"at the one that validation prefers and in {at['greedy']} greedily, with no further training."
-        )
-    (coldest, count), *_ = Counter(trainings["temperature"]).most_common()
-    said.append(
-        f"Temperatures: validation prefers {coldest:g} for {count} of {len(trainings)} trained policies; "
-        "where that is the lowest tried, a lower one might be better still: see what they do greedily."
-    )
-    return said
-
-
-def _of_judges(sentence: str, table: pd.DataFrame, name: str) -> list[str]:
-    table = table[table["variant"].isin(JUDGES)]
-    return [
-        sentence.format(
-            backbone,
-            listed(
-                f"{label(row['variant'])} {interval(row, name, f'{name}_')}" for _, row in rows.iterrows()
-            ),
-        )
-        for backbone, rows in table.groupby("backbone", sort=False)
+def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """The verdict on what is adversarial."""
+    intervals = [
+        [(row[f"{prefix}ci_low"], row[f"{prefix}ci_high"]) for row in rows.values()]
+        for rows, _, _, prefix in _opposed(tables["gains"])
     ]
-
-
-def _style(quality: pd.DataFrame) -> list[str]:
-    """What a reward prefers where being right and an expert's style speak against each other."""
-    name, quality = "auroc_across_style", quality[quality["variant"] != STYLE]
-    return _of_judges(
-        "Style: on {}, of a right sample in a style that no expert uses and a wrong one in an expert's, of "
-        "one problem, the right one is preferred in {}.",
-        quality.dropna(subset=[name]),
-        name,
-    )
-
-
-def _adversarial(gained: pd.DataFrame) -> list[str]:
-    said = []
-    compared = [(method, "above_sft", "sft", "") for method in PAPER_VARIANTS]
-    compared.append((TWIN, f"above_{PRACTICE}", PRACTICE, f"above_{PRACTICE}_"))
-    for method, name, than, prefix in compared:
-        if rows := by_backbone(gained, method=method, temperature="validation"):
-            said.append(
-                f"Adversarial: {label(method)}, whose discriminator learns against the policy, is "
-                f"{each(rows, name, label(than), prefix)} ({seeds(rows.values())})."
-            )
-    return said
-
-
-def _thresholds(located: pd.DataFrame) -> list[str]:
-    own = located[(located["variant"] == MAIN_VARIANT) & (located["error_source"] == "policy")]
-    return [
-        f"Thresholds: on {backbone}, errors of {label(policy)}, hit@1 by threshold is "
-        + listed(f"{row['threshold']} {interval(row, 'hit_at_1')}" for _, row in rows.iterrows())
-        + "."
-        for (backbone, policy), rows in own.groupby(["backbone", "policy"], sort=False)
-    ]
-
-
-def _alike(gained: pd.DataFrame) -> list[str]:
-    """The gain on test questions that are none of training's with other names and things."""
-    rows = by_backbone(gained, method=MAIN_VARIANT, temperature="validation")
-    if not rows:
+    better = sum(any(low > 0 for low, _ in of) for of in intervals)
+    worse = sum(any(high < 0 for _, high in of) for of in intervals)
+    if not intervals:
         return []
-    n = max(int(row["n_problems"]) for row in rows.values())
     return [
-        "Questions: no test question is one that was trained on, but some differ in names and things alone "
-        "from "
-        "one of the training or demonstration split (and more from one of pretraining's endless texts). On "
-        "the "
-        f"{n} that do not differ so little from the splits', the election is "
-        f"{each(rows, 'above_sft', label('sft'))}."
+        f"Of {len(intervals)} methods whose discriminator learns against the policy {better} is surely "
+        "better, on some backbone, than the policy it starts from or than the same without, and "
+        f"{worse} surely worse."
     ]
 
 
-def _seeds(trainings: pd.DataFrame) -> list[str]:
-    trainings = trainings[trainings["method"].isin([MAIN_VARIANT, PRACTICE, "ttrl"])]
-    said = []
-    for backbone, of_backbone in trainings.groupby("backbone", sort=False):
-        values = [
-            f"{label(method)} by {', '.join(number(value, 3) for value in rows['above_sft'])}"
-            for method, rows in of_backbone.groupby("method", sort=False)
-        ]
-        said.append(f"Seeds: on {backbone}, above SFT of the same seed, each training: {'; '.join(values)}.")
-    return said
+def _sharpening(main: pd.DataFrame, gained: pd.DataFrame, trainings: pd.DataFrame) -> Iterator[Answer]:
+    asked = "Sharpening?"
+    for name, temperature in TEMPERATURES.items():
+        rows = by_backbone(main, method="sft", k=1, temperature=name)
+        yield Answer(asked, f"SFT's pass@1 {temperature}", _each(rows, interval, "pass_at_k"))
+    for name, temperature in TEMPERATURES.items():
+        rows = by_backbone(gained, method=MAIN_VARIANT, temperature=name)
+        yield Answer(asked, f"the election above SFT, both {temperature}", _each(rows, paired, "above_sft"))
+    (coldest, _), *_ = Counter(trainings["temperature"]).most_common()
+    cells = {
+        backbone: f"{(rows['temperature'] == coldest).sum()} of {len(rows)}"
+        for backbone, rows in trainings.groupby("backbone", sort=False)
+    }
+    yield Answer(asked, f"policies for which validation prefers temperature {coldest:g}", cells)
+
+
+def _of_judges(asked: str, what: str, quality: pd.DataFrame, name: str) -> Iterator[Answer]:
+    for variant in JUDGES:
+        rows = by_backbone(quality, variant=variant)
+        yield Answer(asked, f"{what}: {label(variant)}", _each(rows, interval, name, f"{name}_"))
+
+
+def _opposed(gained: pd.DataFrame) -> Iterator[tuple[dict[str, pd.Series], str, str, str]]:
+    """Of each method with a discriminator that learns against the policy its rows, its name, what it is
+    beside, and the prefix of the interval."""
+    beside = [(method, "sft", "") for method in PAPER_VARIANTS] + [(TWIN, PRACTICE, f"above_{PRACTICE}_")]
+    for method, than, prefix in beside:
+        if rows := by_backbone(gained, method=method, temperature="validation"):
+            yield rows, method, than, prefix
+
+
+def _adversarial(gained: pd.DataFrame) -> Iterator[Answer]:
+    for rows, method, than, prefix in _opposed(gained):
+        cells = _each(rows, paired, f"above_{than}", prefix)
+        yield Answer("Adversarial?", f"{label(method)} above {label(than)}", cells)
+
+
+def _thresholds(located: pd.DataFrame) -> Iterator[Answer]:
+    own = located[(located["variant"] == MAIN_VARIANT) & (located["error_source"] == "policy")]
+    for (policy, threshold), _ in own.groupby(["policy", "threshold"], sort=False):
+        rows = by_backbone(own, policy=policy, threshold=threshold)
+        what = f"first wrong step of {label(policy)}'s traces found: {threshold}"
+        yield Answer("Which threshold?", what, _each(rows, interval, "hit_at_1"))
+
+
+def _alike(gained: pd.DataFrame) -> Iterator[Answer]:
+    """The gain on test questions that are none of training's with other names and things."""
+    if rows := by_backbone(gained, method=MAIN_VARIANT, temperature="validation"):
+        n = max(int(row["n_problems"]) for row in rows.values())
+        what = f"the election above SFT on the {n} that differ from the splits' in more than names and things"
+        yield Answer("The same questions?", what, _each(rows, paired, "above_sft"))
+
+
+def _seeds(trainings: pd.DataFrame) -> Iterator[Answer]:
+    for method in (MAIN_VARIANT, PRACTICE, "ttrl"):
+        cells = {
+            backbone: ", ".join(number(value, 3) for value in rows["above_sft"])
+            for backbone, rows in trainings[trainings["method"] == method].groupby("backbone", sort=False)
+        }
+        yield Answer("Which seed?", f"{label(method)} above SFT, each training", cells)
+
+
+def _each(rows: dict[str, pd.Series], said, name: str, prefix: str = "") -> dict[str, str]:
+    return {backbone: said(row, name, prefix) for backbone, row in rows.items()}

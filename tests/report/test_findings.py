@@ -83,7 +83,7 @@ def gain(backbone: str, temperature: str, method: str = "airl", n_seeds: int = 5
 intervals = st.tuples(*[st.integers(-100, 100)] * 3).map(sorted)  # hundredths: low, value, high
 
 
-@given(st.tuples(*[intervals] * 16))
+@given(st.tuples(*[intervals] * 18))
 def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(drawn):
     """The headline's sentences of the policy: the verdict on every pair follows from its interval."""
     hundredths = [(v / 100, low / 100, high / 100) for low, v, high in drawn]
@@ -113,22 +113,26 @@ def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(dra
             gain("llama", "validation", "airl_dense", above_sft=hundredths[13]),
             gain("llama", "validation", "ttrl", above_sft=hundredths[14]),
             gain("qwen2", "validation", "airl_dense_300", above_sft=hundredths[15]),
+            gain("qwen2", "validation", "airl_16", above_sft=hundredths[16]),
+            gain("qwen2", "validation", "unlabelled_0", above_airl=hundredths[17]),
         ]
     )
     tables = TABLES | {"gains": gained}
     said = headline.sentences(tables)
-    assert [sentence.split(":")[0] for sentence in said] == "Policy Rivals Parts Choice Pointer".split()
+    assert [
+        sentence.split(":")[0] for sentence in said
+    ] == "Policy Rivals Parts Amounts Choice Pointer".split()
     verdicts = {
         "better than": lambda low, high: low > 0,
         "worse than": lambda low, high: high < 0,
         "not surely different from": lambda low, high: low <= 0 <= high,
     }
     told = []
-    for match in re.finditer(rf"({'|'.join(verdicts)}) [^,.:(]*\(([^)]*)\)", " ".join(said[:3])):
+    for match in re.finditer(rf"({'|'.join(verdicts)}) [^,.:(]*\(([^)]*)\)", " ".join(said[:4])):
         told += [(match[1], *place.split()) for place in match[2].split(", ")]
     assert len(told) == len(hundredths)
     shown = headline.table({"": tables})
-    cells = shown[shown["of"].isin(["Policy", "Rivals", "Parts"])].iloc[:, 2:].to_numpy().ravel()
+    cells = shown[shown["of"].isin(["Policy", "Rivals", "Parts", "Amounts"])].iloc[:, 2:].to_numpy().ravel()
     found = [tuple(map(float, re.findall(r"-?\d\.\d{3}", cell))) for cell in cells if cell]
     assert sorted(found) == sorted(hundredths)
     of_verdict = sorted((said_so, float(value)) for said_so, _, value in told)
@@ -342,10 +346,9 @@ def test_a_reward_of_style_is_told_beside_the_free_rule():
     )
     cells = ["0.30 [0.20, 0.40]", "0.60 [0.55, 0.65]", "0.50 [0.45, 0.55]"]
     assert [row.cells["qwen2"] for row in story.findings] == cells
-    assert sceptic._style(across)[0].endswith("in election (ours) 0.30 [0.20, 0.40].")
     undefined, empty = quality(auroc_across_style=(NAN, NAN, NAN)), headline.Story()  # data without styles
     headline._style(empty, undefined, undefined)
-    assert sceptic._style(undefined) == empty.findings == [] and not empty.paragraphs
+    assert not empty.findings and not empty.paragraphs
 
 
 def test_a_base_policy_that_is_never_right_has_no_choice_to_tell_of():
@@ -366,19 +369,41 @@ def test_what_a_reward_goes_with_is_told_in_numbers_alone():
 
 
 def test_a_sceptic_is_told_of_temperatures_and_questions():
-    trainings = pd.DataFrame({"temperature": [0.3, 0.3, 0.5]})
+    trainings = pd.DataFrame({"backbone": "qwen2", "temperature": [0.3, 0.3, 0.5]})
     main = rows(
         "backbone method temperature k pass_at_k ci_low ci_high",
         *[("qwen2", "sft", name, 1, 0.5, 0.4, 0.6) for name in ("1.0", "validation", "greedy")],
     )
-    sharpening, temperatures = sceptic._sharpening(main, trainings)
-    assert sharpening.count("0.50 [0.40, 0.60]") == 3
-    assert temperatures.startswith("Temperatures: validation prefers 0.3 for 2 of 3 trained policies;")
-    unlike = pd.DataFrame([gain("qwen2", "validation", above_sft=(0.06, 0.04, 0.08)) | {"n_problems": 555}])
-    (questions,) = sceptic._alike(unlike)
-    assert " On the 555 that do not " in questions
-    assert questions.endswith(" the election is better than SFT on qwen2, by 0.060 [0.040, 0.080].")
-    assert sceptic._alike(unlike[:0]) == []
+    gained = pd.DataFrame(
+        [
+            gain("qwen2", "validation", above_sft=(0.06, 0.04, 0.08)) | {"n_problems": 555},
+            gain("qwen2", "1.0"),
+        ]
+    )
+    answers = list(sceptic._sharpening(main, gained, trainings))
+    assert [answer.cells.get("qwen2") for answer in answers] == [
+        *["0.50 [0.40, 0.60]"] * 3, "0.000 [-0.100, 0.100]", "0.060 [0.040, 0.080]", None, "2 of 3",
+    ]  # fmt: skip
+    assert "temperature 0.3" in answers[-1].what
+    (questions,) = sceptic._alike(gained)
+    assert "on the 555 that" in questions.what and questions.cells == {"qwen2": "0.060 [0.040, 0.080]"}
+    assert not list(sceptic._alike(gained[:0]))
+
+
+def test_a_sceptic_is_told_how_many_adversaries_surely_help():
+    """One is surely better on one backbone alone, one worse than what it starts from, one neither."""
+    gained = pd.DataFrame(
+        [
+            gain("qwen2", "validation", "airl_dense", above_sft=(0.06, 0.04, 0.08)),
+            gain("llama", "validation", "airl_dense"),
+            gain("qwen2", "validation", "airl_step", above_sft=(-0.06, -0.08, -0.04)),
+            gain("qwen2", "validation", "airl_updated", above_sft=(0.06, 0.04, 0.08)),
+        ]
+    )
+    assert sceptic.sentences({"gains": gained}) == [
+        "Of 3 methods whose discriminator learns against the policy 1 is surely better, on some backbone, "
+        "than the policy it starts from or than the same without, and 1 surely worse."
+    ]
 
 
 def test_real_models_are_told_of_apart_from_the_world():

@@ -137,8 +137,8 @@ def test_the_page_leads_with_findings_and_what_a_sceptic_asks(study):
     first, second = re.findall(r"<section id=.*?</section>", page, re.DOTALL)[:2]
     assert "Policy: Trained on what is elected, the policy is" in first and 'alt="' in first
     assert "What a sceptic should know" in second
-    for asked in ("Sharpening:", "Length, style and likelihood:", "Adversarial:", "Thresholds:", "Seeds:"):
-        assert asked in second
+    for asked in ("Sharpening", "Length, style, likelihood", "Adversarial", "Which threshold", "Which seed"):
+        assert f"{asked}?" in second
 
 
 def test_the_page_sets_the_reward_beside_detectors_that_have_none(study):
