@@ -35,7 +35,7 @@ repro: $(READY)  ## train what changed, make every table and figure, print the m
 	$(BIN)/dvc repro
 	$(BIN)/python -m lib.report --summary
 
-repro-all: $(READY)  ## the same from nothing: train everything again (hours)
+repro-all: $(READY)  ## the same from nothing: train everything again (a day on two cores)
 	$(BIN)/dvc repro --force
 	$(BIN)/python -m lib.report --summary
 

@@ -111,8 +111,9 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # The variant `airl` does not practise (`learner: imitation`; all of it is in `elections.train_elections`).
 # Policy $\pi_\theta$ and stranger $p_\phi$ elect together,
 # $$w_i = \sqrt{\pi_\theta(y_i \mid x)\, p_\phi(y_i \mid x)},$$
-# and in each of a few rounds both write traces of the same questions and then imitate, from their backbones
-# or from themselves (`imitation_start`), the likeliest of *their own* traces whose answer was elected. Two
+# and in each of a few rounds both write traces of the same questions, of which each writer's are voted on by
+# themselves, and then imitate, from their backbones or from themselves (`imitation_start`), the likeliest of
+# *their own* traces whose answer was elected. Two
 # sentences say why that may work: what a group elects is right more often than its samples, and more so
 # where the two find different errors unlikely; and as each learns from its own traces, they still differ in
 # the next round. What the likelihoods are worth is measured by an ablation of notebook 8. This leaves AIRL

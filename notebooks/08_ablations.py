@@ -20,7 +20,8 @@
 # them are wrong, how many questions without an answer. Or, of practice on a stranger's vote, all that makes
 # the stranger an adversary. With other demonstrations the SFT that a method starts from is trained anew on
 # these: what the experts teach is what changes. SFT and TTRL may have theirs changed too, to see who needs
-# them most. Nothing is chosen by an ablation's outcome.
+# them most. Epochs stay, so that more demonstrations are more steps of SFT too; and without further questions
+# those of the demonstrations are asked again and again. Nothing is chosen by an ablation's outcome.
 
 # %%
 import os
