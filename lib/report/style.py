@@ -17,7 +17,9 @@ from lib import files, images
 
 STYLE = {
     "svg.hashsalt": "study",
-    "font.family": "DejaVu Sans",
+    "svg.fonttype": "none",  # text as text: half the bytes, and a reader can search it
+    "font.family": "sans-serif",  # what a reader without the next has
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.spines.top": False,
