@@ -117,7 +117,7 @@ def _with_samples(scores: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     seeds = samples.groupby(["backbone", "method"])["seed"].agg(["nunique", "first"])
     policies = pd.MultiIndex.from_frame(scores[["backbone", "policy"]])
     only = seeds.reindex(policies)
-    samples = _with_codes(samples[samples["method"].isin(scores["policy"])])
+    samples = _with_codes(samples[samples["method"].isin(scores["policy"].unique())])
     sample_seed = np.where(only["nunique"] == 1, only["first"], scores["seed"])
     joined = scores.assign(sample_seed=sample_seed).merge(
         samples.rename(columns={"method": "policy", "seed": "sample_seed"}),

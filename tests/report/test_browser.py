@@ -24,7 +24,7 @@ HOSTILE = (
 )
 FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync""".split()
-PAGES = ["synthetic", "viewer", "report"]
+PAGES = ["synthetic", "viewer"]
 SELECTS = "problem backbone method seed answer trace reward value".split()
 
 pytestmark = pytest.mark.skipif(

@@ -146,12 +146,8 @@ def test_the_page_sets_the_reward_beside_detectors_that_have_none(study):
     lines = re.findall(r"<li>(.*?)</li>", page, re.DOTALL)
     said = [line for line in lines if "reward finds the first wrong step" in line]
     assert len(said) == 2 * 3  # backbones; near misses, errors of base and of SFT
-    number = r" -?\d\.\d{3} \["
     for line in said:
-        assert all(
-            re.search(f"{other}{number}", line)
-            for other in ("chance", "SFT log-likelihood", "log-probability")
-        )
+        assert all(other in line for other in ("chance", "SFT log-likelihood", "log-probability"))
 
 
 def test_the_page_tells_of_real_text(study):
@@ -294,7 +290,7 @@ def test_a_hostile_trace_method_or_name_of_data_is_text_on_both_pages(study, reb
         assert [set(a) for _, a, _ in page.elements] == [set(a) for _, a, _ in honest.elements]
     assert json.loads(viewer.texts("script")[0]) == traces
     assert HOSTILE in report.texts("td")  # the method, and the name of the labelled solutions
-    assert any(f" {HOSTILE} " in text and text.startswith("On qwen2, ") for text in report.texts("li"))
+    assert any(HOSTILE in text and text.startswith("On qwen2, ") for text in report.texts("li"))
     assert any(text.startswith(f"On {HOSTILE}, the reward `") for text in report.texts("li"))
     assert any(f"The problems are those of {HOSTILE}: " in text for text in report.texts("li"))
     assert any("The problems are a program's: " in text for text in honest_of("report").texts("li"))

@@ -216,6 +216,8 @@ def test_differences_stand_with_their_intervals_in_the_panel_of_their_traces():
     assert list(xs) == [-0.1] and ys == pytest.approx([1.12])
     assert [x for x, _ in bars[0]] == pytest.approx([-0.2, 0.0])
     assert [t.get_text() for t in made.get_yticklabels()] == ["chance", "SFT log-likelihood"]
+    (empty,) = comparison_plots.rivals(table, "ranking").axes
+    assert empty.get_title() == "nothing to compare" and not points(empty)
 
 
 def test_one_training_is_marked_among_gains():
