@@ -346,6 +346,10 @@ def test_a_reward_of_style_is_told_beside_the_free_rule():
     )
     cells = ["0.30 [0.20, 0.40]", "0.60 [0.55, 0.65]", "0.50 [0.45, 0.55]"]
     assert [row.cells["qwen2"] for row in story.findings] == cells
+    answers = sceptic._of_judges("Style?", "preferred", across, "auroc_across_style")
+    assert [answer[1:] for answer in answers if answer.cells] == [
+        ("preferred: election (ours)", {"qwen2": "0.30 [0.20, 0.40]"})
+    ]
     undefined, empty = quality(auroc_across_style=(NAN, NAN, NAN)), headline.Story()  # data without styles
     headline._style(empty, undefined, undefined)
     assert not empty.findings and not empty.paragraphs
