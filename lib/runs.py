@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lib import files
@@ -227,7 +228,7 @@ def read_rows(path: str | Path) -> list[dict]:
     rows = []
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
         try:
-            row = json.loads(line)
+            row = orjson.loads(line)
         except ValueError as error:
             raise ValueError(f"{path}:{number}: not JSON: {error}") from error
         if not isinstance(row, dict):

@@ -78,13 +78,15 @@ def _change(method: str, reference: str, after, before) -> Change:
 
 def sft_of_as_many(settings: Params) -> dict[str, str]:
     """Of each ablation with other demonstrations than SFT's, the SFT on as many, where there is one."""
-    of_sft = {}
-    for name in settings.ablations:
-        if settings.ablated(name) == "sft":
-            of_sft[settings.section(name).demonstrations] = name
-    others = [name for name in settings.ablations if name not in of_sft.values()]
-    found = {name: of_sft.get(getattr(settings.section(name), "demonstrations", None)) for name in others}
-    return {name: sft for name, sft in found.items() if sft}
+    learned_from = {
+        name: getattr(settings.section(name), "demonstrations", None) for name in settings.ablations
+    }
+    of_sft = {learned_from[name]: name for name in learned_from if settings.ablated(name) == "sft"}
+    return {
+        name: of_sft[amount]
+        for name, amount in learned_from.items()
+        if amount in of_sft and of_sft[amount] != name
+    }
 
 
 def gains(
@@ -115,14 +117,8 @@ def gains(
             ours, share = correct[method], (np.nan,) * 3
             if "grpo" in correct:
                 base, grpo = (np.broadcast_to(correct[name], ours.shape) for name in ("base", "grpo"))
-                share = intervals.statistic_ci(
-                    _share,
-                    ours[:, :, None],
-                    base[:, :, None],
-                    grpo[:, :, None],
-                    n_resamples=n_resamples,
-                    seed=SEED,
-                )
+                parts_SP2 = np.stack([ours - base, grpo - base], axis=-1)
+                share = intervals.sums_ci(metrics.ratio, parts_SP2, n_resamples, SEED)
             row = {"backbone": key["backbone"], "method": method, "temperature": key["temperature"]}
             for i, (rival, other) in enumerate(against.items()):
                 above = (np.nan,) * 3
@@ -160,11 +156,6 @@ def by_seed(records: Records, methods: Iterable[str]) -> pd.DataFrame:
         if method in set(methods)
     ]
     return pd.DataFrame(table).round(4)
-
-
-def _share(ours: np.ndarray, base: np.ndarray, grpo: np.ndarray) -> float:
-    most = grpo.mean() - base.mean()
-    return float((ours.mean() - base.mean()) / most) if most else float("nan")
 
 
 def ablations(records: Records, changed: Iterable[Change], n_resamples: int) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Where a reward says that solutions first go wrong, in the terms of ProcessBench: right ones are to pass."""
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib import runs
-from lib.evaluation import intervals, pointing, tables
+from lib.evaluation import intervals, metrics, pointing, tables
 from lib.evaluation.records import Records
 from lib.evaluation.tables import SEED
 from lib.evaluation.words import interval
@@ -71,23 +70,31 @@ def _accuracies(wrong: list[dict], right: list[dict], n_resamples: int) -> Itera
 
 
 def _with_intervals(frame: pd.DataFrame, n_resamples: int) -> list[tuple[float, float, float]]:
-    """`ACCURACIES` of rows of seed, problem, sample, flag and truth."""
-    flags, truths = (
-        frame.pivot(index=["seed", "problem"], columns="sample", values=value).astype(float)
-        for value in ("flag", "truth")
-    )
-    every = pd.MultiIndex.from_product(flags.index.levels)
-    arrays = [of.reindex(every).to_numpy().reshape(*every.levshape, -1) for of in (flags, truths)]
-
-    def statistic(i: int, flags: np.ndarray, truths: np.ndarray) -> float:
-        given = ~np.isnan(truths)  # a problem with fewer solutions has empty places
-        return pointing.first_error_accuracy(flags[given], truths[given])[i]
-
-    options = {"n_resamples": n_resamples, "seed": SEED, "bounds": intervals.FRACTION}
+    """`ACCURACIES` of rows of seed, problem, flag and truth."""
+    hit, wrong = frame["flag"] == frame["truth"], frame["truth"] >= 0
+    counted = {"hit_wrong": hit & wrong, "wrong": wrong, "hit_right": hit & ~wrong, "right": ~wrong}
+    of_each = frame[["seed", "problem"]].assign(**counted).groupby(["seed", "problem"]).sum()
+    every = pd.MultiIndex.from_product(of_each.index.levels)
+    counts_SPK = of_each.reindex(every, fill_value=0).to_numpy(float).reshape(*every.levshape, len(counted))
     return [
-        intervals.statistic_ci(functools.partial(statistic, i), *arrays, **options)
-        for i in range(len(ACCURACIES))
+        intervals.sums_ci(accuracy, counts_SPK, n_resamples, SEED, intervals.FRACTION)
+        for accuracy in (_of_wrong, _of_right, _f1)
     ]
+
+
+def _of_wrong(counts: np.ndarray) -> np.ndarray:
+    return metrics.ratio(counts[..., :2])
+
+
+def _of_right(counts: np.ndarray) -> np.ndarray:
+    return metrics.ratio(counts[..., 2:])
+
+
+def _f1(counts: np.ndarray) -> np.ndarray:
+    """The harmonic mean of both; 0 where both are."""
+    wrong, right = _of_wrong(counts), _of_right(counts)
+    total = wrong + right
+    return np.divide(2 * wrong * right, total, out=total.copy(), where=total != 0)
 
 
 def false_alarms(records: Records, n_resamples: int) -> pd.DataFrame:

@@ -76,26 +76,22 @@ def _mean_ci(
     return _interval(mean + added_SP.sum(1), mean + problems_RP @ added_SP.T, bounds)
 
 
-def statistic_ci(
-    statistic: Callable[..., float],
-    *arrays_SPN: np.ndarray,
+def sums_ci(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    sums_SPK: np.ndarray,
     n_resamples: int,
     seed: int,
     bounds: tuple[float, float] = UNBOUNDED,
 ) -> tuple[float, float, float]:
-    """As `mean_ci`, for a `statistic` of all samples of all problems, within `bounds`; its mean over seeds.
+    """As `mean_ci`, for a `statistic` of sums over problems, such as a ratio; its mean over seeds.
 
-    `statistic` gets the flattened samples, one array for each of `arrays_SPN`; arrays of several methods are
-    thereby paired by seed and problem. A resample in which it is undefined, NaN, is left out.
+    `statistic` takes sums, shape (R, K), to values, shape (R,). A resample in which one is undefined, NaN, is
+    left out.
     """
-    n_seeds, n_problems = arrays_SPN[0].shape[:2]
-
-    def by_seed(problems: np.ndarray) -> list[float]:
-        return [statistic(*(a[s][problems].ravel() for a in arrays_SPN)) for s in range(n_seeds)]
-
-    problems_RP = _resamples(n_problems, n_resamples, seed)
-    values_RS = [by_seed(np.repeat(np.arange(n_problems), counts)) for counts in problems_RP]
-    return _interval(np.array(by_seed(np.arange(n_problems))), np.array(values_RS), bounds)
+    problems_RP = _resamples(sums_SPK.shape[1], n_resamples, seed)
+    weights_RP = np.vstack([np.ones_like(problems_RP[0]), problems_RP])
+    points_S, values_RS = np.split(np.stack([statistic(weights_RP @ of) for of in sums_SPK], axis=1), [1])
+    return _interval(points_S[0], values_RS, bounds)
 
 
 def auroc_ci(
@@ -104,7 +100,7 @@ def auroc_ci(
     n_resamples: int,
     seed: int,
 ) -> tuple[float, float, float]:
-    """`statistic_ci` of `metrics.auroc`, fast: pairs are counted once, between problems.
+    """As `mean_ci`, for `metrics.auroc` of all samples of all problems; pairs are counted once.
 
     With pairs_PP[p, q] the won pairs of a positive of p and a negative of q, a tie half a win, the
     AUROC of a resample that has problem p w_p times is w' pairs w / (w'positives * w'negatives).
@@ -114,12 +110,7 @@ def auroc_ci(
     problems_RP = _resamples(n_problems, n_resamples, seed)
     points, values_SR = [], []
     for scores_PN, positive_PN in zip(scores_SPN, positive_SPN.astype(bool), strict=True):
-        pairs_PP = np.stack(
-            [
-                _won_pairs(row, up, scores_PN, positive_PN)
-                for row, up in zip(scores_PN, positive_PN, strict=True)
-            ]
-        )
+        pairs_PP = _won_pairs(scores_PN, positive_PN)
         weights_RP = np.vstack([np.ones(n_problems), problems_RP])
         won = ((weights_RP @ pairs_PP) * weights_RP).sum(1)
         negative_PN = ~positive_PN & ~np.isnan(scores_PN)
@@ -168,9 +159,12 @@ def _interval(
     return estimate, float(low), float(high)
 
 
-def _won_pairs(
-    scores_N: np.ndarray, positive_N: np.ndarray, scores_PN: np.ndarray, positive_PN: np.ndarray
-) -> np.ndarray:
-    """Pairs of a positive here and a negative of each problem in which the positive scores higher."""
-    here = scores_N[positive_N][:, None, None]
-    return ((0.5 * (here > scores_PN) + 0.5 * (here >= scores_PN)) * ~positive_PN).sum((0, 2))
+def _won_pairs(scores_PN: np.ndarray, positive_PN: np.ndarray) -> np.ndarray:
+    """Pairs of a positive of one problem and a negative of another in which the positive scores higher."""
+    of_problem, positives = np.nonzero(positive_PN)[0], scores_PN[positive_PN]
+    pairs_PP = np.zeros((len(scores_PN),) * 2)
+    for q, negative_N in enumerate(~positive_PN & ~np.isnan(scores_PN)):
+        negatives = np.sort(scores_PN[q, negative_N])
+        below, up_to = (np.searchsorted(negatives, positives, side) for side in ("left", "right"))
+        pairs_PP[:, q] = np.bincount(of_problem, (below + up_to) / 2, minlength=len(pairs_PP))
+    return pairs_PP

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from lib.grading import answers
 
 BINS = 10  # of a calibration
+CONSTANT = 1e-12  # a part of the squares' sum: rounding
 SELECTORS = ("random", "majority", "logprob", "reward", "reward_weighted_majority", "oracle")
 
 # --- pass@k ---
@@ -167,17 +168,48 @@ def auroc_of_pairs(scores_PN: np.ndarray, pairs_PNN: np.ndarray) -> np.ndarray:
     return np.divide(won_P, all_P, out=np.full(all_P.shape, np.nan), where=all_P > 0)
 
 
-def expected_calibration_error(probabilities: np.ndarray, correct: np.ndarray) -> float:
-    """Mean |accuracy - mean probability| over `BINS` equal bins of [0, 1], weighted by their size."""
-    probabilities, correct = np.asarray(probabilities, dtype=float), np.asarray(correct, dtype=float)
-    which = np.minimum((probabilities * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(which, correct - probabilities, minlength=BINS)
-    return float(np.abs(gaps).sum() / len(probabilities))
+def calibration_sums(probabilities_PN: np.ndarray, correct_PN: np.ndarray) -> np.ndarray:
+    """Correct less probability, by which of `BINS` equal bins of [0, 1] that is in, and how many: of each
+    problem, shape (P, BINS + 1)."""
+    gaps_PN = np.asarray(correct_PN, dtype=float) - probabilities_PN
+    bins_PN = np.minimum((np.asarray(probabilities_PN) * BINS).astype(int), BINS - 1)
+    gaps_PK = ((bins_PN[..., None] == np.arange(BINS)) * gaps_PN[..., None]).sum(-2)
+    return np.concatenate([gaps_PK, np.full((len(gaps_PN), 1), gaps_PN.shape[1])], axis=1)
+
+
+def calibration_error(sums: np.ndarray) -> np.ndarray:
+    """Mean |accuracy - mean probability| of bins weighted by their size, of `calibration_sums`, (.., K)."""
+    return np.abs(sums[..., :-1]).sum(-1) / sums[..., -1]
+
+
+def correlation_sums(x_PN: np.ndarray, y_PN: np.ndarray) -> np.ndarray:
+    """Of each problem how many values there are, and the sums of x, y, xx, yy and xy, shape (P, 6).
+
+    Both are less their means first, which changes no correlation. A pair with NaN is left out.
+    """
+    x_PN, y_PN = np.asarray(x_PN, dtype=float), np.asarray(y_PN, dtype=float)
+    given_PN = ~np.isnan(x_PN) & ~np.isnan(y_PN)
+    if not given_PN.any():
+        return np.zeros((len(x_PN), 6))
+    x_PN, y_PN = (np.where(given_PN, of - of[given_PN].mean(), 0.0) for of in (x_PN, y_PN))
+    return np.stack([given_PN, x_PN, y_PN, x_PN**2, y_PN**2, x_PN * y_PN], axis=-1).sum(1)
+
+
+def correlation_of(sums: np.ndarray) -> np.ndarray:
+    """Pearson's correlation, of `correlation_sums`, (.., K); NaN where one side is constant."""
+    n, x, y, xx, yy, xy = np.moveaxis(np.asarray(sums, dtype=float), -1, 0)
+    spread_x, spread_y = n * xx - x**2, n * yy - y**2
+    defined = (spread_x > CONSTANT * n * xx) & (spread_y > CONSTANT * n * yy)
+    spread = np.sqrt(np.where(defined, spread_x * spread_y, 1.0))
+    return np.where(defined, (n * xy - x * y) / spread, np.nan)
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Pearson's correlation; NaN when one side is constant."""
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
+    return float(correlation_of(correlation_sums(np.asarray(x)[None], np.asarray(y)[None])[0]))
+
+
+def ratio(sums: np.ndarray) -> np.ndarray:
+    """The first of two sums, (.., 2), as a part of the second; NaN where that is 0."""
+    over, under = np.moveaxis(sums, -1, 0)
+    return np.divide(over, under, out=np.full(np.shape(over), np.nan), where=under != 0)

@@ -1,6 +1,5 @@
 """How well the rewards tell right samples of a policy from wrong ones, and what they follow."""
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,14 +51,15 @@ def table(records: Records, experts: Sequence[str], n_resamples: int, policy: st
 
 def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
     reward, correct, told = grid(rows, "reward"), grid(rows, "correct"), rows[rows["logit"].notna()]
-
-    statistic = functools.partial(
-        intervals.statistic_ci, n_resamples=n_resamples, seed=SEED, bounds=intervals.CORRELATION
-    )
     ece = UNDEFINED
     if len(told):
-        of_logit = (expit(grid(told, "logit")), grid(told, "correct"))
-        ece = statistic(metrics.expected_calibration_error, *of_logit, bounds=intervals.FRACTION)
+        seeds = zip(expit(grid(told, "logit")), grid(told, "correct"), strict=True)
+        gaps = np.stack([metrics.calibration_sums(*seed) for seed in seeds])
+        ece = intervals.sums_ci(metrics.calibration_error, gaps, n_resamples, SEED, intervals.FRACTION)
+
+    def correlated(ours_SPN: np.ndarray, theirs_SPN: np.ndarray) -> tuple[float, float, float]:
+        sums = np.stack([metrics.correlation_sums(*of) for of in zip(ours_SPN, theirs_SPN, strict=True)])
+        return intervals.sums_ci(metrics.correlation_of, sums, n_resamples, SEED, intervals.CORRELATION)
 
     def paired(pairs_SPNN: np.ndarray) -> tuple[float, float, float]:
         return of_defined(metrics.auroc_of_pairs(reward, pairs_SPNN), n_resamples)
@@ -75,10 +75,10 @@ def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
         | estimate("auroc_within_style", paired(here & there & same))
         | estimate("auroc_across_style", paired(here & there & across))
         | estimate("ece", ece)
-        | estimate("corr_correct", statistic(metrics.correlation, reward, correct))
-        | estimate("corr_format", statistic(metrics.correlation, reward, grid(rows, "well_formed")))
-        | estimate("corr_style", statistic(metrics.correlation, reward, experts))
-        | estimate("corr_style_right", statistic(_given, *right))
+        | estimate("corr_correct", correlated(reward, correct))
+        | estimate("corr_format", correlated(reward, grid(rows, "well_formed")))
+        | estimate("corr_style", correlated(reward, experts))
+        | estimate("corr_style_right", correlated(*right))
         | estimate("reranked", intervals.mean_ci(metrics.best_of_all(correct, reward), n_resamples, SEED))
         | estimate("lowest_last", lowest_last(rows, n_resamples))
         | {"problems_across_style": (here & there & across).any((2, 3)).sum(1).max()}
@@ -104,12 +104,6 @@ def _style(text: str, expert: str) -> Style | None:
     """The style of a text; None if it holds no equation, or if the expert's trace is none of the world's."""
     said = [c for step in traces.parse(expert).steps for c in reading.claims(step) if c.expression]
     return reading.style_of(text, expert) if said and said[0].numbers else None
-
-
-def _given(x: np.ndarray, y: np.ndarray) -> float:
-    """The correlation where both are given."""
-    given = ~np.isnan(x)
-    return metrics.correlation(x[given], y[given]) if given.any() else float("nan")
 
 
 def lowest_last(rows: pd.DataFrame, n_resamples: int) -> tuple[float, float, float]:

@@ -47,10 +47,9 @@ def test_an_interval_of_fractions_stays_within_0_and_1():
     )
     with pytest.raises(ValueError, match=r"-0\.1 is no fraction; a difference is for difference_ci"):
         intervals.mean_ci([[0.1, -0.1]], 10, seed=0)
-    statistic = intervals.statistic_ci(
-        np.mean, values[:, :, None], n_resamples=50, seed=0, bounds=intervals.FRACTION
-    )
-    assert statistic == pytest.approx((mean, low, high))
+    parts = np.stack([values, np.ones_like(values)], axis=-1)
+    ratio = intervals.sums_ci(metrics.ratio, parts, 50, seed=0, bounds=intervals.FRACTION)
+    assert ratio == pytest.approx((mean, low, high))
 
 
 def test_what_two_methods_share_cancels_in_their_difference():
@@ -78,13 +77,29 @@ def test_cell_means_by_hand():
     assert np.array_equal(cells, [[0.5, np.nan], [0.5, 1.0]], equal_nan=True)
 
 
+def plain_ci(statistic, *arrays_SPN, bounds=intervals.UNBOUNDED):
+    """The interval of a statistic of all samples, which each resample of the problems computes anew."""
+
+    def by_seed(problems):
+        return [
+            statistic(*(of_seed[problems].ravel() for of_seed in seed))
+            for seed in zip(*arrays_SPN, strict=True)
+        ]
+
+    every = np.arange(arrays_SPN[0].shape[1])
+    resampled = [np.repeat(every, counts) for counts in intervals._resamples(len(every), 60, 3)]
+    values_RS = np.array([by_seed(problems) for problems in resampled])
+    return intervals._interval(np.array(by_seed(every)), values_RS, bounds)
+
+
 def test_fast_bootstrap_of_auroc_agrees_with_the_plain_one():
     rng = np.random.default_rng(0)
     scores = rng.integers(0, 6, (2, 12, 4)).astype(float)  # with ties
     positive = rng.random(scores.shape) < 0.2 + 0.1 * scores
     fast = intervals.auroc_ci(scores, positive, n_resamples=60, seed=3)
-    plain = intervals.statistic_ci(metrics.auroc, scores, positive, n_resamples=60, seed=3)
-    assert fast == pytest.approx(plain, abs=1e-12)
+    assert fast == pytest.approx(
+        plain_ci(metrics.auroc, scores, positive, bounds=intervals.FRACTION), abs=1e-12
+    )
     assert fast[0] == pytest.approx(
         np.mean([metrics.auroc(s.ravel(), p.ravel()) for s, p in zip(scores, positive, strict=True)])
     )
@@ -100,8 +115,46 @@ def test_auroc_of_problems_with_different_numbers_of_samples():
     def plain(scores, positive, there):
         return roc_auc_score(positive[there], scores[there])
 
-    expected = intervals.statistic_ci(plain, scores, positive, there, n_resamples=60, seed=3)
+    expected = plain_ci(plain, scores, positive, there, bounds=intervals.FRACTION)
     assert intervals.auroc_ci(scores, positive, n_resamples=60, seed=3) == pytest.approx(expected)
+
+
+def of_seeds(sums, *arrays_SPN):
+    return np.stack([sums(*seed) for seed in zip(*arrays_SPN, strict=True)])
+
+
+def test_fast_bootstrap_of_a_ratio_agrees_with_the_plain_one():
+    over, under = np.random.default_rng(0).random((2, 3, 12))
+    parts = np.stack([over, under], axis=-1)
+    plain = plain_ci(lambda a, b: a.mean() / b.mean(), over[..., None], under[..., None])
+    assert intervals.sums_ci(metrics.ratio, parts, 60, seed=3) == pytest.approx(plain, abs=1e-12)
+    assert np.isnan(intervals.sums_ci(metrics.ratio, parts * [1, 0], 60, seed=3)).all()
+
+
+def test_fast_bootstrap_of_correlations_agrees_with_numpys():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 12, 4)) - 40
+    y = (x + rng.standard_normal(x.shape) > -40).astype(float)
+    x[rng.random(x.shape) < 0.2] = np.nan
+
+    def plain(x, y):
+        return np.corrcoef(x[~np.isnan(x)], y[~np.isnan(x)])[0, 1]
+
+    fast = intervals.sums_ci(metrics.correlation_of, of_seeds(metrics.correlation_sums, x, y), 60, seed=3)
+    assert fast == pytest.approx(plain_ci(plain, x, y), abs=1e-9)
+
+
+def test_fast_bootstrap_of_a_calibration_error_agrees_with_the_plain_one():
+    rng = np.random.default_rng(0)
+    told, right = rng.random((2, 12, 4)), rng.random((2, 12, 4)) < 0.4
+
+    def plain(told, right):
+        which = np.minimum((told * metrics.BINS).astype(int), metrics.BINS - 1)
+        return sum(abs((right - told)[which == i].sum()) for i in range(metrics.BINS)) / len(told)
+
+    sums = of_seeds(metrics.calibration_sums, told, right)
+    fast = intervals.sums_ci(metrics.calibration_error, sums, 60, seed=3)
+    assert fast == pytest.approx(plain_ci(plain, told, right), abs=1e-9)
 
 
 # --- coverage, on data simulated with crossed effects of seeds and problems ---

@@ -228,14 +228,18 @@ def test_bad_selectors_and_sizes_are_refused():
 
 def test_calibration_by_hand():
     # bins .0: |0 - .05|, .1: |1 - .15|, .9: |2 - 2.9|, over five samples
-    error = metrics.expected_calibration_error([0.05, 0.15, 0.95, 0.95, 1.0], [0, 1, 1, 0, 1])
-    assert error == pytest.approx((0.05 + 0.85 + 0.9) / 5)
-    assert metrics.expected_calibration_error([1.0, 0.0], [1, 0]) == 0.0
+    def error(probabilities, correct):
+        return metrics.calibration_error(metrics.calibration_sums([probabilities], [correct]))[0]
+
+    assert error([0.05, 0.15, 0.95, 0.95, 1.0], [0, 1, 1, 0, 1]) == pytest.approx((0.05 + 0.85 + 0.9) / 5)
+    assert error([1.0, 0.0], [1, 0]) == 0.0
 
 
 def test_correlation_by_hand():
     assert metrics.correlation([0, 1, 2, 3], [0, 0, 1, 1]) == pytest.approx(2 / math.sqrt(5))
     assert math.isnan(metrics.correlation([1, 2, 3], [True, True, True]))
+    assert math.isnan(metrics.correlation([0.1] * 3, [1, 2, 4]))  # whose mean is not quite .1
+    assert metrics.correlation([1e-9, 2e-9, 4e-9], [1, 2, 4]) == pytest.approx(1)
 
 
 def test_the_largest_drop_points_at_the_unit():
