@@ -16,6 +16,7 @@ from transformers.cache_utils import DynamicLayer
 from lib.models import attention, pretrained
 
 ROOM = 32  # tokens for which keys and values get room at a time, where they stand in one piece
+AT_ONCE = 8  # rows whose tokens are drawn at once: the vocabulary of more is out of a processor's cache
 DROP_AT = 0.75  # of a batch still being written: to drop rows copies the others' keys and values
 
 
@@ -57,9 +58,16 @@ def choose(logits_BV: torch.Tensor, temperature: float) -> torch.Tensor:
     """
     if temperature == 0:
         return logits_BV.argmax(1)
+    drawn_B = torch.rand(len(logits_BV), device=logits_BV.device)
+    few = zip(logits_BV.split(AT_ONCE), drawn_B.split(AT_ONCE), strict=True)
+    return torch.cat([_at(logits_bV, drawn_b, temperature) for logits_bV, drawn_b in few])
+
+
+def _at(logits_BV: torch.Tensor, drawn_B: torch.Tensor, temperature: float) -> torch.Tensor:
+    """The token of each row at a fraction of its probability mass, in the order of the vocabulary."""
     mass_BV = torch.softmax(logits_BV.float() / temperature, 1).cumsum(1)
-    drawn_B1 = torch.rand(len(mass_BV), 1, device=mass_BV.device) * mass_BV[:, -1:]
-    return torch.searchsorted(mass_BV, drawn_B1, right=True)[:, 0].clamp(max=mass_BV.shape[1] - 1)
+    at_B1 = drawn_B[:, None] * mass_BV[:, -1:]
+    return torch.searchsorted(mass_BV, at_B1, right=True)[:, 0].clamp(max=mass_BV.shape[1] - 1)
 
 
 def _sample(model, tokenizer, prompts, ends, temperature, max_new_tokens) -> list[list[int]]:

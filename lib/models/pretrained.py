@@ -103,6 +103,9 @@ def causal_lm(directory: str | Path):
     """
     model = AutoModelForCausalLM.from_pretrained(**weights(directory))
     model.get_output_embeddings().register_forward_pre_hook(_contiguous)
+    for weight in model.parameters():
+        if weight.device.type == "cpu":  # a mapped file's stay in small pages, which slow every product
+            weight.data = weight.data.clone()
     return _neutral(model)
 
 

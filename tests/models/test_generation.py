@@ -60,6 +60,16 @@ def some_ends(model, prompts) -> list[int]:
     return [whole[0][1], whole[2][5], whole[4][8]]
 
 
+def test_each_row_of_a_large_batch_draws_by_its_own_logits_and_its_own_number():
+    rows = 2 * generation.AT_ONCE + 3
+    logits = torch.full((rows, rows), -100.0).fill_diagonal_(0.0)
+    assert generation.choose(logits, 1.0).tolist() == list(range(rows))
+    torch.manual_seed(5)
+    drawn = generation.choose(torch.tensor([[0.0, math.log(3)]] * rows), 1.0)
+    torch.manual_seed(5)
+    assert drawn.tolist() == (torch.rand(rows) >= 0.25).long().tolist()
+
+
 def test_each_token_is_drawn_from_the_models_own_distribution(model, tokenizer, prompts, monkeypatch):
     """Prompts of different lengths in one batch: what it is drawn by is what is there without padding."""
     assert len({len(prompt) for prompt in prompts}) > 3

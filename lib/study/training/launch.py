@@ -101,7 +101,7 @@ def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
     starts = [runs.backbone_dir(backbone)]
     if isinstance(section, Airl):
         starts.append(runs.backbone_dir(settings.discriminator_backbone(section, backbone)))
-    if _goes_on_from_sft(section, _experts(section, seed, settings), seed, settings):
+    if _starts_from_sft(section) and _experts(section, seed, settings) == _of_sft(seed, settings):
         starts.append(runs.sft_adapter(backbone, seed))
     return {
         "method": section.model_dump(mode="json"),
@@ -113,11 +113,6 @@ def _made_with(backbone: str, method: str, seed: int, settings: Params) -> dict:
 
 def _starts_from_sft(section) -> bool:
     return isinstance(section, Spin) or getattr(section, "start", None) == "sft"
-
-
-def _goes_on_from_sft(section, experts: list[Demonstration], seed: int, settings: Params) -> bool:
-    """Whether a method starts from the recorded SFT, which learned from the same experts."""
-    return _starts_from_sft(section) and experts == _of_sft(seed, settings)
 
 
 def _of_sft(seed: int, settings: Params) -> list[Demonstration]:
@@ -139,7 +134,7 @@ def _start(section, experts, backbone: str, seed: int, settings: Params, scratch
     """The adapter that a training goes on from: SFT's; of other experts than SFT has, one of SFT on these."""
     if not _starts_from_sft(section):
         return None
-    if _goes_on_from_sft(section, experts, seed, settings):
+    if experts == _of_sft(seed, settings):
         return runs.sft_adapter(backbone, seed)
     directory = scratch / "start"
     if not directory.exists():
