@@ -36,16 +36,15 @@ import pandas as pd
 
 from lib import runs
 from lib.data import splits
-from lib.evaluation import external, localisation
+from lib.evaluation import external
 from lib.report import plots
-from lib.reward import recorded
 from lib.study import params
 
 # %matplotlib inline
 
 # %% [markdown]
-# `name` is an entry of `external` in `params.yaml`: the file of solutions, and the run whose reward it is.
-# There is none until one is added; README shows how.
+# `name` is an entry of `external` in `params.yaml`: the file of solutions, and the run whose reward, or which
+# policy, is asked. There is none until one is added; README shows how.
 
 # %% tags=["parameters"]
 name = "gsm8k"
@@ -78,24 +77,20 @@ print(labelled[0]["question"], labelled[0]["text"], f"correct: {labelled[0]['is_
 # The reward of a whole solution, and at the end of each of its steps. Where the file tells first wrong steps,
 # a step is called wrong that the reward falls over by more than a threshold. The file's own labels must not
 # choose it: it is the one that best tells the validation experts' near misses from the experts themselves.
+# In the place of a reward a policy may be asked (`variant: base` or `sft`): how likely it finds a step as a
+# whole, its least likely token, and how certain it is at its least certain one.
 
 # %%
-reward_model = recorded.load_discriminator(asked.backbone, asked.variant, asked.seed, settings)
-airl = settings.airl_variant(asked.variant)
-tokenizer = recorded.tokenizer(asked.backbone, airl, settings)
-run = {"backbone": asked.backbone, "variant": asked.variant, "seed": asked.seed}
-if any(row["first_wrong_unit"] is not None for row in labelled):
-    experts = splits.split("validation")
-    threshold = localisation.threshold_on_experts(reward_model, tokenizer, experts, airl, settings)
-    run["threshold"] = round(threshold, 4)
-rows = [{**run, **row} for row in external.score(reward_model, tokenizer, labelled, airl, settings)]
+rows = external.judge(asked, labelled, splits.split("validation"), settings)
 runs.write_rows(runs.RESULTS / "external" / f"{name}.jsonl.xz", rows)
+sorted({(external.detector(row), row.get("threshold")) for row in rows})
 
 # %% [markdown]
-# Were the reward a perfect judge, the two colours would not overlap.
+# Were the reward, or the policy's log-likelihood, a perfect judge, the two colours would not overlap.
 
 # %%
-plots.reward_distributions(pd.DataFrame(rows).rename(columns={"is_correct": "correct"}))
+first = pd.DataFrame(rows).drop_duplicates(["problem", "sample"]).rename(columns={"is_correct": "correct"})
+plots.reward_distributions(first)
 
 # %% [markdown]
 # ## Right from wrong, the choice of one, the first error

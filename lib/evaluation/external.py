@@ -1,22 +1,32 @@
 """The check of a reward on real text: solutions that others wrote and labelled."""
 
+import functools
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from transformers import AutoTokenizer
 
 from lib import runs
 from lib.data import corpora
-from lib.evaluation import first_errors, intervals, metrics
+from lib.data.demonstrations import Demonstration
+from lib.evaluation import first_errors, intervals, localisation, metrics, reward_quality
 from lib.evaluation.reranking import SUBSETS
 from lib.evaluation.tables import SEED, estimate
 from lib.evaluation.words import compare, interval
+from lib.models import pretrained
 from lib.reward import recorded
-from lib.schema import Airl, Params
+from lib.schema import Airl, External, Params
 
 SELECTORS = ("random", "majority", "shorter", "reward")
-KEYS = ["name", "backbone", "variant"]
+KEYS = ["name", "backbone", "variant", "detector"]
+JUDGES = {
+    "reward": "reward",
+    "likelihood": "log-likelihood",
+    "logprob": "least likely token",
+    "entropy": "least certain token",
+}  # by detector
 COLUMNS = [*KEYS, "metric", "value", "chance_or_random", "ci_low", "ci_high", "n"]
 
 
@@ -39,6 +49,37 @@ def solutions(path: str | Path) -> list[dict]:
     return rows
 
 
+def judge(
+    asked: External, labelled: list[dict], experts: list[Demonstration], settings: Params
+) -> list[dict]:
+    """Rows of `score`, or of `score_by_policy` where `asked.variant` is a policy of `runs.JUDGED`, with whose
+    they are, and where some first wrong unit is told with the `threshold` that `experts` choose."""
+    run = {"backbone": asked.backbone, "variant": asked.variant, "seed": asked.seed}
+    if asked.variant in runs.JUDGED:
+        start = runs.backbone_dir(asked.backbone)
+        adapter = None if asked.variant == "base" else runs.sft_adapter(asked.backbone, asked.seed)
+        judge = pretrained.load_policy(start, adapter), AutoTokenizer.from_pretrained(start)
+        detect = functools.partial(
+            localisation.detect_by_likelihood, *judge, settings=settings, detectors=localisation.DOUBTS
+        )
+        rows = score_by_policy(*judge, labelled, settings)
+    else:
+        airl = settings.airl_variant(asked.variant)
+        reward_model = recorded.load_discriminator(asked.backbone, asked.variant, asked.seed, settings)
+        judge = reward_model, recorded.tokenizer(asked.backbone, airl, settings)
+        detect = functools.partial(localisation.detect_by_reward, *judge, airl=airl, settings=settings)
+        rows = score(*judge, labelled, airl, settings)
+    if all(row["first_wrong_unit"] is None for row in labelled):
+        return [run | row for row in rows]
+    thresholds = localisation.thresholds_on_experts(detect, experts, settings.data.seed)
+    return [run | {"threshold": round(thresholds[detector(row)], 4)} | row for row in rows]
+
+
+def detector(row: dict) -> str:
+    """What a row of `judge` is of; that of a reward does not say."""
+    return row.get("detector", "reward")
+
+
 def score(reward_model, tokenizer, labelled: list[dict], airl: Airl, settings: Params) -> list[dict]:
     """What a reward says of labelled solutions, in order, beside their labels.
 
@@ -48,26 +89,56 @@ def score(reward_model, tokenizer, labelled: list[dict], airl: Airl, settings: P
     questions, texts = ([row[key] for row in labelled] for key in ("question", "text"))
     scored = recorded.score(reward_model, tokenizer, questions, texts, airl, settings)
     return [
-        {key: value for key, value in row.items() if key not in ("question", "text")}
-        | {"length": len(row["text"])}
-        | {key: rewards[key] for key in ("reward", "unit_reward")}
-        for row, rewards in zip(labelled, scored, strict=True)
+        _label(row) | {"reward": said["reward"], "unit_reward": said["unit_reward"]}
+        for row, said in zip(labelled, scored, strict=True)
     ]
+
+
+def score_by_policy(model, tokenizer, labelled: list[dict], settings: Params) -> list[dict]:
+    """As `score`, of a policy itself, a row for each of `localisation.DOUBTS` as its `detector`.
+
+    What stands for the reward falls over a unit by the doubt of it. Of a whole solution `likelihood` is the
+    log-density, `logprob` and `entropy` are minus the largest doubt.
+    """
+    questions, texts = ([row[key] for row in labelled] for key in ("question", "text"))
+    found = localisation.doubts(model, tokenizer, questions, texts, settings)
+    return [
+        _label(row)
+        | {"detector": name, "reward": -round(sum(scores) if name == "likelihood" else max(scores), 3)}
+        | {"unit_reward": [0.0, *np.round(-np.cumsum(scores), 3).tolist()]}
+        for row, by_detector in zip(labelled, found, strict=True)
+        for name, scores in by_detector.items()
+    ]
+
+
+def _label(row: dict) -> dict:
+    kept = {key: value for key, value in row.items() if key not in ("question", "text")}
+    return kept | {"length": len(row["text"])}
 
 
 def check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
     """How well a reward judges scored solutions: `COLUMNS`, a metric a row, intervals over problems.
 
-    `rows` are those of `score` with backbone and variant. `auroc`: right against wrong, of n solutions.
-    `auroc_within`: the same among the solutions of one problem, mean over the n problems that have both.
+    `rows` are those of `judge`; each detector of theirs is judged by itself. `auroc`: right against wrong, of
+    n solutions. `auroc_within`: the same among the solutions of one problem, mean over the n problems that
+    have both.
     `.._shorter`: what the shorter solution says in the reward's place, since harder problems have longer
     solutions and fewer right ones.
     `best_of_N_..`: how often the one of N solutions is right that is chosen at random, by majority, as the
     shortest, or by the reward, of n problems; N is the smallest number of solutions that a problem has, and a
     problem that has more counts by all its choices of N. A majority is judged only where an answer could be
-    read; `unreadable` is the share of the n solutions where none could.
+    read; `unreadable` is the share of the n solutions where none could. `lowest_last`: that of
+    `reward_quality`, of n wrong solutions; by chance, where any unit may be the one.
     And what `first_errors.check` finds.
     """
+    of: dict[str, list[dict]] = {}
+    for row in rows:
+        of.setdefault(detector(row), []).append(row)
+    checked = [_check(name, of_detector, n_resamples) for of_detector in of.values()]
+    return pd.concat(checked, ignore_index=True)
+
+
+def _check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
     rows = [{**row, "shorter": -row["length"]} for row in rows]
     problems: dict[int, list[dict]] = {}
     for row in rows:
@@ -92,8 +163,13 @@ def check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
     if any(unread):
         share = np.mean(unread)  # of this file, not an estimate
         found.append(("unreadable", (share, share, share), np.nan, len(rows)))
+    if long := [row for row in rows if not row["is_correct"] and len(row["unit_reward"]) > 3]:
+        frame = pd.DataFrame(long).assign(correct=False, seed=0)
+        chance = np.mean([2 / (len(row["unit_reward"]) - 1) for row in long])
+        found.append(("lowest_last", reward_quality.lowest_last(frame, n_resamples), chance, len(long)))
     found += first_errors.check(rows, n_resamples)
     key = {"name": name, "backbone": rows[0]["backbone"], "variant": rows[0]["variant"]}
+    key |= {"detector": detector(rows[0])}
     table = [
         key | {"metric": metric, "chance_or_random": chance, "n": of} | estimate("value", values, first=True)
         for metric, values, chance, of in found
@@ -132,9 +208,13 @@ def table(results: str | Path, n_resamples: int) -> pd.DataFrame:
 def sentences(checked: pd.DataFrame) -> list[str]:
     """What a table of checks says: right from wrong, the choice of one solution, the first error."""
     said = []
-    for (name, backbone, variant), rows in checked.groupby(KEYS, sort=False):
+    for (name, backbone, variant, by), rows in checked.groupby(KEYS, sort=False):
         of = {row["metric"]: row for _, row in rows.iterrows()}
-        reward = f"the reward `{variant}` on {backbone}"
+        reward = (
+            f"the {JUDGES[by]} `{variant}` on {backbone}"
+            if by == "reward"
+            else (f"the {JUDGES[by]} of the policy `{variant}` on {backbone}")
+        )
         said.append(f"On {name}, {reward} has an AUROC of {_beside_shorter(of, 'auroc')}.")
         if "auroc_within" in of:
             said.append(

@@ -141,12 +141,12 @@ def table(results: str | Path, checked: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for path in sorted(Path(results).glob("**/external/*.jsonl.xz")):
         name = path.name.split(".")[0]
-        of = checked[checked["name"] == name].set_index("metric")
-        if "f1" in of.index:
-            first = runs.read_rows(path)[0]
-            key = {"backbone": first["backbone"], "detector": "reward", "variant": first["variant"]}
-            key |= {"benchmark": name, "threshold": first["threshold"]}
-            rows.append(key | of["value"].to_dict() | of.loc["f1", ["n", "ci_low", "ci_high"]].to_dict())
+        thresholds = {row.get("detector", "reward"): row.get("threshold") for row in runs.read_rows(path)}
+        for key, found in tables.groups(checked[checked["name"] == name], "backbone", "detector", "variant"):
+            of = found.set_index("metric")
+            if "f1" in of.index:
+                key |= {"benchmark": name, "threshold": thresholds[key["detector"]]}
+                rows.append(key | of["value"].to_dict() | of.loc["f1", ["n", "ci_low", "ci_high"]].to_dict())
     return pd.DataFrame(rows, columns=COLUMNS).round(4)
 
 

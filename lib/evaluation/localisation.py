@@ -5,6 +5,7 @@ largest where none is. The largest alone would miss the first of two errors.
 """
 
 import random
+from collections.abc import Callable, Iterable, Sequence
 
 from lib.data.demonstrations import Demonstration
 from lib.evaluation import pointing
@@ -14,6 +15,8 @@ from lib.reward import recorded
 from lib.reward.falls import reward_drops
 from lib.schema import Airl, Params
 from lib.text import alignment, chat, perturb, traces
+
+DOUBTS = ("likelihood", "logprob", "entropy")  # of a policy itself, see `doubts`
 
 
 def wrong_traces(problems: list[Demonstration], rows: list[dict], seed: int) -> list[dict]:
@@ -70,22 +73,43 @@ def detect_by_reward(
 
 
 def detect_by_likelihood(
-    model, tokenizer, problems: list[Demonstration], wrong: list[dict], settings: Params
+    model,
+    tokenizer,
+    problems: list[Demonstration],
+    wrong: list[dict],
+    settings: Params,
+    detectors: Iterable[str] = ("logprob", "entropy"),
 ) -> list[dict]:
-    """Rows of the detectors `logprob` (least likely token) and `entropy` (least certain one) of a policy."""
+    """Rows of some of a policy's own `doubts`."""
     questions = [problems[trace["problem"]].question for trace in wrong]
-    prompts = chat.questions_ids(tokenizer, questions, settings.sampling.system_prompt)
-    completions, _ = chat.completions(tokenizer, [trace["text"] for trace in wrong])
+    found = doubts(model, tokenizer, questions, [trace["text"] for trace in wrong], settings)
+    return [
+        {**trace, "detector": name, "unit_scores": scores[name]}
+        for trace, scores in zip(wrong, found, strict=True)
+        for name in detectors
+    ]
+
+
+def doubts(
+    model, tokenizer, questions: Sequence[str], texts: Sequence[str], settings: Params
+) -> list[dict[str, list[float]]]:
+    """How much a policy doubts each unit of traces, nats, by `DOUBTS`: how unlikely all tokens of it are
+    together, how unlikely the least likely one is, how uncertain the least certain one."""
+    prompts = chat.questions_ids(tokenizer, list(questions), settings.sampling.system_prompt)
+    completions, _ = chat.completions(tokenizer, list(texts))
     values = likelihood.logprobs_and_entropies(model, tokenizer, prompts, completions)
-    rows = []
-    for trace, ids, (logprobs, entropies) in zip(wrong, completions, values, strict=True):
-        units = alignment.units_of_tokens(tokenizer, ids)
-        n_units = len(traces.unit_spans(trace["text"]))
-        least_likely = [-v for v in alignment.by_unit(units, logprobs, n_units, min)]
-        least_certain = alignment.by_unit(units, entropies, n_units, max)
-        rows.append({**trace, "detector": "logprob", "unit_scores": least_likely})
-        rows.append({**trace, "detector": "entropy", "unit_scores": least_certain})
-    return rows
+    found = []
+    for text, ids, (logprobs, entropies) in zip(texts, completions, values, strict=True):
+        of = alignment.units_of_tokens(tokenizer, ids), len(traces.unit_spans(text))
+        surprise = [-v for v in logprobs]
+        by_detector = ((surprise, _sum), (surprise, max), (entropies, max))
+        scores = [alignment.by_unit(of[0], of_tokens, of[1], reduce) for of_tokens, reduce in by_detector]
+        found.append(dict(zip(DOUBTS, scores, strict=True)))
+    return found
+
+
+def _sum(values: Iterable[float], default: float) -> float:
+    return sum(values, default)
 
 
 def calibrated(rows: list[dict], known: list[dict]) -> list[dict]:
@@ -116,17 +140,22 @@ def calibrated(rows: list[dict], known: list[dict]) -> list[dict]:
     return result
 
 
-def threshold_on_experts(
-    reward_model, tokenizer, problems: list[Demonstration], airl: Airl, settings: Params
-) -> float:
-    """The threshold of detector `reward` that best tells where experts' near misses go wrong and that the
-    experts do not: of the largest F1. Raises ValueError if no expert has a near miss."""
+def thresholds_on_experts(
+    detect: Callable[[list[Demonstration], list[dict]], list[dict]],
+    problems: list[Demonstration],
+    seed: int,
+) -> dict[str, float]:
+    """The threshold of each detector of `detect` that best tells where experts' near misses go wrong and that
+    the experts do not: of the largest F1. Raises ValueError if no expert has a near miss."""
     experts = [problem for problem in problems if problem.n_steps]
-    known = wrong_traces(experts, [], settings.data.seed)
+    known = wrong_traces(experts, [], seed)
     if not known:
         raise ValueError("localisation: no expert's trace has a near miss; a threshold needs some")
     known += [{"problem": i, "text": row.trace, "first_wrong_unit": -1} for i, row in enumerate(experts)]
-    rows = detect_by_reward(reward_model, tokenizer, experts, known, airl, settings)
-    return pointing.best_f1_threshold(
-        [row["unit_scores"] for row in rows], [row["first_wrong_unit"] for row in rows]
-    )
+    found: dict[str, list[dict]] = {}
+    for row in detect(experts, known):
+        found.setdefault(row["detector"], []).append(row)
+    return {
+        name: pointing.best_f1_threshold([r["unit_scores"] for r in of], [r["first_wrong_unit"] for r in of])
+        for name, of in found.items()
+    }

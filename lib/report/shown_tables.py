@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from lib.evaluation import words
@@ -43,7 +44,7 @@ ESTIMATES = {
         "backbone detector variant benchmark threshold n accuracy_erroneous accuracy_correct",
         "f1",
     ),
-    "external": ("name backbone variant metric chance_or_random n", "value"),
+    "external": ("name backbone variant detector metric chance_or_random n", "value"),
 }
 
 
@@ -60,7 +61,8 @@ def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
     published, told = tables["published"], dict(tables)
     if "external" in tables:
         checked = tables["external"].astype({"chance_or_random": object}).fillna("n/a")
-        told["external"] = checked.assign(variant="reward " + checked["variant"])  # of another profile's name
+        whose = np.where(checked["detector"] == "reward", "reward ", "policy ")
+        told["external"] = checked.assign(variant=whose + checked["variant"])  # of another profile's name
     experiment = published["experiment"]
     ablations = published[experiment.isin(["ablation", "granularity"])]
     return {

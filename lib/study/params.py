@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
+from lib.runs import JUDGED
 from lib.schema import Params, Section, merge
 
 RESERVED = ("base", "sft", "spin")  # no name of a variant or an ablation
@@ -128,10 +129,10 @@ def _contradictions(params: Params) -> Iterator[str]:
         if asked.backbone not in params.policies:
             known_policies = ", ".join(params.policies)
             yield f"external.{name}.backbone: {asked.backbone!r} is none of policies, {known_policies}"
-        if asked.variant not in params.with_reward:
-            known_rewards = ", ".join(params.with_reward)
+        if asked.variant not in (*params.with_reward, *JUDGED):
+            known_rewards = ", ".join([*params.with_reward, *JUDGED])
             yield (
-                f"external.{name}.variant: {asked.variant!r} is neither a variant nor an ablation; there are "
+                f"external.{name}.variant: {asked.variant!r} is no variant, ablation or policy; there are "
                 f"{known_rewards}"
             )
     if params.ablation_runs.variant not in params.variants:

@@ -16,8 +16,10 @@ from sklearn.metrics import roc_auc_score
 from lib import runs
 from lib.data import demonstrations
 from lib.evaluation import external
+from lib.models import likelihood, pretrained
+from lib.schema import External
 from lib.study import params
-from lib.text import traces
+from lib.text import chat, traces
 
 ROOT = Path(__file__).parents[2]
 RUN = {"backbone": "qwen2", "variant": "airl", "seed": 0}
@@ -70,6 +72,7 @@ def test_a_check_by_hand():
         "best_of_2_shorter",
         "best_of_2_reward",
         "unreadable",
+        "lowest_last",
         "first_error",
     ]
     labels, rewards, lengths = (
@@ -96,7 +99,9 @@ def test_a_check_by_hand():
         np.mean([(1 / 2 + 1 / 3) / 2, 1 / 2]), abs=1e-4
     )
     assert found["unreadable"].value == pytest.approx(1 / 7, abs=1e-4)
-    assert [found[metric].n for metric in found] == [7, 3, 7, 3, 3, 3, 3, 3, 7, 3]
+    assert [found[metric].n for metric in found] == [7, 3, 7, 3, 3, 3, 3, 3, 7, 1, 3]
+    assert found["lowest_last"].value == 0  # of the one wrong solution with three units
+    assert found["lowest_last"].chance_or_random == pytest.approx(2 / 3, abs=1e-4)
     assert ((table["ci_low"] <= table["value"]) & (table["value"] <= table["ci_high"])).all()
 
 
@@ -242,6 +247,33 @@ def test_solutions_are_scored_beside_their_labels(tmp_path, reward_model, tokeni
     assert [f["reward"] for f in backwards[::-1]] == pytest.approx([f["reward"] for f in rows], abs=2e-3)
 
 
+def test_a_policy_judges_by_its_own_doubts(tmp_path, backbone, tokenizer, settings, experts, monkeypatch):
+    """Its log-likelihood falls over the units to that of the whole; the other two are one token's each."""
+    monkeypatch.setattr(external.runs, "backbone_dir", lambda name: backbone)
+    labelled = external.solutions(
+        write(tmp_path / "mine.jsonl", [{**RIGHT, "first_wrong_step": -1}, {**WRONG, "first_wrong_step": 1}])
+    )
+    asked = External(solutions="mine.jsonl", backbone="qwen2", variant="base", seed=0)
+    rows = external.judge(asked, labelled, experts[:6], settings)
+    assert [fields["detector"] for fields in rows] == ["likelihood", "logprob", "entropy"] * 2
+    model = pretrained.load_policy(backbone)
+    prompts = chat.questions_ids(tokenizer, [given["question"] for given in labelled])
+    completions, _ = chat.completions(tokenizer, [given["text"] for given in labelled])
+    for i, whole in enumerate(likelihood.log_densities(model, tokenizer, prompts, completions)):
+        together, least, uncertain = rows[3 * i : 3 * i + 3]
+        assert together["reward"] == pytest.approx(whole, abs=0.01)
+        assert together["unit_reward"][-1] == pytest.approx(whole, abs=0.01)
+        assert together["unit_reward"][0] == 0 and all(np.diff(together["unit_reward"]) <= 0)
+        for other in (least, uncertain):
+            assert other["reward"] == pytest.approx(np.diff(other["unit_reward"]).min(), abs=2e-3)
+        assert whole <= least["reward"] < 0 and len(least["unit_reward"]) == len(together["unit_reward"])
+    assert len({fields["threshold"] for fields in rows}) == 3
+    table = external.check("mine", rows, 20)
+    assert list(table["detector"].unique()) == ["likelihood", "logprob", "entropy"]
+    assert set(table[table["metric"] == "f1"]["detector"]) == set(table["detector"])
+    assert "the least likely token of the policy `base` on qwen2" in " ".join(external.sentences(table))
+
+
 def test_published_solutions_of_gsm8k_are_judged(reward_model, tokenizer, settings):
     if "STUDY_GSM8K" not in os.environ:
         pytest.skip("STUDY_GSM8K names no directory with GSM8K's example_model_solutions.jsonl")
@@ -291,7 +323,7 @@ def test_the_notebook_scores_a_file_and_writes_its_rows(
     said = capsys.readouterr().out
     assert "the reward `airl_dense` on qwen2" in said
     assert "of 1 wrong solutions, and none in" in said and "of 1 right ones: F1" in said
-    assert {fields["threshold"] for fields in rows} == {round(space["threshold"], 4)}
+    assert len({fields["threshold"] for fields in rows}) == 1
 
 
 def test_scored_solutions_are_read_after_they_are_written():

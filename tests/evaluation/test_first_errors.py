@@ -1,5 +1,6 @@
 """First errors of others' solutions: by hand, on the published set, and in the table."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -128,7 +129,10 @@ def test_processbench_is_judged_by_a_threshold_of_elsewhere(reward_model, tokeni
     labelled = external.solutions(Path(os.environ["STUDY_PROCESSBENCH"]) / "gsm8k.json")
     labelled = sorted(labelled[::25], key=lambda row: row["first_wrong_unit"] == -1)
     airl = settings.airl
-    threshold = localisation.threshold_on_experts(reward_model, tokenizer, experts[:6], airl, settings)
+    detect = functools.partial(
+        localisation.detect_by_reward, reward_model, tokenizer, airl=airl, settings=settings
+    )
+    threshold = localisation.thresholds_on_experts(detect, experts[:6], 0)["reward"]
     scored = external.score(reward_model, tokenizer, labelled, airl, settings)
     found = by_metric([RUN | fields | {"threshold": threshold} for fields in scored])
     flags = []

@@ -1,3 +1,4 @@
+import functools
 import random
 
 import pytest
@@ -109,8 +110,9 @@ def test_an_unlikely_token_points_at_its_unit(monkeypatch, tokenizer, experts, s
         return result
 
     monkeypatch.setattr(likelihood, "logprobs_and_entropies", values)
-    for row in localisation.detect_by_likelihood(None, tokenizer, experts, wrong, settings):
-        assert max(row["unit_scores"]) == {"logprob": 9.0, "entropy": 3.0}[row["detector"]]
+    detectors = localisation.DOUBTS
+    for row in localisation.detect_by_likelihood(None, tokenizer, experts, wrong, settings, detectors):
+        assert max(row["unit_scores"]) == {"likelihood": 9.0, "logprob": 9.0, "entropy": 3.0}[row["detector"]]
         assert row["unit_scores"].index(max(row["unit_scores"])) == row["first_wrong_unit"]
 
 
@@ -178,7 +180,10 @@ def test_a_threshold_on_experts_finds_near_misses_and_leaves_experts_alone(monke
 
     monkeypatch.setattr(localisation.recorded, "score", judge)
     untraced = experts[0].model_copy(update={"n_steps": 0, "trace": "<answer>1</answer>"})
-    threshold = localisation.threshold_on_experts(None, None, [*experts, untraced], settings.airl, settings)
-    assert 1.0 <= threshold < 3.0
+    detect = functools.partial(
+        localisation.detect_by_reward, None, None, airl=settings.airl, settings=settings
+    )
+    (found,) = localisation.thresholds_on_experts(detect, [*experts, untraced], 0).items()
+    assert found[0] == "reward" and 1.0 <= found[1] < 3.0
     with pytest.raises(ValueError, match="no expert's trace has a near miss"):
-        localisation.threshold_on_experts(None, None, [untraced], settings.airl, settings)
+        localisation.thresholds_on_experts(detect, [untraced], 0)

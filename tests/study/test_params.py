@@ -118,8 +118,8 @@ def test_the_tree_is_read_only(write):
         ),
         (
             "external.other",
-            {"solutions": "a.jsonl", "backbone": "qwen2", "variant": "sft", "seed": 0},
-            "external.other.variant: 'sft' is neither a variant nor an ablation; there are likelihood, ",
+            {"solutions": "a.jsonl", "backbone": "qwen2", "variant": "grpo", "seed": 0},
+            "external.other.variant: 'grpo' is no variant, ablation or policy; there are likelihood, ",
         ),
         (
             "grpo_variants.ttrl",
