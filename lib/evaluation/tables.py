@@ -129,10 +129,20 @@ def main(records: Records, methods: Iterable[str], ks: Iterable[int], n_resample
 
 
 def costs(records: Records) -> pd.DataFrame:
-    """Mean seconds and largest memory: backbone, method, seconds, peak_memory_mib, n_seeds."""
-    grouped = records.runs.groupby(["backbone", "method"], sort=False)
+    """What a training takes: backbone, method, mean seconds, samples, peak_memory_mib (the largest), n_seeds.
+
+    `samples` are those that the policy writes in it, where it practises; an election's second learner writes
+    as many.
+    """
+    sizes = records.runs["parameters"].map(
+        lambda of: [of.get(name, np.nan) for name in ("steps", "prompts_per_step", "group_size")]
+    )
+    grouped = records.runs.assign(samples=sizes.map(np.prod)).groupby(["backbone", "method"], sort=False)
     table = grouped.agg(
-        seconds=("seconds", "mean"), peak_memory_mib=("peak_memory_mib", "max"), n_seeds=("seed", "size")
+        seconds=("seconds", "mean"),
+        samples=("samples", "first"),
+        peak_memory_mib=("peak_memory_mib", "max"),
+        n_seeds=("seed", "size"),
     )
     return table.reset_index().round(4)
 

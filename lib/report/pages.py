@@ -16,7 +16,7 @@ from lib.evaluation import comparisons
 from lib.evaluation import studies as others
 from lib.evaluation.records import Records
 from lib.evaluation.tables import MAIN_VARIANT, read
-from lib.report import findings, headline, rendering, sceptic, shown_tables
+from lib.report import findings, headline, rendering, sceptic, shown_tables, targets
 from lib.schema import Params
 from lib.study import params
 
@@ -67,6 +67,7 @@ def build(results: str | Path, settings: Params, records: Records, traces: dict)
         tables=shown_tables.shown(tables),
         found=_once(headline.table({"": tables} | others.tables(results)), "of"),
         asked=_once(sceptic.table(tables), "asked"),
+        aimed=_aimed(targets.table(tables)),
         said=findings.by_section(tables),
         svg=lambda name: rendering.data_url(results / "figures" / f"{name}.svg", "image/svg+xml"),
         csv=lambda name: rendering.data_url(_csv(results, name), "text/csv"),
@@ -103,6 +104,10 @@ def _once(table: pd.DataFrame, name: str) -> shown_tables.Shown:
     """A table whose first column, `name`, says a value where it begins alone."""
     table = table.assign(**{name: table[name].where(~table[name].duplicated(), "")})
     return shown_tables.Shown(["", "", *list(table)[2:]], table.to_numpy().tolist())
+
+
+def _aimed(table: pd.DataFrame) -> shown_tables.Shown:
+    return shown_tables.Shown(["", "aimed at", *list(table)[2:]], table.to_numpy().tolist())
 
 
 def viewer_page(traces: dict) -> str:
@@ -156,15 +161,23 @@ def main_table_text(results: str | Path) -> str:
 
 
 def headline_text(results: str | Path) -> str:
-    """What was found, a Markdown list and a table. Raises ValueError if there are no tables yet."""
+    """What was found, a Markdown list and a table, and a table of what was aimed at.
+
+    Raises ValueError if there are no tables yet.
+    """
     directory = Path(results) / "tables"
-    tables = {name: read(name, directory) for name in headline.TABLES}
+    tables = {name: read(name, directory) for name in {*headline.TABLES, *targets.TABLES}}
     real = findings.real(read("studies", directory)) if (directory / "studies.csv").exists() else []
     lines = findings.markdown([*headline.sentences(tables), *real]).split("\n")
     found = _once(headline.table({"": tables} | others.tables(results)), "of")
-    rows = [found.header, ["---"] * len(found.header), *found.rows]
     wrapped = [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines]
-    return "\n".join([*wrapped, "", *(f"| {' | '.join(row)} |" for row in rows)])
+    return "\n".join([*wrapped, "", *_rows(found), "", *_rows(_aimed(targets.table(tables)))])
+
+
+def _rows(shown: shown_tables.Shown) -> list[str]:
+    """A table in Markdown."""
+    rows = [shown.header, ["---"] * len(shown.header), *shown.rows]
+    return [f"| {' | '.join(row)} |" for row in rows]
 
 
 def summary(results: str | Path) -> str:

@@ -159,11 +159,15 @@ def _studies(table: pd.DataFrame) -> Shown:
 
 
 def _costs(table: pd.DataFrame) -> Shown:
+    grpo = table[table["method"] == "grpo"].set_index("backbone")["seconds"]
+    times = table["seconds"] / table["backbone"].map(grpo)
     rows = [
-        [r.backbone, label(r.method), r.n_seeds, f"{r.seconds:.0f}", f"{r.peak_memory_mib:.0f}"]
-        for r in table.itertuples()
+        [r.backbone, label(r.method), r.n_seeds, f"{r.seconds:.0f}", words.number(of_grpo)]
+        + ["" if np.isnan(r.samples) else f"{r.samples:.0f}", f"{r.peak_memory_mib:.0f}"]
+        for r, of_grpo in zip(table.itertuples(), times, strict=True)
     ]
-    return Shown(["backbone", "method", "seeds", "seconds a run (mean)", "peak memory (MiB)"], rows)
+    header = ["backbone", "method", "seeds", "seconds a run (mean)", "times GRPO's", "samples of its policy"]
+    return Shown([*header, "peak memory (MiB)"], rows)
 
 
 def _stages(table: pd.DataFrame) -> Shown:
