@@ -6,6 +6,7 @@ STUDIES ?= studies
 PROFILE ?= tiny
 STAGES ?=
 WEIGHTS ?=
+ONLY ?=
 DEMONSTRATIONS ?= demonstrations.jsonl
 MODEL ?=
 
@@ -91,8 +92,8 @@ own: $(READY)  ## train a reward on your own: make own DEMONSTRATIONS=my.jsonl M
 test: $(READY)  ## run the tests, the tiny study included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-weights: $(READY)  ## fetch SmolLM2-135M and Qwen2.5-Coder-0.5B into weights/, or take them from WEIGHTS=DIRECTORY
-	$(BIN)/python -m lib.study.weights $(WEIGHTS)
+weights: $(READY)  ## fetch SmolLM2 and Qwen2.5-Coder into weights/ (WEIGHTS=DIRECTORY has them; ONLY=smollm2 or qwen)
+	$(BIN)/python -m lib.study.weights $(WEIGHTS) $(addprefix --only ,$(ONLY))
 
 bench: $(READY)  ## measure speed and memory of training and sampling, print a table
 	$(BIN)/python -m tests.bench

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lib import files
@@ -142,7 +143,7 @@ def provenance() -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version()} | packages,
         "code_sha256": files.sha256(sorted(Path(__file__).parent.rglob("*.py"))),
-        "hardware": f"{_cpu()}, {os.cpu_count()} cores",
+        "hardware": ", ".join([_cpu(), f"{os.cpu_count()} cores", *_gpus()]),
         "peak_memory_mib": round(peak_memory_mib(), 1),
     }
 
@@ -152,6 +153,10 @@ def peak_memory_mib() -> float:
     unit = 1024**2 if sys.platform == "darwin" else 1024
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return max(resource.getrusage(w).ru_maxrss for w in who) / unit
+
+
+def _gpus() -> list[str]:
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 def _cpu() -> str:

@@ -13,11 +13,12 @@
 # ---
 
 # %% [markdown]
-# # 2b. Pretrained backbones: a policy's start from the hub
+# # 2b. Pretrained backbones: a policy's start from published weights
 #
-# At the paper's scale nothing is trained from scratch: the policy starts from an instruct model of the hub,
-# and learns the trace format from its prompt. This notebook takes the place of notebook 2 for every backbone
-# of `pretrained`, and asks the same of it: how often is it right before anything is learned?
+# With published weights nothing is trained from scratch: the policy starts from an instruct model of the hub,
+# of a directory or of a GGUF file, and is told the trace format by its prompt. A small model may not follow
+# it, and then has no right answer that can be read. This notebook takes the place of notebook 2 for every
+# backbone of `pretrained`, and asks the same of it: how often is it right before anything is learned?
 
 # %%
 import os
@@ -94,8 +95,8 @@ recording.record_base(backbone, model, tokenizer, settings, source, start, [], w
 # %% [markdown]
 # ## Try it
 #
-# Change `sampling.system_prompt`: without the form it asks for, fewer replies can be parsed, and pass@1
-# falls although the model knows no less.
+# Change `sampling.system_prompt`, and print a few samples: how many replies can be parsed without the form
+# that it asks for, and how many with it? A reply that cannot be parsed is wrong, whatever the model knows.
 #
 # ## Next
 #

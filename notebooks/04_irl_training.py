@@ -98,7 +98,7 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # the same step (`stepwise`).
 #
 # None of these asks what the group agrees on. A policy finds likely what it writes, right or wrong; a
-# *stranger*, another backbone that imitates the same demonstrations, misreads other sentences. Let each
+# *stranger*, another backbone that imitates the same demonstrations, may misread other sentences. Let each
 # sample vote for its answer with a weight $w_i$, and the elected answer take the place of the true one in
 # GRPO (`elected`):
 # $$a^*(x) = \arg\max_a \sum_{i:\, a_i = a} w_i, \qquad r_i = 1[a_i = a^*(x)].$$
@@ -114,9 +114,11 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # and in each of a few rounds both write traces of the same questions, of which each writer's are voted on by
 # themselves, and then imitate, from their backbones or from themselves (`imitation_start`), the likeliest of
 # *their own* traces whose answer was elected. Two
-# sentences say why that may work: what a group elects is right more often than its samples, and more so
-# where the two find different errors unlikely; and as each learns from its own traces, they still differ in
-# the next round. What the likelihoods are worth is measured by an ablation of notebook 8. This leaves AIRL
+# sentences say why that works: what a group elects is right more often than its samples, so that to imitate
+# it is to learn from better traces than one's own; and questions without answers are many, so that it is
+# learned on more than the demonstrations show. That the two find different errors unlikely was a third reason
+# once: notebook 8 puts a copy of the policy in the stranger's place, and asks what the likelihoods and the
+# further questions are worth. This leaves AIRL
 # in three ways: no discriminator learns against the policy, the reward is a likelihood, and the policy
 # imitates what is elected instead of following a reward's gradient. Co-training is the older name of the idea
 # (Blum & Mitchell 1998).

@@ -20,8 +20,8 @@
 # $$A_i = \frac{r_i - \mathrm{mean}(r)}{\mathrm{std}(r)}.$$
 # `policies.train_grpo` is `trl.GRPOTrainer` with $r_i$ by `policies.correct`; `credit.group` is the
 # same formula, against which the rules of notebook 4 are tested.
-# It reads the answers of all training questions, which no demonstrations-only method may. It is a
-# ceiling to measure against, not a competitor.
+# It reads the answers of all training questions, which no demonstrations-only method may, and is what the
+# paper takes as the upper bound. A bound it is not by necessity: what imitates better traces can pass it.
 #
 # The rivals learn no reward either, and start from SFT on 64 demonstrations: `ttrl` calls right what most of
 # a group answer, on the questions without answers that notebook 4 has (Zuo et al. 2025);

@@ -16,10 +16,11 @@
 # # 8. Ablations: what each part of the recipe is worth
 #
 # One change to the study's recipe, everything else equal: whether likelihoods weigh the votes and choose what
-# is imitated, whether the second learner has another backbone, how many demonstrations there are, how many of
-# them are wrong, how many questions without an answer. Or, of practice on a stranger's vote, all that makes
-# the stranger an adversary. With other demonstrations the SFT that a method starts from is trained anew on
-# these: what the experts teach is what changes. SFT and TTRL may have theirs changed too, to see who needs
+# is imitated, whether the second learner has another backbone, how many demonstrations there are, how many
+# questions without an answer; or, where `ablations` asks for it, how many demonstrations are wrong. Or, of
+# practice on a stranger's vote, all that makes the stranger an adversary. With other demonstrations the SFT
+# that a method starts from is trained anew on these: what the experts teach is what changes. SFT and TTRL may
+# have theirs changed too, to see who needs
 # them most. Epochs stay, so that more demonstrations are more steps of SFT too; and without further questions
 # those of the demonstrations are asked again and again. Nothing is chosen by an ablation's outcome.
 

@@ -46,8 +46,15 @@ def turns(*functions: Callable[[], int]) -> list[float]:
     return [statistics.median(found) for found in speeds]
 
 
+def never_end(tokenizer) -> None:
+    """From now on no sample draws an end token; Qwen's padding is one too."""
+    for end in {tokenizer.eos_token_id, tokenizer.pad_token_id}:
+        bench.never_end(end)
+
+
 def compare_sampling(model, plain, tokenizer, prompts: list[list[int]]) -> list[float]:
     """Tokens a second of the study's sampling and of `generate`; no completion ends before its length."""
+    never_end(tokenizer)
     for each in (model, plain):
         each.generation_config.eos_token_id = None
 
@@ -98,7 +105,7 @@ def peak_of_a_step(directory: str, at_once: int, problems, scratch: Path) -> flo
     size = {"prompts_per_step": QUESTIONS, "group_size": GROUP, "demonstrations": QUESTIONS}
     short = {"steps": 2, "discriminator_steps": 2, "warmup_steps": 0, "unlabelled_questions": 0}
     section = settings.airl_variant("airl_dense").model_copy(update=size | short)
-    bench.never_end(AutoTokenizer.from_pretrained(directory).eos_token_id)
+    never_end(AutoTokenizer.from_pretrained(directory))
     train_airl(
         directory,
         directory,

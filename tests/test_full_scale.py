@@ -2,9 +2,6 @@
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lib import runs
 from lib.study import params
 from lib.text import alignment
-from tests import stand_ins
+from tests import chain, stand_ins
 
-ROOT = Path(__file__).parents[1]
 GSM8K = os.environ.get("STUDY_GSM8K")
 FAMILIES = ("qwen2", "llama")
 TRAINED = "llama"  # of both there is a base policy; of the one whose template has more traps, all methods
@@ -59,7 +55,7 @@ needs_gsm8k = pytest.mark.skipif(not GSM8K, reason="STUDY_GSM8K names no directo
 
 @pytest.mark.parametrize("profile", PAIRS)
 def test_a_pair_has_the_papers_numbers_and_two_sizes_of_one_family(profile):
-    settings = params.validate(params.apply_profile(ROOT / "params.yaml", profile), "params.yaml")
+    settings = params.validate(params.apply_profile(chain.ROOT / "params.yaml", profile), "params.yaml")
     (policy,) = settings.policies
     dense = settings.airl_variant("airl_dense")
     assert (settings.lora.r, dense.discriminator_r, dense.steps, dense.group_size) == (128, 32, 500, 16)
@@ -93,26 +89,7 @@ def directory(published_rows, tmp_path_factory) -> Path:
         stand_ins.build(root / "hub" / family, family, texts)
         overlay["pretrained"][family] = stand_ins.source(root / "hub" / family).model_dump()
     overlay["data"] = overlay["data"] | {"path": str(Path(GSM8K).resolve())}
-    tree = params.parse_value((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    tree["profiles"]["stand_ins"] = overlay
-    with open(root / "profiles.yaml", "w", encoding="utf-8") as out:
-        params.dump(tree, out)
-    at = root / "study"
-    at.mkdir()
-    with open(at / "params.yaml", "w", encoding="utf-8") as out:
-        params.dump(params.apply_profile(root / "profiles.yaml", "stand_ins"), out)
-    for name in ("lib", "notebooks", "launch"):
-        shutil.copytree(ROOT / name, at / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".dvcignore"):
-        shutil.copy(ROOT / name, at)
-    path = os.pathsep.join([f"{sys.prefix}/bin", os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1"}
-    for command in (["init", "--no-scm", "--quiet"], ["repro"]):
-        result = subprocess.run(
-            [sys.executable, "-m", "dvc", *command], cwd=at, env=environment, capture_output=True, text=True
-        )
-        assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
-    return at
+    return chain.run(root / "study", overlay)
 
 
 @needs_gsm8k
@@ -121,7 +98,7 @@ def test_every_method_is_trained_and_recorded(directory):
         record = directory / "results/runs" / TRAINED / method / "seed0"
         run, rows = runs.read(record), runs.read_rows(record / "samples.jsonl.xz")
         n = 4 if method in runs.JUDGED else 2
-        assert (run.profile, run.status, len(rows)) == ("stand_ins", "completed", 6 * n)
+        assert (run.profile, run.status, len(rows)) == ("tested", "completed", 6 * n)
         assert all(row["first_wrong_unit"] is None for row in rows)  # of real data no one knows
         adapter = record / ("" if method == "sft" else runs.UNREAD) / "adapter/adapter_model.safetensors"
         assert adapter.exists() == (method != "base")

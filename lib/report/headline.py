@@ -94,7 +94,7 @@ def _story(tables: dict[str, pd.DataFrame]) -> Story:
     _amounts(story, gained)
     _choice(story, tables["rerank"], tables["rivals"])
     _style(story, tables["reward_quality"], tables["reward_quality_sft"])
-    _pointer(story, tables["localisation"], tables["rivals"], tables["false_alarms"])
+    _pointer(story, tables["localisation"], tables["rivals"], tables["false_alarms"], tables["rerank"])
     return story
 
 
@@ -201,7 +201,13 @@ def _choice(story: Story, chosen: pd.DataFrame, compared: pd.DataFrame) -> None:
         PRACTICE: "the stranger's SFT log-likelihood",
     }
     story.tell(of, f"Among {n} samples of SFT the reward's choice is {against('sft', 'SFT', **of_sft)}.")
-    story.tell(of, f"Among the base policy's it is {against('base', 'base', majority='the vote')}.")
+    if _solves(chosen):
+        story.tell(of, f"Among the base policy's it is {against('base', 'base', majority='the vote')}.")
+
+
+def _solves(chosen: pd.DataFrame) -> bool:
+    """Whether the base policy is ever right."""
+    return bool((chosen.loc[chosen["policy"] == "base", "accuracy"] > 0).any())
 
 
 def _style(story: Story, of_base: pd.DataFrame, of_sft: pd.DataFrame) -> None:
@@ -225,8 +231,13 @@ def _style(story: Story, of_base: pd.DataFrame, of_sft: pd.DataFrame) -> None:
         )
 
 
-def _pointer(story: Story, located: pd.DataFrame, compared: pd.DataFrame, passed: pd.DataFrame) -> None:
-    """How often the reward points at the first wrong step, beside its rivals, and at right traces."""
+def _pointer(
+    story: Story, located: pd.DataFrame, compared: pd.DataFrame, passed: pd.DataFrame, chosen: pd.DataFrame
+) -> None:
+    """How often the reward points at the first wrong step, beside its rivals, and at right traces.
+
+    Not of a base policy that is never right, whose traces are wrong from their first step on.
+    """
     of, where = "Pointer", {"error_source": "policy", "variant": MAIN_VARIANT, "threshold": "perturbed"}
 
     def against(policy: str, whose: str, *names: str) -> str:
@@ -241,7 +252,7 @@ def _pointer(story: Story, located: pd.DataFrame, compared: pd.DataFrame, passed
 
     of_sft = against("sft", "SFT", baselines.LIKELIHOOD, "logprob", "first_unit")
     story.tell(of, f"Without step labels it finds the first wrong step of SFT's wrong traces in {of_sft}.")
-    if (located["policy"] == "base").any():
+    if (located["policy"] == "base").any() and _solves(chosen):
         story.tell(of, f"Of the base policy's it finds {against('base', 'base', 'logprob', 'first_unit')}.")
     if right := by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):
         kept = story.share(of, "base's right traces passed", right, "accuracy_correct", "accuracy_correct_")

@@ -9,7 +9,7 @@ import pandas as pd
 from lib.evaluation import baselines
 from lib.evaluation.reward_quality import STYLE
 from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANTS, PRACTICE, TWIN, by_backbone
-from lib.evaluation.words import interval, label, number, paired
+from lib.evaluation.words import interval, label, number, paired, stands
 
 JUDGES = (MAIN_VARIANT, baselines.LIKELIHOOD, *baselines.RULES, STYLE)
 TEMPERATURES = {
@@ -46,18 +46,20 @@ def table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
     """The verdict on what is adversarial."""
-    intervals = [
-        [(row[f"{prefix}ci_low"], row[f"{prefix}ci_high"]) for row in rows.values()]
-        for rows, _, _, prefix in _opposed(tables["gains"])
+    verdicts = [
+        {stands(row, f"above_{than}", prefix) for row in rows.values()}
+        for rows, _, than, prefix in _opposed(tables["gains"])
     ]
-    better = sum(any(low > 0 for low, _ in of) for of in intervals)
-    worse = sum(any(high < 0 for _, high in of) for of in intervals)
-    if not intervals:
+    if not verdicts:
         return []
+    better, worse, once = (
+        sum(verdict in of for of in verdicts)
+        for verdict in ("better than", "worse than", "in one training worse than")
+    )
     return [
-        f"Of {len(intervals)} methods whose discriminator learns against the policy {better} is surely "
-        "better, on some backbone, than the policy it starts from or than the same without, and "
-        f"{worse} surely worse."
+        f"Of {len(verdicts)} methods whose discriminator learns against the policy {better} is surely "
+        "better, on some backbone, than the policy it starts from or than the same without, "
+        f"{worse} surely worse, and {once} worse in the one training that it had."
     ]
 
 

@@ -1,8 +1,10 @@
 """Fetches the published weights of the profiles that run on two CPU cores, into `weights/`.
 
-`python -m lib.study.weights [DIRECTORY]`: from where each is published, or from a directory that has them.
+`python -m lib.study.weights [DIRECTORY] [--only NAME]`: from where each is published, or from a directory
+that has them; all of them, or those whose names begin so.
 """
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -102,13 +104,17 @@ def get(published: Published, directory: Path | None) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) > 2:
-        sys.exit("usage: python -m lib.study.weights [DIRECTORY]")
-    directory = Path(sys.argv[1]) if sys.argv[1:] else None
+    parser = argparse.ArgumentParser(description="fetch published weights into weights/")
+    parser.add_argument("directory", nargs="?", type=Path, help="which has them")
+    parser.add_argument("--only", default="", help="how the names of the files begin that are asked for")
+    asked = parser.parse_args()
+    wanted = [published for published in PUBLISHED if published.name.startswith(asked.only)]
+    if not wanted:
+        sys.exit(f"--only {asked.only}: no such file; there are {', '.join(of.name for of in PUBLISHED)}")
     missing = []
-    for published in tqdm(PUBLISHED, desc="weights"):
+    for published in tqdm(wanted, desc="weights"):
         try:
-            get(published, directory)
+            get(published, asked.directory)
         except ValueError as error:
             missing.append(str(error))
     if missing:

@@ -1,8 +1,7 @@
-"""GGUF files: a small one written here, and the published ones where `STUDY_WEIGHTS` names a directory."""
+"""GGUF files: a small one written here, and the published ones where `make weights` put them."""
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import gguf
@@ -16,7 +15,6 @@ from lib.study.weights import PUBLISHED
 from lib.text import chat, traces
 from tests import stand_ins
 
-WEIGHTS = os.environ.get("STUDY_WEIGHTS")
 NAMES = {  # of a layer's tensors, there and here
     "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
@@ -126,10 +124,11 @@ def test_what_is_missing_or_another_file_is_one_line_with_the_ways_out(published
     assert "\n" not in str(said.value) and not file.with_suffix("").exists()
 
 
-@pytest.mark.skipif(not WEIGHTS, reason="STUDY_WEIGHTS names no directory with the published GGUF files")
 @pytest.mark.parametrize("known", PUBLISHED, ids=lambda known: known.name)
 def test_the_published_models_can_be_trained_on_traces(known, tmp_path):
-    file = Path(WEIGHTS) / known.name
+    file = Path(__file__).parents[2] / "weights" / known.name
+    if not file.exists():
+        pytest.skip(f"{known.name} is not in weights/; `make weights` puts it there")
     (tmp_path / known.name).symlink_to(file.resolve())
     model, tokenizer = pretrained.load_backbone(
         backbone(tmp_path / known.name, known.sha256, tmp_path / "backbone")

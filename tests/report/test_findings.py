@@ -361,6 +361,7 @@ def test_a_base_policy_that_is_never_right_has_no_choice_to_tell_of():
         chosen = CHOICES.assign(accuracy=CHOICES["accuracy"].where(CHOICES["policy"] == "sft", accuracy))
         shown = headline.table({"": TABLES | {"gains": gained, "rerank": chosen}}).set_index("what")
         assert ("choice among all samples of base above the vote" in shown.index) == there
+        assert ("first wrong step of base's traces" in shown.index) == there
 
 
 def test_what_a_reward_goes_with_is_told_in_numbers_alone():
@@ -401,12 +402,16 @@ def test_a_sceptic_is_told_how_many_adversaries_surely_help():
             gain("qwen2", "validation", "airl_dense", above_sft=(0.06, 0.04, 0.08)),
             gain("llama", "validation", "airl_dense"),
             gain("qwen2", "validation", "airl_step", above_sft=(-0.06, -0.08, -0.04)),
-            gain("qwen2", "validation", "airl_updated", above_sft=(0.06, 0.04, 0.08)),
+            gain(
+                "qwen2", "validation", "airl_updated", 1,
+                above_sft=(0.06, 0.04, 0.08), above_airl_practice=(-0.06, -0.08, -0.04),
+            ),
         ]
-    )
+    )  # fmt: skip
     assert sceptic.sentences({"gains": gained}) == [
         "Of 3 methods whose discriminator learns against the policy 1 is surely better, on some backbone, "
-        "than the policy it starts from or than the same without, and 1 surely worse."
+        "than the policy it starts from or than the same without, 1 surely worse, and 1 worse in the one "
+        "training that it had."
     ]
 
 

@@ -64,6 +64,19 @@ def test_another_file_is_not_taken(target, tmp_path):
     assert "\n" not in str(said.value)
 
 
+def test_those_are_fetched_that_are_asked_for(target, tmp_path, monkeypatch):
+    known = [published(None)._replace(name=name) for name in ("small.gguf", "large.gguf")]
+    monkeypatch.setattr(weights, "PUBLISHED", known)
+    for of in known:
+        (tmp_path / of.name).write_bytes(CONTENT)
+    monkeypatch.setattr("sys.argv", ["weights", str(tmp_path), "--only", "small"])
+    weights.main()
+    assert [path.name for path in target.parent.iterdir()] == ["small.gguf"]
+    monkeypatch.setattr("sys.argv", ["weights", "--only", "other"])
+    with pytest.raises(SystemExit, match=r"--only other: no such file; there are small.gguf, large.gguf"):
+        weights.main()
+
+
 def test_every_file_that_is_missing_is_named(target, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["weights", str(tmp_path)])
     with pytest.raises(SystemExit) as said:

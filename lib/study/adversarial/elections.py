@@ -3,9 +3,10 @@
 The stranger is a policy on another backbone, which began by imitating the same demonstrations. In a round
 each of the two writes a group of traces of every question. A trace votes for its answer with a weight of
 exp(v), v the mean of how likely both find it; of the answer that is elected the likeliest traces are what
-their writer imitates next, from its backbone or from itself. What one misreads the other seldom misreads
-alike, so that together they elect better than either writes; and as each learns from traces of its own, they
-stay strangers. In the end the stranger is the reward.
+their writer imitates next, from its backbone or from itself. What is elected is right more often than what
+either writes. That a stranger misreads other things was the reason to have one; a copy of the policy, which
+goes its own way by its own samples, gained as much (the ablation `one_backbone`). In the end the stranger is
+the reward.
 """
 
 import itertools
