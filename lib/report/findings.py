@@ -33,10 +33,12 @@ def by_section(tables: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
 
 
 def real(table: pd.DataFrame) -> list[str]:
-    """Of each study at another profile, which method is better than which."""
+    """Of each study at another profile, which method is better than which, and where the world agrees."""
     sentences = []
-    table = table[(table["study"] != studies.WORLD) & (table["above"].fillna("") != "")]
-    for (study, backbone), rows in table.groupby(["study", "backbone"], sort=False):
+    table = table[table["above"].fillna("") != ""]
+    of_world = table["study"] == studies.WORLD
+    world = {measure: rows for measure, rows in table[of_world].groupby("measure", sort=False)}
+    for (study, backbone), rows in table[~of_world].groupby(["study", "backbone"], sort=False):
         said = [
             f"{row['method']} is {stands(row, 'value')} {row['above']} ({number(row['value'], 3)})"
             for _, row in rows.iterrows()
@@ -44,7 +46,28 @@ def real(table: pd.DataFrame) -> list[str]:
         of = seeds(row for _, row in rows.iterrows())
         name = backbone if backbone == study else f"{backbone} of {study}"
         sentences.append(f"Pretrained weights, {name} ({of}): {'; '.join(said)}.")
+        agreed: dict[str, list[str]] = {}
+        for _, row in rows[rows["measure"].isin(world)].iterrows():
+            agreed.setdefault(_beside(row, world[row["measure"]]), []).append(row["measure"])
+        if agreed:
+            told = "; ".join(f"{how}: {', '.join(measures)}" for how, measures in agreed.items())
+            sentences.append(f"Beside the embedded world, {name}: {told}.")
     return sentences
+
+
+def _beside(row: pd.Series, world: pd.DataFrame) -> str:
+    """How a difference of one study stands to that of the world, on any of its backbones."""
+    here, there = _sign(row), {_sign(of) for _, of in world.iterrows()}
+    if not here:
+        return "sure in the world and not here" if there - {0} else "sure nowhere"
+    if -here in there:
+        return "the other way round"
+    return "as in the world" if here in there else "sure here and not in the world"
+
+
+def _sign(row: pd.Series) -> int:
+    """1 or -1 where a difference's interval leaves 0 out."""
+    return int(row["ci_low"] > 0) - int(row["ci_high"] < 0)
 
 
 def gains(table: pd.DataFrame) -> list[str]:

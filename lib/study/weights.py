@@ -84,7 +84,8 @@ PUBLISHED = (
 
 
 def get(published: Published, directory: Path | None) -> None:
-    """Put a file into `WEIGHTS`, unless it is there: from `directory`, or from where it is published.
+    """Put a file into `WEIGHTS`, unless it is there: from `directory`, whole or in pieces as `split -d` makes
+    them, or from where it is published.
 
     Raises ValueError in one line if it cannot be had or is another file.
     """
@@ -95,12 +96,21 @@ def get(published: Published, directory: Path | None) -> None:
                 if directory is None:
                     published.source.fetch(temporary)
                 else:
-                    shutil.copyfile(directory / published.name, temporary)
+                    _join(directory / published.name, temporary)
             except OSError as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise ValueError(f"{target}: {reason}; {gguf_files.WAYS}") from error
             gguf_files.check(temporary, published.sha256)
     gguf_files.check(target, published.sha256)
+
+
+def _join(source: Path, target: Path) -> None:
+    """Copy a file, or its pieces `NAME.00`, `NAME.01`, .. where it is in pieces."""
+    pieces = sorted(source.parent.glob(f"{source.name}.[0-9][0-9]")) or [source]
+    with target.open("wb") as out:
+        for piece in pieces:
+            with piece.open("rb") as content:
+                shutil.copyfileobj(content, out)
 
 
 def main() -> None:

@@ -423,7 +423,29 @@ def test_real_models_are_told_of_apart_from_the_world():
         ("a", "GRPO (true answers)", "SFT", "smollm2", "smollm2", 0.1, 0.05, 0.15, 1),
         ("b", "election (ours)", "SFT, greedily", "smollm2", "smollm2", 0.02, -0.01, 0.05, 1),
     )
-    assert findings.real(table) == [
+    assert findings.real(table)[0] == (
         "Pretrained weights, smollm2 (1 seed): GRPO (true answers) is in one training better than "
         "SFT (0.100); election (ours) is not surely different from SFT, greedily (0.020)."
-    ]
+    )
+
+
+def test_real_models_are_told_beside_the_world():
+    """By the signs of what is sure: in the world on any backbone, here on the one there is."""
+    sure, unsure, worse = (0.05, 0.15), (-0.05, 0.15), (-0.25, -0.15)
+    asked = {
+        "as in the world": (sure, [sure, unsure]),
+        "sure in the world and not here": (unsure, [worse]),
+        "the other way round": (sure, [worse]),
+        "sure here and not in the world": (worse, [unsure]),
+        "sure nowhere": (unsure, [unsure]),
+    }
+    table = pd.DataFrame(
+        [
+            (name, "a", "b", study, study, 0.1, low, high, 1)
+            for name, (here, there) in asked.items()
+            for study, (low, high) in [("small", here), *(("world", of) for of in there)]
+        ],
+        columns="measure method above study backbone value ci_low ci_high n_seeds".split(),
+    )
+    told = "; ".join(f"{name}: {name}" for name in asked)
+    assert findings.real(table)[1] == f"Beside the embedded world, small: {told}."

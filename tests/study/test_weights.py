@@ -54,6 +54,13 @@ def test_they_come_from_a_directory_and_stay(target, tmp_path):
     assert target.read_bytes() == CONTENT
 
 
+def test_pieces_of_a_file_are_joined_in_their_order(target, tmp_path):
+    for i, start in enumerate(range(0, len(CONTENT), 50)):
+        (tmp_path / f"model.gguf.{i:02d}").write_bytes(CONTENT[start : start + 50])
+    weights.get(published(None), tmp_path)
+    assert target.read_bytes() == CONTENT
+
+
 def test_another_file_is_not_taken(target, tmp_path):
     (tmp_path / "model.gguf").write_bytes(CONTENT + b".")
     with pytest.raises(ValueError, match="its SHA-256 is"):
