@@ -49,10 +49,10 @@ def rivals(table: pd.DataFrame, use: str) -> Figure:
 def _differences(table: pd.DataFrame, title: str) -> Figure:
     """A point a `name` and backbone at `above`, a panel each `panel`; right of the line is better."""
     lines, backbones = names(table, "name"), names(table, "backbone")
-    titles = names(table, "panel") or ["nothing to compare"]
-    figure, axes = panels(titles, width=3.0, height=1.2 + 0.24 * len(lines))
-    for axis, title in zip(axes[0], titles, strict=True):
-        of_panel = table[table["panel"] == title]
+    of_panels = names(table, "panel") or ["nothing to compare"]
+    figure, axes = panels(of_panels, width=3.0, height=1.2 + 0.24 * len(lines))
+    for axis, panel in zip(axes[0], of_panels, strict=True):
+        of_panel = table[table["panel"] == panel]
         axis.axvline(0, color=GREY, linewidth=1)
         for i, backbone in enumerate(backbones):
             rows = of_panel[of_panel["backbone"] == backbone]

@@ -206,6 +206,7 @@ def test_differences_stand_with_their_intervals_in_the_panel_of_their_traces():
         }
     )
     figure = comparison_plots.rivals(table, "pointing")
+    assert figure.get_suptitle().startswith("The election's reward above each rival, paired (")
     made, own = figure.axes
     assert [made.get_title(), own.get_title()] == ["rule-perturbed experts", "errors of SFT"]
     assert [(x, y) for _, xs, ys, _ in points(made) for x, y in zip(xs, ys, strict=True)] == [
