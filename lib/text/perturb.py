@@ -262,7 +262,8 @@ def _first_changed(trace: str, texts, kind: str) -> Perturbed | None:
 
 def _first_wrong(trace: str, text: str, start: int) -> int:
     """The first difference, or the digit before it where that is the last of a number that was cut short."""
-    cut_short = trace[start].isdigit() and text[start - 1].isdigit() and not text[start].isdigit()
+    before, there, here = text[:start][-1:], trace[start : start + 1], text[start : start + 1]
+    cut_short = there.isdigit() and before.isdigit() and not here.isdigit()
     return start - cut_short
 
 
