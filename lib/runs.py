@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lib import files
@@ -156,6 +155,8 @@ def peak_memory_mib() -> float:
 
 
 def _gpus() -> list[str]:
+    import torch  # takes seconds, and whoever reads records or parameters does without
+
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 

@@ -12,6 +12,7 @@ from lib import runs
 from lib.data import corpora
 from lib.data.demonstrations import Demonstration
 from lib.evaluation import first_errors, intervals, localisation, metrics, reward_quality
+from lib.evaluation.first_errors import detector
 from lib.evaluation.reranking import SUBSETS
 from lib.evaluation.tables import SEED, estimate
 from lib.evaluation.words import compare, interval
@@ -58,26 +59,21 @@ def judge(
     if asked.variant in runs.JUDGED:
         start = runs.backbone_dir(asked.backbone)
         adapter = None if asked.variant == "base" else runs.sft_adapter(asked.backbone, asked.seed)
-        judge = pretrained.load_policy(start, adapter), AutoTokenizer.from_pretrained(start)
+        asks = pretrained.load_policy(start, adapter), AutoTokenizer.from_pretrained(start)
         detect = functools.partial(
-            localisation.detect_by_likelihood, *judge, settings=settings, detectors=localisation.DOUBTS
+            localisation.detect_by_likelihood, *asks, settings=settings, detectors=localisation.DOUBTS
         )
-        rows = score_by_policy(*judge, labelled, settings)
+        rows = score_by_policy(*asks, labelled, settings)
     else:
         airl = settings.airl_variant(asked.variant)
         reward_model = recorded.load_discriminator(asked.backbone, asked.variant, asked.seed, settings)
-        judge = reward_model, recorded.tokenizer(asked.backbone, airl, settings)
-        detect = functools.partial(localisation.detect_by_reward, *judge, airl=airl, settings=settings)
-        rows = score(*judge, labelled, airl, settings)
+        asks = reward_model, recorded.tokenizer(asked.backbone, airl, settings)
+        detect = functools.partial(localisation.detect_by_reward, *asks, airl=airl, settings=settings)
+        rows = score(*asks, labelled, airl, settings)
     if all(row["first_wrong_unit"] is None for row in labelled):
         return [run | row for row in rows]
     thresholds = localisation.thresholds_on_experts(detect, experts, settings.data.seed)
     return [run | {"threshold": round(thresholds[detector(row)], 4)} | row for row in rows]
-
-
-def detector(row: dict) -> str:
-    """What a row of `judge` is of; that of a reward does not say."""
-    return row.get("detector", "reward")
 
 
 def score(reward_model, tokenizer, labelled: list[dict], airl: Airl, settings: Params) -> list[dict]:

@@ -22,6 +22,11 @@ FALSE_ALARMS = (
 COLUMNS = ["backbone", "detector", "variant", "benchmark", "threshold", *ACCURACIES, "n", "ci_low", "ci_high"]
 
 
+def detector(row: dict) -> str:
+    """What a row of `external.judge` is of; that of a reward does not say."""
+    return row.get("detector", "reward")
+
+
 def check(rows: list[dict], n_resamples: int) -> Iterator[tuple[str, tuple[float, float, float], float, int]]:
     """How well a reward finds first wrong units: metric, value with its interval over problems, chance, n.
 
@@ -141,7 +146,7 @@ def table(results: str | Path, checked: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for path in sorted(Path(results).glob("**/external/*.jsonl.xz")):
         name = path.name.split(".")[0]
-        thresholds = {row.get("detector", "reward"): row.get("threshold") for row in runs.read_rows(path)}
+        thresholds = {detector(row): row.get("threshold") for row in runs.read_rows(path)}
         for key, found in tables.groups(checked[checked["name"] == name], "backbone", "detector", "variant"):
             of = found.set_index("metric")
             if "f1" in of.index:

@@ -1,6 +1,6 @@
 """How well the rewards tell right samples of a policy from wrong ones, and what they follow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -53,12 +53,11 @@ def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
     reward, correct, told = grid(rows, "reward"), grid(rows, "correct"), rows[rows["logit"].notna()]
     ece = UNDEFINED
     if len(told):
-        seeds = zip(expit(grid(told, "logit")), grid(told, "correct"), strict=True)
-        gaps = np.stack([metrics.calibration_sums(*seed) for seed in seeds])
+        gaps = _by_seed(metrics.calibration_sums, expit(grid(told, "logit")), grid(told, "correct"))
         ece = intervals.sums_ci(metrics.calibration_error, gaps, n_resamples, SEED, intervals.FRACTION)
 
     def correlated(ours_SPN: np.ndarray, theirs_SPN: np.ndarray) -> tuple[float, float, float]:
-        sums = np.stack([metrics.correlation_sums(*of) for of in zip(ours_SPN, theirs_SPN, strict=True)])
+        sums = _by_seed(metrics.correlation_sums, ours_SPN, theirs_SPN)
         return intervals.sums_ci(metrics.correlation_of, sums, n_resamples, SEED, intervals.CORRELATION)
 
     def paired(pairs_SPNN: np.ndarray) -> tuple[float, float, float]:
@@ -85,6 +84,11 @@ def _row(rows: pd.DataFrame, n_resamples: int) -> dict:
         | {"random": correct.mean()}
         | n_seeds(rows)
     )
+
+
+def _by_seed(sums: Callable, ours_SPN: np.ndarray, theirs_SPN: np.ndarray) -> np.ndarray:
+    """The sums by problem, of each seed, shape (S, P, K)."""
+    return np.stack([sums(*of_seed) for of_seed in zip(ours_SPN, theirs_SPN, strict=True)])
 
 
 def _with_style(rows: pd.DataFrame, experts: Sequence[str]) -> pd.DataFrame:
