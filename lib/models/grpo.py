@@ -1,9 +1,11 @@
-"""TRL's GRPO trainer for small machines: it can be taken up again, samples fast, and reads prompts once."""
+"""TRL's GRPO trainer for small machines: it can be resumed, samples fast, reads only what it learns from."""
 
 from pathlib import Path
 
+import torch
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
+from trl.trainer.utils import split_tensor_dict
 
 from lib.models import checkpoints, generation, likelihood
 
@@ -13,6 +15,9 @@ class Trainer(GRPOTrainer):
 
     A resumed training shuffles its questions as the killed one would have: TRL's sampler shuffles anew each
     epoch and starts over when it is made.
+
+    In one process, completions that have no advantage and no KL to pay are not read: what is logged of a step
+    but its loss, such as the entropy, is of those that are.
     """
 
     resumed_from: Path | None = None
@@ -44,6 +49,19 @@ class Trainer(GRPOTrainer):
             )
         return completions, None
 
+    def _prepare_inputs(self, generation_batch):
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if self._buffered_inputs is before or len(self._buffered_inputs) == 1:
+            return inputs
+        self._buffered_inputs = by_prompt(self._buffered_inputs)
+        return self._buffered_inputs[self._step % len(self._buffered_inputs)]
+
+    def _compute_loss(self, model, inputs):
+        if self.accelerator.num_processes > 1 or self.beta or inputs["advantages"].any():
+            return super()._compute_loss(model, inputs)
+        return sum((0 * p).sum() for p in model.parameters() if p.requires_grad)  # gradients of 0, as TRL's
+
     def _get_per_token_logps_and_entropies(
         self,
         model,
@@ -60,3 +78,24 @@ class Trainer(GRPOTrainer):
         with self.accelerator.autocast():
             found = likelihood.of_tokens(*rows, entropies=compute_entropy, temperature=self.temperature)
         return found.log_probs_BT, found.entropies_BT, None
+
+
+def by_prompt(micro_batches: list[dict]) -> list[dict]:
+    """The same rows, those of a prompt together by length, and last those without an advantage.
+
+    TRL shuffles a step's completions before it takes a few at a time, so that each comes with its own prompt.
+    """
+    whole = {
+        key: torch.cat([some[key] for some in micro_batches]) if _has_rows(value) else value
+        for key, value in micro_batches[0].items()
+    }
+    rows = range(len(whole["advantages"]))
+    learnt_B = whole["advantages"].reshape(len(rows), -1).any(1).tolist()  # of shape (B,) or (B, T)
+    prompts, length_B = whole["prompt_ids"].tolist(), whole["completion_mask"].sum(1).tolist()
+    order = sorted(rows, key=lambda i: (not learnt_B[i], prompts[i], length_B[i]))
+    ordered = {key: value[order] if _has_rows(value) else value for key, value in whole.items()}
+    return split_tensor_dict(ordered, len(micro_batches))
+
+
+def _has_rows(value) -> bool:
+    return torch.is_tensor(value) and value.ndim > 0
