@@ -90,7 +90,7 @@ def read(name: str, directory: str | Path) -> pd.DataFrame:
     Raises ValueError naming a missing one.
     """
     table = pd.read_csv(runs.require(Path(directory) / f"{name}.csv"))
-    return table.fillna({"variant": ""}) if "variant" in table else table
+    return table.assign(variant=table["variant"].astype(object).fillna("")) if "variant" in table else table
 
 
 def without(records: Records, variants: Iterable[str]) -> Records:
@@ -145,6 +145,12 @@ def costs(records: Records) -> pd.DataFrame:
         n_seeds=("seed", "size"),
     )
     return table.reset_index().round(4)
+
+
+def times_grpo(costs: pd.DataFrame, name: str) -> pd.Series:
+    """Of `costs` a column, in that of GRPO on the same backbone."""
+    grpo = costs[costs["method"] == "grpo"].set_index("backbone")[name]
+    return costs[name] / costs["backbone"].map(grpo)
 
 
 def within(ks: Iterable[int], values_SPN: np.ndarray) -> list[int]:

@@ -64,11 +64,16 @@ def stands(row: pd.Series, name: str, prefix: str = "") -> str:
     """
     if math.isnan(row[name]):
         return "not comparable with"
-    low, high = row[f"{prefix}ci_low"], row[f"{prefix}ci_high"]
-    if low <= 0 <= high:
+    surely = sign(row, prefix)
+    if not surely:
         return "not surely different from"
     one = "in one training " if row["n_seeds"] == 1 else ""
-    return one + ("better than" if low > 0 else "worse than")
+    return one + ("better than" if surely > 0 else "worse than")
+
+
+def sign(row: pd.Series, prefix: str = "") -> int:
+    """1 or -1 where a difference's interval leaves 0 out."""
+    return int(row[f"{prefix}ci_low"] > 0) - int(row[f"{prefix}ci_high"] < 0)
 
 
 def paired(row: pd.Series, name: str, prefix: str = "") -> str:

@@ -1,6 +1,7 @@
 """Reads completions after their prompts: a prompt once for all of its, those of similar length together."""
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -8,8 +9,9 @@ from transformers import DynamicCache
 
 from lib.models import pretrained
 
-ROWS = 32  # at once: on a CPU twice as fast as 512, whose activations no cache holds
+ROWS = 32  # at once, at most
 TOGETHER = 8 * ROWS  # whose prompts are read together
+STATES = 2**20  # numbers at once in the hidden states of a layer on a CPU, whose cache holds no more
 
 Read = Callable[[torch.Tensor, torch.Tensor, int, DynamicCache | None], Sequence[torch.Tensor]]
 
@@ -36,15 +38,21 @@ def in_buckets(
     Rows are padded as by `alignment.pad_completions`, and 0 is on padding. So are those that `read` gets,
     fewer at a time and without the columns that are padding in all of them: what it says may be a sum over
     the completion so far. Where rows share prompts, `ids` begin with the prompt's last token, and the model's
-    keys and values of all before it are in `cache`, which is None elsewhere. Gradients pass.
+    keys and values of all before it are in `cache`, which is None elsewhere. Gradients pass; where none are
+    kept, adapters are merged.
     """
+    with nullcontext() if torch.is_grad_enabled() else pretrained.merged(model):
+        return _in_buckets(read, model, ids_BL, attention_BL, width_t)
+
+
+def _in_buckets(read: Read, model, ids_BL, attention_BL, width_t: int) -> list[torch.Tensor]:
     start = ids_BL.shape[1] - width_t  # of the completions
     prompt_B, completion_B = attention_BL[:, :start].sum(1), attention_BL[:, start:].sum(1)
     prompts = _read_prompts(model, ids_BL[:, : start - 1], attention_BL[:, : start - 1])
     length_B = completion_B if prompts else prompt_B + completion_B
     order_B = length_B.argsort(stable=True)
     parts = []
-    for rows in order_B.split(ROWS):
+    for rows in order_B.split(_at_once(model, width_t if prompts else ids_BL.shape[1])):
         width = int(completion_B[rows].max())
         first = 0 if prompts else start - int(prompt_B[rows].max())
         attention = attention_BL[rows, first : start + width]
@@ -56,6 +64,13 @@ def in_buckets(
         parts.append([torch.nn.functional.pad(v.masked_fill(~is_token_BT, 0.0), right) for v in found])
     back_B = order_B.argsort()
     return [torch.cat(part)[back_B] for part in zip(*parts, strict=True)]
+
+
+def _at_once(model, length: int) -> int:
+    """How many rows of a length are read at once."""
+    if model.device.type != "cpu":
+        return ROWS
+    return min(ROWS, max(1, STATES // (length * model.config.hidden_size)))
 
 
 def once(read: Callable[[list], Sequence], asked: Sequence[Hashable]) -> list:

@@ -4,11 +4,7 @@ What `transformers.generate` costs beyond the model is left out: a prompt is rea
 keys and values are written in place, an adapter is merged, and a completion that has ended leaves the batch.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
-from peft.tuners.lora import LoraLayer
 from tqdm.auto import tqdm
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
@@ -34,7 +30,7 @@ def generate(
     ends = torch.tensor(end_ids(model, tokenizer), device=model.device)
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))
     completions: list[list[int]] = [[] for _ in prompts]
-    with _merged(model):
+    with pretrained.merged(model):
         for start in tqdm(range(0, len(order), batch_size), desc="sampling", leave=False):
             rows = order[start : start + batch_size]
             written = _sample(model, tokenizer, [prompts[i] for i in rows], ends, temperature, max_new_tokens)
@@ -168,20 +164,3 @@ class _Whole(_InPlace):
 
     def _show(self) -> None:
         self.keys, self.values = self._buffers
-
-
-@contextmanager
-def _merged(model) -> Iterator[None]:
-    """The model with its active adapters in its weights; afterwards these are what they were, bit for bit."""
-    quantised = getattr(pretrained.without_adapter(model), "is_quantized", False)
-    layers = [] if quantised else [m for m in model.modules() if isinstance(m, LoraLayer)]
-    weights = [layer.get_base_layer().weight for layer in layers]
-    before = [weight.data for weight in weights]
-    try:
-        for layer in layers:
-            layer.merge(safe_merge=True)  # into a copy
-        yield
-    finally:
-        for layer, weight, data in zip(layers, weights, before, strict=True):
-            weight.data = data
-            layer.merged_adapters.clear()

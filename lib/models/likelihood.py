@@ -12,7 +12,11 @@ from lib.models import buckets, pretrained
 from lib.text import alignment
 
 NOT_SCORED = -100  # the label of a token that the head leaves out
-AT_ONCE = 4096  # tokens of the vocabulary that the head scores at once on a CPU, whose cache holds no more
+
+if (
+    not torch.cuda.is_available()
+):  # tokens of the vocabulary that TRL's head scores at once; a cache holds no more
+    utils._CHUNKED_LOGPROB_CHUNK_SIZE = 4096
 
 
 class Tokens(NamedTuple):
@@ -58,10 +62,8 @@ def _fused_head(model, width: int, outputs: tuple[str, ...], temperature: float)
     For a moment, since a trainer may have put another on the same model, with a temperature of its own.
     """
     causal_lm = pretrained.without_adapter(model)
-    forward, at_once = causal_lm.forward, utils._CHUNKED_LOGPROB_CHUNK_SIZE
+    forward = causal_lm.forward
     utils.add_fused_lm_head(causal_lm, temperature, outputs=outputs)
-    if causal_lm.device.type == "cpu":
-        utils._CHUNKED_LOGPROB_CHUNK_SIZE = AT_ONCE
 
     def keep_last(_module, _args, output):
         output.last_hidden_state = output.last_hidden_state[:, -width:].contiguous()
@@ -73,7 +75,7 @@ def _fused_head(model, width: int, outputs: tuple[str, ...], temperature: float)
         yield
     finally:
         hook.remove()
-        causal_lm.forward, utils._CHUNKED_LOGPROB_CHUNK_SIZE = forward, at_once
+        causal_lm.forward = forward
 
 
 def logprobs_and_entropies(

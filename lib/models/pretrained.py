@@ -1,10 +1,13 @@
 """Loads backbones, trained here or elsewhere, and the policies that adapters make of them."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel
+from peft.tuners.lora import LoraLayer
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -134,6 +137,24 @@ def load_to_train(backbone: str | Path, settings, saved: str | Path | None = Non
 def without_adapter(model):
     """The transformers model that a model's adapters are on; the model itself where there are none."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+@contextmanager
+def merged(model) -> Iterator[None]:
+    """The model with its active adapters in its weights; afterwards these are what they were, bit for bit."""
+    quantised = getattr(without_adapter(model), "is_quantized", False)
+    adapted = [m for m in model.modules() if isinstance(m, LoraLayer) and not m.disable_adapters]
+    layers = [] if quantised else adapted
+    weights = [layer.get_base_layer().weight for layer in layers]
+    before = [weight.data for weight in weights]
+    try:
+        for layer in layers:
+            layer.merge(safe_merge=True)  # into a copy
+        yield
+    finally:
+        for layer, weight, data in zip(layers, weights, before, strict=True):
+            weight.data = data
+            layer.merged_adapters.clear()
 
 
 def _neutral(model):

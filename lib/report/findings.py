@@ -10,7 +10,7 @@ from lib.evaluation.tables import (
     PAPER_VARIANT,
     PAPER_VARIANTS,
 )
-from lib.evaluation.words import grouped, interval, judged, label, number, seeds, stands
+from lib.evaluation.words import grouped, interval, judged, label, number, seeds, sign, stands
 from lib.report import headline, sceptic
 
 OF_PAPER = PAPER_VARIANTS[1:]  # which the tables have, and sentences for the first one alone
@@ -57,17 +57,12 @@ def real(table: pd.DataFrame) -> list[str]:
 
 def _beside(row: pd.Series, world: pd.DataFrame) -> str:
     """How a difference of one study stands to that of the world, on any of its backbones."""
-    here, there = _sign(row), {_sign(of) for _, of in world.iterrows()}
+    here, there = sign(row), {sign(of) for _, of in world.iterrows()}
     if not here:
         return "sure in the world and not here" if there - {0} else "sure nowhere"
     if -here in there:
         return "the other way round"
     return "as in the world" if here in there else "sure here and not in the world"
-
-
-def _sign(row: pd.Series) -> int:
-    """1 or -1 where a difference's interval leaves 0 out."""
-    return int(row["ci_low"] > 0) - int(row["ci_high"] < 0)
 
 
 def gains(table: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.evaluation import words
-from lib.evaluation.tables import TEMPERATURES
+from lib.evaluation.tables import TEMPERATURES, times_grpo
 from lib.evaluation.words import label
 
 QUALITY = (
@@ -159,8 +159,7 @@ def _studies(table: pd.DataFrame) -> Shown:
 
 
 def _costs(table: pd.DataFrame) -> Shown:
-    grpo = table[table["method"] == "grpo"].set_index("backbone")["seconds"]
-    times = table["seconds"] / table["backbone"].map(grpo)
+    times = times_grpo(table, "seconds")
     rows = [
         [r.backbone, label(r.method), r.n_seeds, f"{r.seconds:.0f}", words.number(of_grpo)]
         + ["" if np.isnan(r.samples) else f"{r.samples:.0f}", f"{r.peak_memory_mib:.0f}"]

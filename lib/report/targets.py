@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib.evaluation import baselines
 from lib.evaluation.rivals import CHOOSING
-from lib.evaluation.tables import MAIN_VARIANT, PRACTICE, TWIN, by_backbone
+from lib.evaluation.tables import MAIN_VARIANT, PRACTICE, TWIN, by_backbone, times_grpo
 from lib.evaluation.words import interval, number, paired
 
 TABLES = "main gains reward_quality reward_quality_sft rivals localisation transfer costs".split()
@@ -79,9 +79,9 @@ def _of_reward(tables: dict[str, pd.DataFrame]) -> Iterator[Target]:
 
 def _of_costs(costs: pd.DataFrame) -> Iterator[Target]:
     for what, aim, name in (("policy samples", 1.6, "samples"), ("time", 2.0, "seconds")):
-        ours, grpo = (by_backbone(costs, method=method) for method in (MAIN_VARIANT, "grpo"))
-        times = {place: row[name] / grpo[place][name] for place, row in ours.items() if place in grpo}
-        cells = {place: _verdict(number(of), of - aim, 2) for place, of in times.items()}
+        times = costs.assign(times=times_grpo(costs, name)).dropna(subset=["times"])
+        ours = by_backbone(times, method=MAIN_VARIANT)
+        cells = {place: _verdict(number(row["times"]), row["times"] - aim, 2) for place, row in ours.items()}
         yield Target(f"{what} of a training, times GRPO's", f"at most {aim:g}", cells)
 
 

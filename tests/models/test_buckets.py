@@ -50,6 +50,18 @@ def plain(model, ids, attention, width):
 
 
 @pytest.mark.parametrize("adapted", ["qwen2", "llama"], indirect=True)
+@torch.no_grad()
+def test_values_alone_are_the_same_with_the_adapter_and_without_which_stays_as_it_was(adapted, batch):
+    before = {name: weight.clone() for name, weight in adapted.state_dict().items()}
+    found, expected = likelihood.of_tokens(adapted, *batch).log_probs_BT, plain(adapted, *batch)
+    with adapted.disable_adapter():
+        found_without, without = likelihood.of_tokens(adapted, *batch).log_probs_BT, plain(adapted, *batch)
+    assert torch.allclose(found, expected, atol=1e-4) and torch.allclose(found_without, without, atol=1e-4)
+    assert not torch.allclose(expected, without, atol=0.1)
+    assert all(torch.equal(weight, before[name]) for name, weight in adapted.state_dict().items())
+
+
+@pytest.mark.parametrize("adapted", ["qwen2", "llama"], indirect=True)
 def test_values_and_gradients_are_those_of_the_whole_batch(adapted, batch):
     ids_BL, attention_BL, width_t = batch
     weights_BT = torch.randn(len(ids_BL), width_t, generator=torch.Generator().manual_seed(0))
