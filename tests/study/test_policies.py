@@ -4,7 +4,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from lib.models import generation, pretrained, scratch
-from lib.study.adversarial.training import train_airl
+from lib.study.adversarial.training import new_discriminator, train_airl
 from lib.study.training import launch, policies
 from lib.text import chat, traces
 
@@ -213,6 +213,25 @@ def test_a_fitted_discriminator_starts_as_the_policy_of_sft(sft, backbone, exper
     assert fitted.keys() == was.keys()
     assert all(torch.equal(fitted[name], was[name]) for name in was)
     assert not changed(trainer.model, load_file(backbone / "model.safetensors"))  # the policy did not move
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"likelihood_epochs": 2}, {"discriminator_r": 1}, {"wrong_experts": 0.5}]
+)
+def test_a_fit_that_would_be_the_sft_over_again_is_that_one(
+    sft, backbone, experts, settings, tmp_path, changes
+):
+    sft.save_model(tmp_path / "sft")
+    given = common(settings, tmp_path / "likelihood")
+    on_twelve = few_steps(settings).model_copy(update={"demonstrations": 12})
+    given["settings"] = given["settings"].model_copy(update={"sft": on_twelve})
+    as_sft = {"parameterisation": "log_ratio", "discriminator_r": settings.lora.r, "likelihood_epochs": 1}
+    section = few_demonstrations(settings, **as_sft | changes)
+    made = new_discriminator(backbone, None, experts, section, sft_adapter=tmp_path / "sft", **given)
+    assert (tmp_path / "likelihood").exists() == bool(changes)  # where it is fitted
+    was, found = lora_weights(sft.model), lora_weights(made.model)
+    assert all(p.requires_grad for name, p in made.named_parameters() if "lora_" in name)
+    assert changes or all(torch.equal(found[name], was[name]) for name in was)
 
 
 def test_training_and_sampling_show_the_policy_the_same_prompt(sft, experts):

@@ -95,7 +95,14 @@ def train_elections(
     random.Random(seed).shuffle(questions)
     asked = itertools.cycle(questions)
     fitted = training.new_discriminator(
-        reward_backbone, None, experts, section, settings, seed, output_dir / "likelihood"
+        reward_backbone,
+        None,
+        experts,
+        section,
+        settings=settings,
+        sft_adapter=sft_adapter,
+        seed=seed,
+        output_dir=output_dir / "likelihood",
     )
     tokenizers = [AutoTokenizer.from_pretrained(start) for start in (backbone, reward_backbone)]
     of_reward = Lora(r=section.discriminator_r, alpha=2 * section.discriminator_r)

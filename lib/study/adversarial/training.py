@@ -42,7 +42,14 @@ def train_airl(
     if new_adapter and _shared(section, settings):
         model, new_adapter = get_peft_model(model, new_adapter), None
     reward_model = new_discriminator(
-        discriminator_backbone, model, experts, section, settings, seed, Path(output_dir) / "likelihood"
+        discriminator_backbone,
+        model,
+        experts,
+        section,
+        settings=settings,
+        sft_adapter=sft_adapter,
+        seed=seed,
+        output_dir=Path(output_dir) / "likelihood",
     )
     if AutoTokenizer.from_pretrained(discriminator_backbone).get_vocab() != tokenizer.get_vocab():
         raise ValueError(
@@ -78,15 +85,31 @@ def _shared(section: Airl, settings: Params) -> bool:
     return settings.training.shared_backbone and on_one
 
 
+def _is_sft(section: Airl, adapter: Lora, settings: Params) -> bool:
+    """Whether a fit to the experts would be the SFT over again that the policy goes on from."""
+    fit = section.demonstrations, section.likelihood_epochs, adapter
+    on_same = section.discriminator == "same" and not section.wrong_experts and not section.families
+    return on_same and fit == (settings.sft.demonstrations, settings.sft.epochs, settings.lora)
+
+
 def new_discriminator(
-    backbone, policy, experts: list[Demonstration], section: Airl, settings: Params, seed, output_dir
+    backbone,
+    policy,
+    experts: list[Demonstration],
+    section: Airl,
+    *,
+    settings: Params,
+    sft_adapter,
+    seed,
+    output_dir,
 ):
     """A fresh discriminator, on the policy's weights if these are shared; a log-ratio first fitted to the
-    experts by `likelihood_epochs` of SFT."""
+    experts by `likelihood_epochs` of SFT, or as the directory `sft_adapter` has it where that is the same."""
     size = {"r": section.discriminator_r, "alpha": 2 * section.discriminator_r}
-    fitted = None
-    if section.likelihood_epochs:
-        adapter = Lora(**size)
+    fitted, adapter = None, Lora(**size)
+    if sft_adapter is not None and _is_sft(section, adapter, settings):
+        fitted = pretrained.placed(pretrained.load_to_train(backbone, adapter, sft_adapter)[0])
+    elif section.likelihood_epochs:
         fitted = policies.train_sft(
             backbone,
             experts,
