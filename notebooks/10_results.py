@@ -319,7 +319,6 @@ show(comparison_plots.amounts(amounts), "amounts") if len(amounts) else None
 
 # %%
 others = comparisons.single_changes(changed)
-others = others[others["backbone"] == settings.ablation_runs.backbones[0]]
 show(comparison_plots.ablations(others), "ablations") if len(others) else None
 
 # %%

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.evaluation.words import judged, label
 from lib.report.plots import INTERVALS, errors, finish, names, panels
-from lib.report.style import BLACK, BLUE, GREY, ORANGE, colour, styled
+from lib.report.style import BLUE, GREY, ORANGE, colour, styled
 
 MEASURES = {  # column: prefix of its interval, title
     "pass_at_1": ("", "pass@1 of the policy"),
@@ -87,26 +87,30 @@ def amounts(table: pd.DataFrame) -> Figure:
 
 @styled
 def ablations(table: pd.DataFrame) -> Figure:
-    """One line a changed setting, beside the reference it is compared with (the dotted line)."""
-    table = table.reset_index(drop=True)
+    """A line a changed setting, with each backbone's reference (dotted), a panel a measure."""
     changed = [textwrap.fill(f"{r.ablation} = {r.value}", LABEL_WIDTH) for r in table.itertuples()]
-    lines = max(text.count("\n") + 1 for text in changed)
-    height = 0.9 + 0.21 * lines * len(table)
-    figure, axes = panels([title for _, title in MEASURES.values()], width=3.0, height=height)
+    table = table.assign(line=list(zip(table["reference"], changed, strict=True)))
+    lines, backbones = names(table, "line"), names(table, "backbone")
+    at = {line: i for i, line in enumerate(lines)}
+    most = max(text.count("\n") + 1 for _, text in lines)
+    titles = [title for _, title in MEASURES.values()]
+    figure, axes = panels(titles, width=3.0, height=1.2 + 0.21 * most * len(lines))
     for axis, measure in zip(axes[0], MEASURES, strict=True):
-        for reference, rows in table.groupby("reference", sort=False):
-            places = rows.index.to_numpy()
-            first = table[(table["method"] == reference) & table.index.isin(places)]
-            if len(first):
-                axis.vlines(first[measure].iloc[0], places.min() - 0.4, places.max() + 0.4, colors=GREY,
-                            linestyles=":", linewidth=1)  # fmt: skip
-            axis.errorbar(rows[measure], places, xerr=_interval(rows, measure), fmt="o", color=BLACK,
-                          capsize=2, markersize=3.5, elinewidth=0.9)  # fmt: skip
+        for i, backbone in enumerate(backbones):
+            rows = table[table["backbone"] == backbone]
+            places = rows["line"].map(at) + 0.24 * (i - (len(backbones) - 1) / 2)
+            colour_of = (BLUE, ORANGE)[i % 2]
+            axis.errorbar(rows[measure], places, xerr=_interval(rows, measure), fmt="o", color=colour_of,
+                          capsize=2, markersize=3.5, elinewidth=0.9, label=backbone)  # fmt: skip
+            for reference, of in rows.groupby("reference", sort=False):
+                first, own = of[of["method"] == reference], of["line"].map(at)
+                if len(first):
+                    axis.vlines(first[measure].iloc[0], own.min() - 0.4, own.max() + 0.4, colors=colour_of,
+                                linestyles=":", linewidth=1)  # fmt: skip
         axis.set_xlabel("share (0 to 1)")
-    axes[0, 0].set_yticks(range(len(table)), changed)
+    axes[0, 0].set_yticks(range(len(lines)), [text for _, text in lines])
     axes[0, 0].invert_yaxis()
-    figure.suptitle(f"Changed settings ({INTERVALS}; dotted: the reference)", fontsize=9)
-    return figure
+    return finish(figure, f"Changed settings ({INTERVALS}; dotted: the reference)")
 
 
 @styled

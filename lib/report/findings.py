@@ -71,7 +71,8 @@ def gains(table: pd.DataFrame) -> list[str]:
     sentences = []
     for backbone, rows in table.groupby("backbone", sort=False):
         of_seeds = [
-            (label(row["method"]) + " (1 seed)" * (row["n_seeds"] == 1), row) for _, row in rows.iterrows()
+            (label(row["method"]) + " (1 seed)" * (row["n_seeds"] == 1 and not sign(row)), row)
+            for _, row in rows.iterrows()
         ]
         sentences.append(f"On {backbone}, {grouped(of_seeds, 'above_sft', ' SFT:')}.")
         for _, row in rows[rows["method"] == MAIN_VARIANT].iterrows():

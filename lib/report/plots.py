@@ -30,10 +30,13 @@ def panels(
 
 
 def finish(figure: Figure, title: str, *, columns: int = 3) -> Figure:
-    """A title above the whole figure, and below it one legend of what the first axis shows."""
+    """A title above the whole figure, and below it one legend of what its axes show."""
     figure.suptitle(title, fontsize=9)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    shown = {}
+    for axis in figure.axes:
+        for handle, text in zip(*axis.get_legend_handles_labels(), strict=True):
+            shown.setdefault(text, handle)
+    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=columns)
     return figure
 
 

@@ -297,7 +297,7 @@ def test_policies_are_told_in_groups_by_verdict_and_one_seed_is_called_so():
     )
     assert findings.gains(gained) == [
         "On qwen2, better than SFT: election (ours), TTRL (vote); in one training worse than SFT: election "
-        "without weights (1 seed); not surely different from SFT: SPIN.",
+        "without weights; not surely different from SFT: SPIN.",
         "On qwen2, election (ours) has 0.90 [0.80, 1.00] of GRPO's gain over the base policy.",
     ]
 

@@ -170,26 +170,32 @@ def test_every_amount_has_its_place_and_its_bar():
 
 def test_every_ablation_has_its_line_and_its_references_value():
     table = compared(
-        ablation=["loss", "loss", "labels", "labels"],
-        value=["bce", "wgan", "a", "b"],
-        method=["ref", "wgan", "paper", "b"],
-        reference=["ref", "ref", "paper", "paper"],
+        ablation=["loss"] * 4 + ["labels", "labels"],
+        value=["bce", "wgan", "bce", "wgan", "a", "b"],
+        method=["ref", "wgan", "ref", "wgan", "paper", "b"],
+        reference=["ref"] * 4 + ["paper", "paper"],
+        backbone=["llama", "llama", "qwen2", "qwen2", "llama", "llama"],
     )
-    table.index = [7, 3, 9, 4]  # as the filter before it left them
-    for axis, measure in zip(
-        comparison_plots.ablations(table).axes, ("pass_at_1", "auroc", "hit_at_1"), strict=True
-    ):
-        shown = sorted((y, x) for _, xs, ys, _ in points(axis) for x, y in zip(xs, ys, strict=True))
-        assert shown == list(enumerate(table[measure]))
+    axes = comparison_plots.ablations(table).axes
+    for axis, measure in zip(axes, ("pass_at_1", "auroc", "hit_at_1"), strict=True):
+        (_, xs, ys, _), (_, xs_other, ys_other, _) = points(axis)
+        assert ys == pytest.approx([-0.12, 0.88, 1.88, 2.88]) and ys_other == pytest.approx([0.12, 1.12])
+        assert [*xs[:2], *xs_other, *xs[2:]] == list(table[measure])
         dotted = [c for c in axis.collections if c.get_linestyle()[0][1]]
-        assert [c.get_segments()[0][0][0] for c in dotted] == pytest.approx([0.0, 0.2])
-    axis = comparison_plots.ablations(table).axes[0]
-    assert [t.get_text() for t in axis.get_yticklabels()] == [
-        "loss = bce",
-        "loss = wgan",
-        "labels = a",
-        "labels = b",
-    ]
+        assert [c.get_segments()[0][0][0] for c in dotted] == pytest.approx([0.0, 0.4, 0.2])
+    written = [t.get_text() for t in axes[0].get_yticklabels()]
+    assert written == ["loss = bce", "loss = wgan", "labels = a", "labels = b"]
+
+
+def test_a_legend_has_what_any_of_the_axes_shows():
+    table = compared(
+        ablation=["wrong_experts", "demonstrations"],
+        value=[0.25, 16.0],
+        reference=["airl", "sft"],
+        backbone="llama",
+    )
+    legend = comparison_plots.amounts(table).legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["election (ours)", "SFT"]
 
 
 def test_differences_stand_with_their_intervals_in_the_panel_of_their_traces():
