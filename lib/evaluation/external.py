@@ -122,9 +122,9 @@ def check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
     solutions and fewer right ones.
     `best_of_N_..`: how often the one of N solutions is right that is chosen at random, by majority, as the
     shortest, or by the reward, of n problems; N is the smallest number of solutions that a problem has, and a
-    problem that has more counts by all its choices of N. A majority is judged only where an answer could be
-    read; `unreadable` is the share of the n solutions where none could. `lowest_last`: that of
-    `reward_quality`, of n wrong solutions; by chance, where any unit may be the one.
+    problem that has more counts by all its choices of N; of one there is no choice. A majority is judged only
+    where an answer could be read; `unreadable` is the share of the n solutions where none could.
+    `lowest_last`: that of `reward_quality`, of n wrong solutions; by chance, where any unit may be the one.
     And what `first_errors.check` finds.
     """
     of: dict[str, list[dict]] = {}
@@ -151,7 +151,7 @@ def _check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
             found.append((f"auroc_within{suffix}", interval, 0.5, len(within)))
     n = min(len(samples) for samples in problems.values())
     unread = [row["answer"] is None for row in rows]
-    selectors = [s for s in SELECTORS if s != "majority" or not all(unread)]
+    selectors = [s for s in SELECTORS if s != "majority" or not all(unread)] if n > 1 else []
     accuracy = {s: [_accuracy(s, n, samples) for samples in problems.values()] for s in selectors}
     for selector, values in accuracy.items():
         chosen = intervals.mean_ci(values, n_resamples, SEED)
@@ -216,13 +216,14 @@ def sentences(checked: pd.DataFrame) -> list[str]:
             said.append(
                 f"On {name}, among the solutions of one problem it has {_beside_shorter(of, 'auroc_within')}."
             )
-        chosen = next(row for metric, row in of.items() if re.fullmatch(r"best_of_\d+_reward", metric))
-        n = chosen["metric"].split("_")[2]
-        others = [
-            (o, of[f"best_of_{n}_{o}"]) for o in SELECTORS if o != "reward" and f"best_of_{n}_{o}" in of
-        ]
-        stands = [compare(chosen, row, "value", "the shortest" if o == "shorter" else o) for o, row in others]
-        said.append(f"On {name}, its choice among {n} solutions is {', '.join(stands)}.")
+        for metric in filter(re.compile(r"best_of_\d+_reward").fullmatch, of):
+            n = metric.split("_")[2]
+            stands = [
+                compare(of[metric], of[f"best_of_{n}_{o}"], "value", "the shortest" if o == "shorter" else o)
+                for o in SELECTORS
+                if o != "reward" and f"best_of_{n}_{o}" in of
+            ]
+            said.append(f"On {name}, its choice among {n} solutions is {', '.join(stands)}.")
         if "unreadable" in of:
             share, count = of["unreadable"][["value", "n"]]
             votes = "there is no majority" if share == 1 else "those have no vote in the majority"

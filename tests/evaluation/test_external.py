@@ -182,6 +182,14 @@ def test_without_a_readable_answer_there_is_no_majority_and_the_sentence_says_so
     assert not any("below majority" in sentence or "to majority" in sentence for sentence in said)
 
 
+def test_of_one_solution_a_problem_there_is_no_choice():
+    rows = [row(i, 0, i < 3, str(i), float(-i)) for i in range(5)]
+    table = external.check("mine", rows, 10)
+    assert by_metric(table)["auroc"].value == 1
+    assert not any(metric.startswith("best_of") for metric in table["metric"])
+    assert not any("its choice" in sentence for sentence in external.sentences(table))
+
+
 def test_spellings_of_one_answer_vote_together():
     rows = [row(0, i, i < 3, a, 0.0) for i, a in enumerate(["$5", "5 dollars", "5.0", "6", "6"])]
     assert by_metric(external.check("mine", rows, 10))["best_of_5_majority"].value == 1
