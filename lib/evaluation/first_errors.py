@@ -150,8 +150,8 @@ def table(results: str | Path, checked: pd.DataFrame) -> pd.DataFrame:
         for key, found in tables.groups(checked[checked["name"] == name], "backbone", "detector", "variant"):
             of = found.set_index("metric")
             if "f1" in of.index:
-                key |= {"benchmark": name, "threshold": thresholds[key["detector"]]}
-                rows.append(key | of["value"].to_dict() | of.loc["f1", ["n", "ci_low", "ci_high"]].to_dict())
+                key |= {"benchmark": name, "threshold": thresholds[key["detector"]], "n": of["n"]["f1"]}
+                rows.append(key | of["value"].to_dict() | of.loc["f1", ["ci_low", "ci_high"]].to_dict())
     return pd.DataFrame(rows, columns=COLUMNS).round(4)
 
 
