@@ -14,7 +14,7 @@ OVERLAY = {  # the profile in everything but numbers
     "seeds": [0],
     "data": {"train": 4, "demonstrations": 8, "validation": 2, "test": 3, "test_long": 1},
     "training": {"checkpoint_every": 0},
-    "sft": {"demonstrations": 8, "epochs": 1, "batch_size": 4},
+    "sft": {"demonstrations": 8, "epochs": 4, "batch_size": 2},  # enough that some traces give an answer
     "grpo": {**SMALL, "demonstrations": 8},
     "spin": {"rounds": 1, "samples": 1, "epochs": 1, "batch_size": 4},
     "airl": {**SMALL, "demonstrations": 8, "unlabelled_questions": 4, "discriminator_steps": 1,
