@@ -226,9 +226,11 @@ def sentences(checked: pd.DataFrame) -> list[str]:
             said.append(f"On {name}, its choice among {n} solutions is {', '.join(stands)}.")
         if "unreadable" in of:
             share, count = of["unreadable"][["value", "n"]]
-            votes = "; there is no majority" if share == 1 else "; those have no vote in the majority"
-            votes = votes if any(metric.startswith("best_of") for metric in of) else ""
-            unread = f"On {name}, no answer could be read in {share:.1%} of {count} solutions{votes}."
+            unread = f"On {name}, no answer could be read in {share:.1%} of {count} solutions"
+            if any(metric.startswith("best_of") for metric in of):
+                votes = "there is no majority" if share == 1 else "those have no vote in the majority"
+                unread += f"; {votes}"
+            unread += "."
             said += [unread] if unread not in said else []  # of each detector the same
         said += first_errors.sentences(name, of)
     return said

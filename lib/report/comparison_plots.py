@@ -1,6 +1,7 @@
 """Figures of what a change does, from the tables of `lib.evaluation.comparisons`."""
 
 import textwrap
+from collections.abc import Iterator
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -46,6 +47,13 @@ def rivals(table: pd.DataFrame, use: str) -> Figure:
     return _differences(rows, f"The election's reward above each rival, paired ({INTERVALS})")
 
 
+def _by_backbone(table: pd.DataFrame, backbones: list[str]) -> Iterator[tuple[str, pd.DataFrame, str, float]]:
+    """Of each backbone its rows, its colour, and how far beside a line its points stand."""
+    for i, backbone in enumerate(backbones):
+        beside = 0.24 * (i - (len(backbones) - 1) / 2)
+        yield backbone, table[table["backbone"] == backbone], (BLUE, ORANGE)[i % 2], beside
+
+
 def _differences(table: pd.DataFrame, title: str) -> Figure:
     """A point a `name` and backbone at `above`, a panel each `panel`; right of the line is better."""
     lines, backbones = names(table, "name"), names(table, "backbone")
@@ -54,11 +62,10 @@ def _differences(table: pd.DataFrame, title: str) -> Figure:
     for axis, panel in zip(axes[0], of_panels, strict=True):
         of_panel = table[table["panel"] == panel]
         axis.axvline(0, color=GREY, linewidth=1)
-        for i, backbone in enumerate(backbones):
-            rows = of_panel[of_panel["backbone"] == backbone]
-            at = [lines.index(name) + 0.24 * (i - (len(backbones) - 1) / 2) for name in rows["name"]]
+        for backbone, rows, paint, beside in _by_backbone(of_panel, backbones):
+            at = [lines.index(name) + beside for name in rows["name"]]
             axis.errorbar(rows["above"], at, xerr=errors(rows, "above"), fmt="o",
-                          color=(BLUE, ORANGE)[i % 2], capsize=2, markersize=3.5, label=backbone)  # fmt: skip
+                          color=paint, capsize=2, markersize=3.5, label=backbone)  # fmt: skip
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set_xlabel("difference (share, 0 to 1)")
     axes[0, 0].set_yticks(range(len(lines)), lines)
@@ -96,16 +103,14 @@ def ablations(table: pd.DataFrame) -> Figure:
     titles = [title for _, title in MEASURES.values()]
     figure, axes = panels(titles, width=3.0, height=1.2 + 0.21 * most * len(lines))
     for axis, measure in zip(axes[0], MEASURES, strict=True):
-        for i, backbone in enumerate(backbones):
-            rows = table[table["backbone"] == backbone]
-            places = rows["line"].map(at) + 0.24 * (i - (len(backbones) - 1) / 2)
-            colour_of = (BLUE, ORANGE)[i % 2]
-            axis.errorbar(rows[measure], places, xerr=_interval(rows, measure), fmt="o", color=colour_of,
+        for backbone, rows, paint, beside in _by_backbone(table, backbones):
+            places = rows["line"].map(at) + beside
+            axis.errorbar(rows[measure], places, xerr=_interval(rows, measure), fmt="o", color=paint,
                           capsize=2, markersize=3.5, elinewidth=0.9, label=backbone)  # fmt: skip
             for reference, of in rows.groupby("reference", sort=False):
                 first, own = of[of["method"] == reference], of["line"].map(at)
                 if len(first):
-                    axis.vlines(first[measure].iloc[0], own.min() - 0.4, own.max() + 0.4, colors=colour_of,
+                    axis.vlines(first[measure].iloc[0], own.min() - 0.4, own.max() + 0.4, colors=paint,
                                 linestyles=":", linewidth=1)  # fmt: skip
         axis.set_xlabel("share (0 to 1)")
     axes[0, 0].set_yticks(range(len(lines)), [text for _, text in lines])
@@ -122,11 +127,10 @@ def transfer(table: pd.DataFrame) -> Figure:
     for axis, measure, prefix in zip(
         axes[0], ("accuracy_gain", "auroc_within"), ("", "auroc_within_"), strict=True
     ):
-        for i, backbone in enumerate(names(table, "backbone")):
-            rows = table[table["backbone"] == backbone]
+        for backbone, rows, paint, _ in _by_backbone(table, names(table, "backbone")):
             axis.errorbar(rows[measure], rows.index,
                           xerr=errors(rows, measure, f"{prefix}ci_low", f"{prefix}ci_high"), fmt="o",
-                          color=(BLUE, ORANGE)[i % 2], capsize=2, markersize=4, label=backbone)  # fmt: skip
+                          color=paint, capsize=2, markersize=4, label=backbone)  # fmt: skip
         axis.set_xlabel("share (0 to 1)")
     axes[0, 0].axvline(0, color=GREY, linewidth=1)
     lines = [f"{label(r.variant)}: {r.trained_on} → {r.tested_on}" for r in table.itertuples()]

@@ -14,17 +14,23 @@ from lib.text import alignment
 @pytest.fixture(params=[1.0, 0.7])
 def trainer(backbone, experts, settings, tmp_path, request):
     """At a temperature."""
-    model, tokenizer = pretrained.load_backbone(backbone)
     settings = settings.model_copy(
         update={"sampling": settings.sampling.model_copy(update={"temperature": request.param})}
     )
-    trainer = grpo.Trainer(
+    return made(grpo.Trainer, backbone, experts, settings, tmp_path)
+
+
+def made(owner, backbone, experts, settings, output_dir) -> GRPOTrainer:
+    """A trainer of a fresh adapter that has learnt something."""
+    model, tokenizer = pretrained.load_backbone(backbone)
+    how = {"model": model, "settings": settings, "seed": 0, "output_dir": output_dir}
+    trainer = owner(
         model=model,
         processing_class=tokenizer,
         train_dataset=policies.question_dataset(experts),
         reward_funcs=policies.correct,
         peft_config=pretrained.lora(settings.lora),
-        args=policies.grpo_config(settings.grpo, model=model, settings=settings, seed=0, output_dir=tmp_path),
+        args=policies.grpo_config(settings.grpo, **how),
     )
     learnt(trainer.model)
     return trainer
@@ -88,8 +94,6 @@ def test_a_step_in_micro_batches_is_trls_and_reads_no_more_than_it_learns_from(
     )
     found = []
     for owner in (grpo.Trainer, Shuffled):
-        torch.manual_seed(0)
-        model, tokenizer = pretrained.load_backbone(backbone)
 
         class Watched(owner):
             read = []
@@ -106,17 +110,8 @@ def test_a_step_in_micro_batches_is_trls_and_reads_no_more_than_it_learns_from(
                 self.read.append([tuple(row) for row in ids[:, :-width].tolist()])
                 return super()._get_per_token_logps_and_entropies(model, ids, attention, width, **kwargs)
 
-        trainer = Watched(
-            model=model,
-            processing_class=tokenizer,
-            train_dataset=policies.question_dataset(experts),
-            reward_funcs=policies.correct,
-            peft_config=pretrained.lora(settings.lora),
-            args=policies.grpo_config(
-                settings.grpo, model=model, settings=settings, seed=0, output_dir=tmp_path
-            ),
-        )
-        learnt(trainer.model)
+        torch.manual_seed(0)
+        trainer = made(Watched, backbone, experts, settings, tmp_path)
         before = {n: p.detach().clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
         trainer.train()
         after = {n: p.detach() - before[n] for n, p in trainer.model.named_parameters() if p.requires_grad}

@@ -53,6 +53,8 @@ def test_a_near_miss_differs_from_start_on(question, text, kind, seed):
         assert result.text != text
         first = len(os.path.commonprefix([result.text, text]))
         assert first - result.start in (0, 1)  # of a number that was cut short from its last digit on
+        if first > result.start:
+            assert text[result.start : first + 1].isdigit() and not result.text[first : first + 1].isdigit()
 
 
 @settings(max_examples=100)

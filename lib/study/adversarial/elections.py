@@ -105,7 +105,7 @@ def train_elections(
         output_dir=output_dir / "likelihood",
     )
     tokenizers = [AutoTokenizer.from_pretrained(start) for start in (backbone, reward_backbone)]
-    of_reward = Lora(r=section.discriminator_r, alpha=2 * section.discriminator_r)
+    of_reward = training.discriminator_lora(section)
     policy = pretrained.load_policy(backbone, sft_adapter)
     own = Learner(backbone, tokenizers[0], policy, settings.lora)
     stranger = Learner(reward_backbone, tokenizers[1], fitted.model, of_reward)

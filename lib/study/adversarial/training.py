@@ -85,6 +85,11 @@ def _shared(section: Airl, settings: Params) -> bool:
     return settings.training.shared_backbone and on_one
 
 
+def discriminator_lora(section: Airl) -> Lora:
+    """The adapter of a discriminator, and of an election's stranger."""
+    return Lora(r=section.discriminator_r, alpha=2 * section.discriminator_r)
+
+
 def _is_sft(section: Airl, adapter: Lora, settings: Params) -> bool:
     """Whether a fit to the experts would be the SFT over again that the policy goes on from."""
     fit = section.demonstrations, section.likelihood_epochs, adapter
@@ -105,8 +110,7 @@ def new_discriminator(
 ):
     """A fresh discriminator, on the policy's weights if these are shared; a log-ratio first fitted to the
     experts by `likelihood_epochs` of SFT, or as the directory `sft_adapter` has it where that is the same."""
-    size = {"r": section.discriminator_r, "alpha": 2 * section.discriminator_r}
-    fitted, adapter = None, Lora(**size)
+    fitted, adapter = None, discriminator_lora(section)
     if sft_adapter is not None and _is_sft(section, adapter, settings):
         fitted = pretrained.placed(pretrained.load_to_train(backbone, adapter, sft_adapter)[0])
     elif section.likelihood_epochs:
@@ -119,11 +123,11 @@ def new_discriminator(
             output_dir=output_dir,
         ).model
     if _shared(section, settings):
-        reward_model = SHARED[section.parameterisation](policy, **size)
+        reward_model = SHARED[section.parameterisation](policy, **adapter.model_dump())
         if fitted is not None:
             weights = get_peft_model_state_dict(fitted)
             set_peft_model_state_dict(policy, weights, adapter_name=reward_model.adapter)
         return reward_model
     if fitted is not None:
         return discriminator.LogRatioDiscriminator.of_policy(fitted)
-    return discriminator.PARAMETERISATIONS[section.parameterisation].new(backbone, **size)
+    return discriminator.PARAMETERISATIONS[section.parameterisation].new(backbone, **adapter.model_dump())
