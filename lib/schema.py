@@ -84,6 +84,7 @@ class Practice(Section):
     steps: Count
     prompts_per_step: Count
     group_size: Annotated[int, Field(ge=2)]
+    temperature: Positive
     lr: Positive
     beta: NotNegative
 

@@ -60,7 +60,7 @@ def test_a_pair_has_the_papers_numbers_and_two_sizes_of_one_family(profile):
     dense = settings.airl_variant("airl_dense")
     assert (settings.lora.r, dense.discriminator_r, dense.steps, dense.group_size) == (128, 32, 500, 16)
     assert (dense.lr, dense.discriminator_lr, dense.gamma, dense.label_smoothing) == (1e-5, 1e-5, 0.9, 0.1)
-    assert (dense.perturbations, dense.beta, settings.sampling.temperature) == (2, 0.0, 1.0)
+    assert (dense.perturbations, dense.beta, dense.temperature) == (2, 0.0, 1.0)
     assert (dense.parameterisation, dense.boundaries, dense.credit) == ("head", "dense", "discounted")
     assert dense.expert_in_group and settings.sampling.n == 16 and max(settings.evaluation.ks) == 10
     assert settings.pretrained[policy].four_bit and not settings.backbones

@@ -25,7 +25,7 @@ class Records(NamedTuple):
     """All run records, as frames that share the columns backbone and seed.
 
     `runs`: one run.json a row. `logs`: method, step and the logged metrics. `samples`: method and
-    `SAMPLE_COLUMNS`, sampled at the temperature of training. `tempered`: at the one that validation prefers,
+    `SAMPLE_COLUMNS`, sampled at `sampling.temperature`. `tempered`: at the one that validation prefers,
     and greedily (`temperature`). `tokens`: of the samples that keep values token by token, `TOKEN_COLUMNS`.
     `scores`: variant, policy, the rewards, and the columns of the scored sample, with its `answer_code`
     (`answers.classes` of a problem's samples); `logit` is the discriminator's at the trace's end.

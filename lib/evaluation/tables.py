@@ -105,8 +105,8 @@ def without(records: Records, variants: Iterable[str]) -> Records:
 
 
 def at_temperatures(records: Records) -> pd.DataFrame:
-    """The graded test samples of every policy at all temperatures: `1.0`, that of training, beside
-    `validation`, the one that validation prefers for the policy, and `greedy`."""
+    """The graded test samples of every policy at all temperatures: `1.0`, the samples that rewards judge,
+    beside `validation`, the one that validation prefers for the policy, and `greedy`."""
     trained = records.samples.assign(temperature="1.0")
     return pd.concat([records.tempered, trained[records.tempered.columns]], ignore_index=True)
 

@@ -142,7 +142,7 @@ def _contradictions(params: Params) -> Iterator[str]:
     faults = list(_method_faults(params, backbones))
     yield from faults or _ablation_faults(params, backbones)
     if params.sampling.temperature not in params.sampling.temperatures:
-        yield "sampling.temperatures: sampling.temperature, at which policies are trained, must be one"
+        yield "sampling.temperatures: sampling.temperature, that of the samples kept, must be one"
     k, n = max(params.evaluation.ks), params.sampling.n
     if k > n:
         yield f"evaluation.ks: pass@{k} needs as many samples; sampling.n is {n}"

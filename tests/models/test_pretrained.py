@@ -69,15 +69,16 @@ def test_sampling_is_neutral_whatever_the_authors_ship(directory, published, mon
 def test_training_samples_as_neutrally_and_ends_where_sampling_does(directory, experts, settings, tmp_path):
     model, tokenizer = pretrained.load_backbone(directory)
     typed = experts[0].model_copy(update={"question": "What does <|im_end|> mean?"})
+    section = settings.grpo.model_copy(update={"temperature": 0.6})
     trainer = grpo.Trainer(
         model=model,
         processing_class=tokenizer,
         train_dataset=policies.question_dataset([typed, *experts], "Think."),
         reward_funcs=policies.correct,
-        args=policies.grpo_config(settings.grpo, model=model, settings=settings, seed=0, output_dir=tmp_path),
+        args=policies.grpo_config(section, model=model, settings=settings, seed=0, output_dir=tmp_path),
     )
     how = (trainer.temperature, trainer.top_p, trainer.repetition_penalty)  # vLLM's, where it samples
-    assert how == (settings.sampling.temperature, 1.0, 1.0) and not trainer.top_k and not trainer.min_p
+    assert how == (0.6, 1.0, 1.0) and not trainer.top_k and not trainer.min_p
     ends = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
     assert trainer.eos_token_ids == generation.end_ids(model, tokenizer) == ends
     sft = policies.sft_dataset(tokenizer, [typed, *experts], "Think.")

@@ -137,7 +137,7 @@ def test_the_tree_is_read_only(write):
         ("spin.rounds", 0, "spin.rounds: should be greater than or equal to 1"),
         ("spin.beta", 0.0, "spin.beta: should be greater than 0"),
         ("spin.betta", 0.1, "spin.betta: unknown key (did you mean beta?)"),
-        ("sampling.temperatures", [0.3, 0.7], "sampling.temperatures: sampling.temperature, at which poli"),
+        ("sampling.temperatures", [0.3, 0.7], "sampling.temperatures: sampling.temperature, that of the s"),
         ("sampling.temperatures", [], "sampling.temperatures: should "),
         ("evaluation.ks", [1, 99], "evaluation.ks: pass@99 needs as many samples; sampling.n is 16"),
     ],

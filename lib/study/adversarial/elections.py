@@ -143,7 +143,7 @@ def _election(writer: Learner, both: Sequence[Learner], problems, section: Airl,
     Beside it `monitors`, by which nothing is decided: how many samples are right, and the AUROC of the
     other's view.
     """
-    n, temperature = section.group_size, settings.sampling.temperature
+    n, temperature = section.group_size, section.temperature
     rows = sampling.answered(writer.policy, writer.tokenizer, problems, n, temperature, settings)
     texts, right = [row["text"] for row in rows], [row["correct"] for row in rows]
     questions = [problems[row["problem"]].question for row in rows]

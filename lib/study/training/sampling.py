@@ -87,7 +87,7 @@ def sample(
     token_records: int,
     with_likelihoods: bool,
 ) -> list[dict]:
-    """Rows of `samples.jsonl.xz` for a policy on some problems, at the temperature it was trained at.
+    """Rows of `samples.jsonl.xz` for a policy on some problems, at `sampling.temperature`.
 
     Only the world can say where a trace goes wrong; of other data `first_wrong_unit` is always None.
     """
@@ -146,7 +146,7 @@ def validate(model, tokenizer, seed: int, settings: Params) -> dict[str, float]:
     """How a policy does on the validation split, with `sampling.validation_n` samples a problem.
 
     `temperature` is the one of `sampling.temperatures` with the largest pass@1 (of equals the lowest);
-    `pass_at_1_at_T` is that at T. Of the samples at the temperature of training: `pass_at_1`, `majority` (of
+    `pass_at_1_at_T` is that at T. Of the samples at `sampling.temperature`: `pass_at_1`, `majority` (of
     all of a problem's samples), `pass_at_n` and `well_formed`, the fraction of traces in the study's form.
     """
     set_seed(seed)
