@@ -15,10 +15,10 @@
 # %% [markdown]
 # # 10. Results: what the learned reward is good for
 #
-# A reward was learned from a few expert traces. Does a policy trained on it beat SFT on the same traces,
-# and how near does it come to GRPO on true answers? Does it choose well among samples? Does it point at
-# the first wrong step? This notebook answers from the run records alone: it loads no model, and writes
-# every table and figure of the study and its one-page report.
+# A reward was learned from a few expert traces. Does the policy that was trained with it beat SFT on the same
+# traces, and how near does it come to GRPO on true answers? Does the reward choose well among samples? Does
+# it point at the first wrong step? This notebook answers from the run records alone: it loads no model, and
+# writes every table and figure of the study and its one-page report.
 
 # %%
 import os

@@ -8,10 +8,10 @@ import pandas as pd
 
 from lib.evaluation.baselines import LIKELIHOOD
 from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANT, matching, read
-from lib.evaluation.words import label
+from lib.evaluation.words import label, reward_label
 
 TABLES = tuple(  # of each study
-    "main gains rerank rivals reward_quality reward_quality_sft localisation false_alarms".split()
+    "main gains long costs rerank rivals reward_quality reward_quality_sft localisation false_alarms".split()
 )
 WORLD = "world"  # the study at the profile `default`
 COLUMNS = ["measure", "method", "above", "study", "backbone", "value", "ci_low", "ci_high", "n_seeds"]
@@ -55,24 +55,24 @@ def _measures() -> Iterator[Measure]:
         return Measure(name, "gains", where, column, prefix, label(method), above)
 
     yield Measure("SFT, pass@1", "main", {"method": "sft", "k": 1, "temperature": "validation"}, "pass_at_k")
-    for method in ("grpo", PAPER_VARIANT, MAIN_VARIANT):
+    for method in ("grpo", PAPER_VARIANT, LIKELIHOOD, "ttrl", MAIN_VARIANT):
         yield gain(method, "sft")
     yield gain(MAIN_VARIANT, "sft", greedily=True)
     for rival in (LIKELIHOOD, "ttrl"):
         yield gain(MAIN_VARIANT, rival)
     for variant in ("length", LIKELIHOOD, PAPER_VARIANT, MAIN_VARIANT):
-        name = f"AUROC within SFT's problems, {label(variant)}"
+        name = f"AUROC within SFT's problems, {reward_label(variant)}"
         yield Measure(name, "reward_quality_sft", {"variant": variant}, "auroc_within", "auroc_within_")
     for selector, variant in (("random", MAIN_VARIANT), ("majority", MAIN_VARIANT), ("reward", LIKELIHOOD),
                               ("reward", PAPER_VARIANT), ("reward", MAIN_VARIANT)):  # fmt: skip
         where = {"policy": "sft", "selector": selector, "variant": variant}
-        by = label(variant if selector == "reward" else selector)
+        by = reward_label(variant if selector == "reward" else selector)
         yield Measure(f"choice among SFT's samples, {by}", "rerank", where, "accuracy")
     yield Measure("first error of SFT, chance", "localisation", OF_SFT | {"detector": "chance"}, "hit_at_1")
     for variant in (LIKELIHOOD, PAPER_VARIANT, MAIN_VARIANT):
         detector = LIKELIHOOD if variant == LIKELIHOOD else "reward"
         where = OF_SFT | {"detector": detector, "variant": variant, "threshold": "perturbed"}
-        yield Measure(f"first error of SFT, {label(variant)}", "localisation", where, "hit_at_1")
+        yield Measure(f"first error of SFT, {reward_label(variant)}", "localisation", where, "hit_at_1")
 
 
 def side_by_side(studies: dict[str, dict[str, pd.DataFrame]]) -> pd.DataFrame:

@@ -105,10 +105,15 @@ def _above(rows: pd.DataFrame, rival: pd.DataFrame | None, n_resamples: int) -> 
 def of_policies(records: Records, n_resamples: int) -> pd.DataFrame:
     """pass@1 on problems longer than any that was trained on, greedily.
 
-    Columns: backbone, method, pass_at_1, .., n_seeds.
+    Columns: backbone, method, pass_at_1, .., above_sft, .., n_seeds; the difference is of the same seeds.
     """
-    table = []
-    for key, rows in groups(records.long[records.long["temperature"] == "greedy"], "backbone", "method"):
-        interval = intervals.mean_ci(grid(rows, "correct").mean(2), n_resamples, SEED)
-        table.append(key | estimate("pass_at_1", interval, first=True) | n_seeds(rows))
+    table, greedy = [], records.long[records.long["temperature"] == "greedy"]
+    for key, rows in groups(greedy, "backbone", "method"):
+        correct_SP, above = grid(rows, "correct").mean(2), UNDEFINED
+        sft = greedy[(greedy["backbone"] == key["backbone"]) & (greedy["method"] == "sft")]
+        sft = sft[sft["seed"].isin(rows["seed"])]
+        if key["method"] not in ("base", "sft") and sft["seed"].nunique() == len(correct_SP):
+            above = intervals.difference_ci(correct_SP, grid(sft, "correct").mean(2), n_resamples, SEED)
+        of_method = estimate("pass_at_1", intervals.mean_ci(correct_SP, n_resamples, SEED), first=True)
+        table.append(key | of_method | estimate("above_sft", above) | n_seeds(rows))
     return pd.DataFrame(table).round(4)

@@ -40,16 +40,25 @@ LABELS = {
     "length": "minus the length",
     "style": "an expert's style",
     "base_logprob": "log-probability by the base policy",
-    "likelihood": "SFT log-likelihood",
+    "likelihood": "practice on its own likelihood",
     "perturbed": "rule-perturbed expert",
     "first_unit": "always the first step",
     "policy": "policy's own errors",
 }
+REWARDS = {  # of methods that practise on one
+    "likelihood": "SFT log-likelihood",
+    "airl_practice": "stranger's SFT log-likelihood",
+}
 
 
 def label(name: str) -> str:
-    """The name of a method, selector or detector as readers see it."""
+    """The name of a method as readers see it."""
     return LABELS.get(name, name.replace("_", " "))
+
+
+def reward_label(name: str) -> str:
+    """The name of a reward, selector or detector as readers see it."""
+    return REWARDS.get(name) or label(name)
 
 
 def number(value: float, digits: int = 2) -> str:

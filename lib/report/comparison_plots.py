@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lib.evaluation.words import judged, label
+from lib.evaluation.words import judged, label, reward_label
 from lib.report.plots import INTERVALS, errors, finish, names, panels
 from lib.report.style import BLUE, GREY, ORANGE, colour, styled
 
@@ -133,7 +133,7 @@ def transfer(table: pd.DataFrame) -> Figure:
                           color=paint, capsize=2, markersize=4, label=backbone)  # fmt: skip
         axis.set_xlabel("share (0 to 1)")
     axes[0, 0].axvline(0, color=GREY, linewidth=1)
-    lines = [f"{label(r.variant)}: {r.trained_on} → {r.tested_on}" for r in table.itertuples()]
+    lines = [f"{reward_label(r.variant)}: {r.trained_on} → {r.tested_on}" for r in table.itertuples()]
     axes[0, 0].set_yticks(range(len(table)), lines)
     axes[0, 0].invert_yaxis()
     return finish(figure, f"Reward: trained on → tested on ({INTERVALS})")
@@ -152,7 +152,7 @@ def localisation_by_kind(table: pd.DataFrame) -> Figure:
             found = rows[rows["detector"] == detector]
             x = [kinds.index(kind) + 0.16 * (i - (len(detectors) - 1) / 2) for kind in found["kind"]]
             axis.errorbar(x, found["hit_at_1"], errors(found, "hit_at_1"), fmt="o", capsize=2,
-                          color=colour(detector), label=label(detector))  # fmt: skip
+                          color=colour(detector), label=reward_label(detector))  # fmt: skip
         axis.set_xticks(
             range(len(kinds)), [kind.replace("_", " ") for kind in kinds], rotation=40, ha="right"
         )

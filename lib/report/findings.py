@@ -9,8 +9,19 @@ from lib.evaluation.tables import (
     MAIN_VARIANT,
     PAPER_VARIANT,
     PAPER_VARIANTS,
+    by_backbone,
 )
-from lib.evaluation.words import grouped, interval, judged, label, number, seeds, sign, stands
+from lib.evaluation.words import (
+    grouped,
+    interval,
+    judged,
+    label,
+    number,
+    reward_label,
+    seeds,
+    sign,
+    stands,
+)
 from lib.report import headline, sceptic
 
 OF_PAPER = PAPER_VARIANTS[1:]  # which the tables have, and sentences for the first one alone
@@ -48,26 +59,34 @@ def real(table: pd.DataFrame) -> list[str]:
         sentences.append(f"Pretrained weights, {name} ({of}): {'; '.join(said)}.")
         agreed: dict[str, list[str]] = {}
         for _, row in rows[rows["measure"].isin(world)].iterrows():
-            agreed.setdefault(_beside(row, world[row["measure"]]), []).append(row["measure"])
+            how, direction = _beside(row, world[row["measure"]])
+            measure = row["measure"].replace(" above ", f" {direction} ")
+            agreed.setdefault(how, []).append(measure)
         if agreed:
             told = "; ".join(f"{how}: {', '.join(measures)}" for how, measures in agreed.items())
             sentences.append(f"Beside the embedded world, {name}: {told}.")
     return sentences
 
 
-def _beside(row: pd.Series, world: pd.DataFrame) -> str:
-    """How a difference of one study stands to that of the world, on any of its backbones."""
-    here, there = sign(row), {sign(of) for _, of in world.iterrows()}
+def _beside(row: pd.Series, world: pd.DataFrame) -> tuple[str, str]:
+    """How a difference of one study stands to that of the world's backbones, and which way it is sure."""
+    here, there = sign(row), {of["backbone"]: sign(of) for _, of in world.iterrows()}
+    surely = here or next(filter(None, there.values()), 1)
+    agree = [backbone for backbone, of in there.items() if of == surely]
+    direction = "above" if surely > 0 else "below"
+    if here and -here in there.values():
+        return "the other way round in the world", direction
+    where = "in the world" if len(agree) == len(there) else f"on {' and '.join(agree)} alone"
     if not here:
-        return "sure in the world and not here" if there - {0} else "sure nowhere"
-    if -here in there:
-        return "the other way round"
-    return "as in the world" if here in there else "sure here and not in the world"
+        return f"sure {where} and not here" if agree else "sure nowhere", direction
+    return f"as {where}" if agree else "sure here and not in the world", direction
 
 
 def gains(table: pd.DataFrame) -> list[str]:
     """All methods beside SFT on the same problems and seeds, and the main one's part of GRPO's gain."""
-    table = table[(table["temperature"] == "validation") & ~table["method"].isin(["sft", "base"])]
+    table = table[table["temperature"] == "validation"]
+    alone = by_backbone(table, method="sft")
+    table = table[~table["method"].isin(["sft", "base"])]
     sentences = []
     for backbone, rows in table.groupby("backbone", sort=False):
         of_seeds = [
@@ -78,7 +97,8 @@ def gains(table: pd.DataFrame) -> list[str]:
         for _, row in rows[rows["method"] == MAIN_VARIANT].iterrows():
             share = interval(row, "share_of_grpo", "share_of_grpo_")
             sentences.append(
-                f"On {backbone}, {label(MAIN_VARIANT)} has {share} of GRPO's gain over the base policy."
+                f"On {backbone}, {label(MAIN_VARIANT)} has {share} of GRPO's gain over the base policy, "
+                f"SFT alone {interval(alone[backbone], 'share_of_grpo', 'share_of_grpo_')}."
             )
     return sentences
 
@@ -105,7 +125,7 @@ def _of_use(table: pd.DataFrame, use: str, what: str) -> list[str]:
     table = table[(table["use"] == use) & ~table["rival"].isin(OF_PAPER)].fillna({"error_source": ""})
     for (backbone, source, policy), rows in table.groupby(["backbone", "error_source", "policy"], sort=False):
         of = judged(source, policy)
-        named = [(label(row["rival"]), row) for _, row in rows.iterrows()]
+        named = [(reward_label(row["rival"]), row) for _, row in rows.iterrows()]
         sentences.append(f"On {backbone}, {what.format(policy=of)} {grouped(named, 'above')}.")
     return sentences
 
@@ -159,9 +179,9 @@ def transfer(table: pd.DataFrame) -> list[str]:
                 verdict = stands(row, "above_likelihood", "above_likelihood_")
                 beside = f", {verdict} the SFT log-likelihood ({number(row['above_likelihood'], 3)})"
             sentences.append(
-                f"On {backbone}, {label(row['variant'])} as a reward, trained on {row['trained_on']} and "
-                f"tested on {row['tested_on']}, {holds}: accuracy {interval(row, 'accuracy_gain')} above any "
-                f"sample, AUROC within problems {interval(row, 'auroc_within', 'auroc_within_')}{beside}."
+                f"On {backbone}, {reward_label(row['variant'])} as a reward, trained on {row['trained_on']} "
+                f"and tested on {row['tested_on']}, {holds}: accuracy {interval(row, 'accuracy_gain')} above "
+                f"any sample, AUROC within problems {interval(row, 'auroc_within', 'auroc_within_')}{beside}."
             )
     return sentences
 

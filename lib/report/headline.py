@@ -3,8 +3,6 @@
 Each number in them is a row of `table`, where it stands with its interval.
 """
 
-from typing import NamedTuple
-
 import pandas as pd
 
 from lib.evaluation import baselines, rivals
@@ -17,49 +15,16 @@ from lib.evaluation.tables import (
     PRACTICE,
     TWIN,
     by_backbone,
+    times_grpo,
 )
-from lib.evaluation.words import briefly, interval, label, paired, seeds, shares
+from lib.evaluation.words import reward_label, seeds
+from lib.report.story import Story
 
 TABLES = tuple(  # that it reads
-    "gains rerank localisation reward_quality reward_quality_sft rivals false_alarms".split()
+    "gains long costs rerank localisation reward_quality reward_quality_sft rivals false_alarms".split()
 )
 OWN, STRANGERS = "practice on its own likelihood", "practice on a stranger's vote"
 ELECTION, AS_MANY = "the election as it is", "SFT on as many"
-
-
-class Finding(NamedTuple):
-    """A number on each backbone that has it: the paragraph it is told in, what it is, and the number with its
-    interval."""
-
-    of: str
-    what: str
-    cells: dict[str, str]
-
-
-class Story:
-    """Paragraphs, each a name and its sentences, and a `Finding` for each number that was asked for."""
-
-    def __init__(self):
-        self.paragraphs: dict[str, list[str]] = {}
-        self.findings: list[Finding] = []
-
-    def tell(self, of: str, sentence: str) -> None:
-        self.paragraphs.setdefault(of, []).append(sentence)
-
-    def above(self, of: str, what: str, rows: dict[str, pd.Series], than: str, name: str, prefix="") -> str:
-        """The verdict on a paired difference, `better than SFT (llama 0.061, qwen2 0.067)`."""
-        cells = {backbone: paired(row, name, prefix) for backbone, row in rows.items()}
-        self._find(of, f"{what} above {than}", cells)
-        return briefly(rows, name, than, prefix)
-
-    def share(self, of: str, what: str, rows: dict[str, pd.Series], name: str, prefix="") -> str:
-        """A share: `0.82 (llama) and 0.83 (qwen2)`."""
-        self._find(of, what, {backbone: interval(row, name, prefix) for backbone, row in rows.items()})
-        return shares(rows, name)
-
-    def _find(self, of: str, what: str, cells: dict[str, str]) -> None:
-        if cells:
-            self.findings.append(Finding(of, what, cells))
 
 
 def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
@@ -89,7 +54,9 @@ def table(studies: dict[str, dict[str, pd.DataFrame]]) -> pd.DataFrame:
 def _story(tables: dict[str, pd.DataFrame]) -> Story:
     story, gained = Story(), tables["gains"]
     _policy(story, gained)
+    _longer(story, tables["long"])
     _rivals(story, gained)
+    _costs(story, tables["costs"])
     _parts(story, gained)
     _amounts(story, gained)
     _choice(story, tables["rerank"], tables["rivals"])
@@ -112,6 +79,32 @@ def _policy(story: Story, gained: pd.DataFrame) -> None:
         f"Trained on what is elected, the policy is {best}, each at the temperature that suits it, and "
         f"greedily {greedy}.",
     )
+
+
+def _longer(story: Story, table: pd.DataFrame) -> None:
+    """The policy on problems longer than any that it was trained on."""
+    of, what = "Policy", "pass@1 on longer problems, greedily,"
+    if ours := by_backbone(table, method=MAIN_VARIANT):
+        sft = story.share(of, f"{what} of SFT", by_backbone(table, method="sft"), "pass_at_1")
+        verdict = story.above(of, what, ours, "SFT", "above_sft", "above_sft_")
+        story.tell(
+            of,
+            f"On problems longer than any that it was trained on, of which SFT greedily solves {sft}, it is "
+            f"{verdict}.",
+        )
+
+
+def _costs(story: Story, table: pd.DataFrame) -> None:
+    """What the method asks for beside GRPO, and so beside its rivals."""
+    of, names = "Rivals", {"samples": "samples of the policy", "seconds": "time of a training"}
+    table = table.assign(**{name: times_grpo(table, name) for name in names})
+    if ours := by_backbone(table.dropna(subset=list(names)), method=MAIN_VARIANT):
+        samples, time = (story.times(of, f"{what}, times GRPO's", ours, name) for name, what in names.items())
+        story.tell(
+            of,
+            f"It asks its policy for {samples} times the samples of GRPO and of these rivals, its stranger "
+            f"for as many again, and takes {time} times GRPO's time.",
+        )
 
 
 def _rivals(story: Story, gained: pd.DataFrame) -> None:
@@ -157,6 +150,8 @@ def _amounts(story: Story, gained: pd.DataFrame) -> None:
         ("an election with 16 demonstrations", "airl_16", "sft", AS_MANY),
         ("an election with 256 demonstrations", "airl_256", "sft", AS_MANY),
         ("an election without further questions", "unlabelled_0", MAIN_VARIANT, ELECTION),
+        ("an election without further questions", "unlabelled_0", "sft", "SFT"),
+        ("SFT on 256 demonstrations", "sft_256", MAIN_VARIANT, "the election with its fewer"),
         ("an election with 1,000 further questions", "unlabelled_1000", MAIN_VARIANT, ELECTION),
         ("an election with a quarter of the experts wrong", "wrong_experts_25", MAIN_VARIANT, ELECTION),
     )
@@ -221,7 +216,7 @@ def _style(story: Story, of_base: pd.DataFrame, of_sft: pd.DataFrame) -> None:
             told = f"{story.share(of, what, rows, name, f'{name}_')} among {whose}"
             if own:
                 free = story.share(of, f"{what}, by its log-probability", own, name, f"{name}_")
-                told += f" (by that one's log-probability in {free})"
+                told += f" (the base policy's own log-probability in {free})"
             said.append(told)
     if said:
         story.tell(
@@ -246,11 +241,13 @@ def _pointer(
         key = {"use": rivals.POINTING, "error_source": "policy", "policy": policy}
         of_rivals = {rival: by_backbone(compared, rival=rival, **key) for rival in names}
         said = [
-            story.above(of, what, rows, label(rival), "above") for rival, rows in of_rivals.items() if rows
+            story.above(of, what, rows, reward_label(rival), "above")
+            for rival, rows in of_rivals.items()
+            if rows
         ]
         return f"{found}: {', '.join(said) or 'n/a'}"
 
-    of_sft = against("sft", "SFT", baselines.LIKELIHOOD, "logprob", "first_unit")
+    of_sft = against("sft", "SFT", baselines.LIKELIHOOD, PRACTICE, "logprob", "first_unit")
     story.tell(of, f"Without step labels it finds the first wrong step of SFT's wrong traces in {of_sft}.")
     if (located["policy"] == "base").any() and _solves(chosen):
         story.tell(of, f"Of the base policy's it finds {against('base', 'base', 'logprob', 'first_unit')}.")

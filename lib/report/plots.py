@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lib.evaluation import baselines, figure_tables
 from lib.evaluation.records import METHOD_ORDER
 from lib.evaluation.tables import MAIN_VARIANT
-from lib.evaluation.words import label
+from lib.evaluation.words import label, reward_label
 from lib.report.style import BLUE, GREY, ORANGE, colour, styled
 
 INTERVALS = "bars: 95% interval over problems and seeds"
@@ -52,7 +52,7 @@ def errors(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_
 
 def _curves(table: pd.DataFrame, hue: str, y: str, x: str, x_label: str, y_label: str, title: str) -> Figure:
     """One line with error bars a `hue`, one panel a backbone, over ordered categories of `x`."""
-    hues = names(table, hue)
+    hues, named = names(table, hue), label if hue == "method" else reward_label
     figure, axes = panels(names(table, "backbone"), height=2.8 + 0.13 * len(hues))  # the legend's too
     ticks = sorted(table[x].unique())
     for axis, (_, panel) in zip(axes[0], table.groupby("backbone", sort=False), strict=True):
@@ -61,7 +61,7 @@ def _curves(table: pd.DataFrame, hue: str, y: str, x: str, x_label: str, y_label
             # a small shift keeps the error bars of different methods apart
             position = [ticks.index(v) + 0.05 * (i - (len(hues) - 1) / 2) for v in rows[x]]
             look = {"color": colour(name), "marker": "o", "capsize": 2, "elinewidth": 0.9}
-            axis.errorbar(position, rows[y], errors(rows, y), label=label(name), **look)
+            axis.errorbar(position, rows[y], errors(rows, y), label=named(name), **look)
         axis.set_xticks(range(len(ticks)), [str(t) for t in ticks])
         axis.set_xlabel(x_label)
     axes[0, 0].set_ylabel(y_label)
@@ -120,7 +120,8 @@ def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Fig
             places = [methods.index(method) + shift for method in rows["method"]]
             axis.errorbar(rows[value], places, xerr=errors(rows, value), fmt="os"[i % 2], capsize=2,
                           color=(BLUE, ORANGE)[i % 2], markersize=4, label=backbone)  # fmt: skip
-        axis.set_yticks(range(len(methods)), [label(method) for method in methods])
+        named = label if axis is axes[0] else reward_label
+        axis.set_yticks(range(len(methods)), [named(method) for method in methods])
         axis.set(title=title, xlabel="share (0 to 1)", xlim=(0, 1))
     return finish(figure, f"What the rewards are good for ({INTERVALS})")
 
@@ -170,7 +171,7 @@ def correlations(matrices: dict[str, pd.DataFrame]) -> Figure:
     """Correlation matrices, one panel a backbone; an undefined correlation is written n/a."""
     figure, axes = panels(list(matrices), height=3.8, sharey=False)
     for axis, matrix in zip(axes[0], matrices.values(), strict=True):
-        columns = [label(c) for c in matrix.columns]
+        columns = [reward_label(c) for c in matrix.columns]
         written = matrix.map(lambda value: "n/a" if np.isnan(value) else f"{value:.2f}")
         seaborn.heatmap(
             matrix.fillna(0.0), vmin=-1, vmax=1, cmap="RdBu", annot=written, fmt="", ax=axis,
@@ -247,7 +248,7 @@ def localisation(table: pd.DataFrame) -> Figure:
                 yerr=errors(rows, "hit_at_1"),
                 color=colour(detector),
                 capsize=2,
-                label=label(detector),
+                label=reward_label(detector),
                 hatch="//" if detector in UNREADING else None,
             )
         axis.set_xticks(range(len(backbones)), backbones)
@@ -264,7 +265,7 @@ def calibration(bins: pd.DataFrame) -> Figure:
     for axis, (_, panel) in zip(axes[0], bins.groupby("backbone", sort=False), strict=True):
         axis.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
         for variant, rows in panel.groupby("variant", sort=False):
-            axis.plot(rows["predicted"], rows["observed"], color=colour(variant), label=label(variant))
+            axis.plot(rows["predicted"], rows["observed"], color=colour(variant), label=reward_label(variant))
             area = 8 + 160 * rows["n"] / panel["n"].max()
             axis.scatter(
                 rows["predicted"], rows["observed"], area, color=colour(variant), alpha=0.6, linewidth=0

@@ -9,7 +9,7 @@ import pandas as pd
 from lib.evaluation import baselines
 from lib.evaluation.reward_quality import STYLE
 from lib.evaluation.tables import MAIN_VARIANT, PAPER_VARIANTS, PRACTICE, TWIN, by_backbone
-from lib.evaluation.words import interval, label, number, paired, stands
+from lib.evaluation.words import interval, label, number, paired, reward_label, stands
 
 JUDGES = (MAIN_VARIANT, baselines.LIKELIHOOD, *baselines.RULES, STYLE)
 TEMPERATURES = {
@@ -57,9 +57,9 @@ def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
         for verdict in ("better than", "worse than", "in one training worse than")
     )
     return [
-        f"Of {len(verdicts)} methods whose discriminator learns against the policy {better} is surely "
-        "better, on some backbone, than the policy it starts from or than the same without, "
-        f"{worse} surely worse, and {once} worse in the one training that it had."
+        f"Of {len(verdicts)} methods whose discriminator learns against the policy {better or 'none'} is on "
+        "any backbone surely better than what stands beside it below, SFT or the same without updates; "
+        f"{worse or 'none'} surely worse, and {once or 'none'} worse in the one training that it had."
     ]
 
 
@@ -82,7 +82,7 @@ def _sharpening(main: pd.DataFrame, gained: pd.DataFrame, trainings: pd.DataFram
 def _of_judges(asked: str, what: str, quality: pd.DataFrame, name: str) -> Iterator[Answer]:
     for variant in JUDGES:
         rows = by_backbone(quality, variant=variant)
-        yield Answer(asked, f"{what}: {label(variant)}", _each(rows, interval, name, f"{name}_"))
+        yield Answer(asked, f"{what}: {reward_label(variant)}", _each(rows, interval, name, f"{name}_"))
 
 
 def _opposed(gained: pd.DataFrame) -> Iterator[tuple[dict[str, pd.Series], str, str, str]]:

@@ -39,7 +39,7 @@ ESTIMATES = {
         "backbone variant trained_on tested_on n_seeds",
         "accuracy_gain auroc auroc_within above_likelihood",
     ),
-    "long": ("backbone method n_seeds", "pass_at_1"),
+    "long": ("backbone method n_seeds", "pass_at_1 above_sft"),
     "first_error": (
         "backbone detector variant benchmark threshold n accuracy_erroneous accuracy_correct",
         "f1",
@@ -108,11 +108,17 @@ def _estimates(table: pd.DataFrame, keys: str, estimates: str) -> Shown:
     first, *others = estimates.split()
     prefixes = {first: ""} | {name: f"{name}_" for name in others}
     rows = [
-        [label(row[key]) if isinstance(row[key], str) else row[key] for key in keys.split()]
+        [_named(key, row[key]) for key in keys.split()]
         + [words.interval(row, name, prefix) for name, prefix in prefixes.items()]
         for _, row in table.iterrows()
     ]
     return Shown([name.replace("_at_", "@").replace("_", " ") for name in (*keys.split(), *prefixes)], rows)
+
+
+def _named(column: str, value) -> object:
+    if not isinstance(value, str):
+        return value
+    return words.label(value) if column in ("method", "reference") else words.reward_label(value)
 
 
 def _published_main(table: pd.DataFrame) -> Shown:

@@ -41,8 +41,10 @@ def of(scale: float, backbone: str, **changes) -> dict[str, pd.DataFrame]:
             auroc_within_ci_low=0.4, auroc_within_ci_high=0.6, **interval,
         ),
         "localisation": table({"detector": "chance", "hit_at_1": scale * 0.25}, **located),
-        "rivals": table({"rival": "length"}),  # these two hold nothing that stands side by side
+        "rivals": table({"rival": "length"}),  # these hold nothing that stands side by side
         "false_alarms": table({"variant": "airl"}),
+        "long": table({"method": "sft"}),
+        "costs": table({"method": "sft"}),
     } | changes  # fmt: skip
 
 

@@ -135,6 +135,14 @@ def test_long_is_the_share_of_problems_that_are_solved_greedily(study):
         greedy = rows[rows["temperature"] == "greedy"]
         assert row.pass_at_1 == pytest.approx(greedy["correct"].mean(), abs=1e-4)
         assert row.ci_low <= row.pass_at_1 <= row.ci_high and row.n_seeds == rows["seed"].nunique()
+        sft = study.long[(study.long["backbone"] == row.backbone) & (study.long["method"] == "sft")]
+        sft = sft[(sft["temperature"] == "greedy") & sft["seed"].isin(rows["seed"])]
+        if row.method in ("base", "sft"):
+            assert np.isnan(row.above_sft)
+        else:
+            above = greedy["correct"].mean() - sft["correct"].mean()
+            assert row.above_sft == pytest.approx(above, abs=1e-4)
+            assert row.above_sft_ci_low <= row.above_sft <= row.above_sft_ci_high
     assert table.query("method == 'base'")["n_seeds"].eq(1).all()
     assert list(dict.fromkeys(table["method"]))[: len(synthetic.METHODS)] == sorted(
         synthetic.METHODS, key=records.METHOD_ORDER.index

@@ -83,7 +83,7 @@ def gain(backbone: str, temperature: str, method: str = "airl", n_seeds: int = 5
 intervals = st.tuples(*[st.integers(-100, 100)] * 3).map(sorted)  # hundredths: low, value, high
 
 
-@given(st.tuples(*[intervals] * 18))
+@given(st.tuples(*[intervals] * 20))
 def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(drawn):
     """The headline's sentences of the policy: the verdict on every pair follows from its interval."""
     hundredths = [(v / 100, low / 100, high / 100) for low, v, high in drawn]
@@ -114,10 +114,11 @@ def test_nothing_is_called_better_or_worse_where_the_paired_interval_holds_0(dra
             gain("llama", "validation", "ttrl", above_sft=hundredths[14]),
             gain("qwen2", "validation", "airl_dense_300", above_sft=hundredths[15]),
             gain("qwen2", "validation", "airl_16", above_sft=hundredths[16]),
-            gain("qwen2", "validation", "unlabelled_0", above_airl=hundredths[17]),
+            gain("qwen2", "validation", "unlabelled_0", above_airl=hundredths[17], above_sft=hundredths[18]),
+            gain("llama", "validation", "sft_256", above_airl=hundredths[19]),
         ]
     )
-    tables = TABLES | {"gains": gained}
+    tables = TABLES | {"gains": gained, "long": LONG[:0], "costs": COSTS[:2]}
     said = headline.sentences(tables)
     assert [
         sentence.split(":")[0] for sentence in said
@@ -188,9 +189,21 @@ PASSED = pd.DataFrame(
     "accuracy_correct_ci_low accuracy_correct_ci_high n_seeds".split(),
 )
 QUALITY = pd.DataFrame(columns=["backbone", "variant", "auroc_across_style"])  # of data without styles
+LONG = pd.DataFrame(
+    [
+        ("qwen2", "sft", 0.06, 0.03, 0.09, NAN, NAN, NAN, 5),
+        ("qwen2", "airl", 0.05, 0.03, 0.07, -0.01, -0.03, 0.01, 5),
+    ],
+    columns="backbone method pass_at_1 ci_low ci_high above_sft above_sft_ci_low above_sft_ci_high "
+    "n_seeds".split(),
+)
+COSTS = pd.DataFrame(
+    [("qwen2", "grpo", 200.0, 1000.0), ("qwen2", "sft", 50.0, NAN), ("qwen2", "airl", 900.0, 1500.0)],
+    columns="backbone method seconds samples".split(),
+)
 TABLES = {
     "rerank": CHOICES, "localisation": FOUND, "rivals": PAIRED, "false_alarms": PASSED,
-    "reward_quality": QUALITY, "reward_quality_sft": QUALITY,
+    "reward_quality": QUALITY, "reward_quality_sft": QUALITY, "long": LONG, "costs": COSTS,
 }  # fmt: skip
 
 
@@ -213,9 +226,18 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
         "and finds 0.33 (qwen2) of the first wrong steps."
     )
     assert policy.startswith("Policy: ") and policy.endswith(
-        "greedily not surely different from SFT (qwen2 0.000)."
+        "greedily not surely different from SFT (qwen2 0.000). On problems longer than any that it was "
+        "trained on, of which SFT greedily solves 0.06 (qwen2), it is not surely different from SFT (qwen2 "
+        "-0.010)."
     )
-    assert against.startswith("Rivals: ") and "vote" in against
+    assert (
+        against.startswith("Rivals: ")
+        and "vote" in against
+        and against.endswith(
+            "It asks its policy for 1.50 (qwen2) times the samples of GRPO and of these rivals, its stranger "
+            "for as many again, and takes 4.50 (qwen2) times GRPO's time."
+        )
+    )
     alone = FOUND[FOUND["policy"] == "sft"]  # a study whose base policy is never right
     *_, pointer = headline.sentences(
         TABLES | {"gains": gained, "localisation": alone, "false_alarms": PASSED[:0]}
@@ -245,12 +267,18 @@ def test_an_election_with_other_demonstrations_is_told_beside_sft_on_as_many():
         [
             gain("qwen2", "validation"), gain("qwen2", "greedy"),
             gain("qwen2", "validation", "airl_16", n_seeds=2, above_sft=(0.04, 0.01, 0.07)),
-            gain("qwen2", "validation", "unlabelled_0", n_seeds=2, above_airl=(-0.05, -0.08, -0.02)),
+            gain(
+                "qwen2", "validation", "unlabelled_0", n_seeds=2,
+                above_airl=(-0.05, -0.08, -0.02), above_sft=(0.01, -0.02, 0.04),
+            ),
+            gain("qwen2", "validation", "sft_256", n_seeds=2, above_airl=(0.03, 0.01, 0.05)),
         ]
     )  # fmt: skip
     assert headline.sentences(TABLES | {"gains": gained})[2] == (
         "Amounts: An election with 16 demonstrations (2 seeds) is better than SFT on as many (qwen2 0.040). "
-        "An election without further questions (2 seeds) is worse than the election as it is (qwen2 -0.050)."
+        "An election without further questions (2 seeds) is worse than the election as it is (qwen2 -0.050). "
+        "An election without further questions (2 seeds) is not surely different from SFT (qwen2 0.010). "
+        "SFT on 256 demonstrations (2 seeds) is better than the election with its fewer (qwen2 0.030)."
     )
 
 
@@ -278,17 +306,18 @@ def test_the_headline_tells_what_the_vote_and_the_likelihood_are_worth():
             gain("qwen2", "validation", "likelihood", above_sft=(0.02, 0.01, 0.03)),
         ]
     )  # fmt: skip
-    assert headline.sentences(TABLES | {"gains": gained})[1].endswith(
+    assert (
         " Practice on the plain vote is not surely different from SFT (qwen2 0.010); practice on "
         "its "
-        "own likelihood is better than SFT (qwen2 0.020)."
-    )
+        "own likelihood is better than SFT (qwen2 0.020). It asks"
+    ) in headline.sentences(TABLES | {"gains": gained})[1]
 
 
 def test_policies_are_told_in_groups_by_verdict_and_one_seed_is_called_so():
     gained = pd.DataFrame(
         [
             gain("qwen2", "validation", "airl", above_sft=(0.06, 0.04, 0.08), share_of_grpo=(0.9, 0.8, 1.0)),
+            gain("qwen2", "validation", "sft", above_sft=(NAN, NAN, NAN), share_of_grpo=(0.6, 0.5, 0.7)),
             gain("qwen2", "validation", "spin", above_sft=(0.01, -0.02, 0.04)),
             gain("qwen2", "validation", "ttrl", above_sft=(0.05, 0.01, 0.08)),
             gain("qwen2", "validation", "vote", n_seeds=1, above_sft=(-0.05, -0.08, -0.01)),
@@ -298,7 +327,8 @@ def test_policies_are_told_in_groups_by_verdict_and_one_seed_is_called_so():
     assert findings.gains(gained) == [
         "On qwen2, better than SFT: election (ours), TTRL (vote); in one training worse than SFT: election "
         "without weights; not surely different from SFT: SPIN.",
-        "On qwen2, election (ours) has 0.90 [0.80, 1.00] of GRPO's gain over the base policy.",
+        "On qwen2, election (ours) has 0.90 [0.80, 1.00] of GRPO's gain over the base policy, SFT alone "
+        "0.60 [0.50, 0.70].",
     ]
 
 
@@ -340,9 +370,8 @@ def test_a_reward_of_style_is_told_beside_the_free_rule():
     headline._style(story, pd.concat([across, free]), even)
     ((told,),) = story.paragraphs.values()
     assert told.endswith(
-        "it prefers the right one in 0.30 (qwen2) among the base policy's (by that one's log-probability in "
-        "0.60 "
-        "(qwen2)); in 0.50 (qwen2) among SFT's."
+        "it prefers the right one in 0.30 (qwen2) among the base policy's (the base policy's own "
+        "log-probability in 0.60 (qwen2)); in 0.50 (qwen2) among SFT's."
     )
     cells = ["0.30 [0.20, 0.40]", "0.60 [0.55, 0.65]", "0.50 [0.45, 0.55]"]
     assert [row.cells["qwen2"] for row in story.findings] == cells
@@ -409,10 +438,12 @@ def test_a_sceptic_is_told_how_many_adversaries_surely_help():
         ]
     )  # fmt: skip
     assert sceptic.sentences({"gains": gained}) == [
-        "Of 3 methods whose discriminator learns against the policy 1 is surely better, on some backbone, "
-        "than the policy it starts from or than the same without, 1 surely worse, and 1 worse in the one "
-        "training that it had."
+        "Of 3 methods whose discriminator learns against the policy 1 is on any backbone surely better than "
+        "what stands beside it below, SFT or the same without updates; 1 surely worse, and 1 worse in the "
+        "one training that it had."
     ]
+    (told,) = sceptic.sentences({"gains": gained[1:2]})
+    assert "none is on any backbone surely better" in told and "none surely worse" in told
 
 
 def test_real_models_are_told_of_apart_from_the_world():
@@ -430,22 +461,26 @@ def test_real_models_are_told_of_apart_from_the_world():
 
 
 def test_real_models_are_told_beside_the_world():
-    """By the signs of what is sure: in the world on any backbone, here on the one there is."""
+    """By the signs of what is sure: in the world on which backbones, here on the one there is."""
     sure, unsure, worse = (0.05, 0.15), (-0.05, 0.15), (-0.25, -0.15)
     asked = {
-        "as in the world": (sure, [sure, unsure]),
-        "sure in the world and not here": (unsure, [worse]),
-        "the other way round": (sure, [worse]),
-        "sure here and not in the world": (worse, [unsure]),
-        "sure nowhere": (unsure, [unsure]),
+        "as in the world": (sure, {"p": sure, "q": sure}, "above"),
+        "as on q alone": (worse, {"p": unsure, "q": worse}, "below"),
+        "sure in the world and not here": (unsure, {"p": worse}, "below"),
+        "sure on p alone and not here": (unsure, {"p": sure, "q": unsure}, "above"),
+        "the other way round in the world": (worse, {"p": sure}, "below"),
+        "sure here and not in the world": (worse, {"p": unsure}, "below"),
+        "sure nowhere": (unsure, {"p": unsure}, "above"),
     }
     table = pd.DataFrame(
         [
-            (name, "a", "b", study, study, 0.1, low, high, 1)
-            for name, (here, there) in asked.items()
-            for study, (low, high) in [("small", here), *(("world", of) for of in there)]
+            (f"{i} above SFT", "a", "b", study, backbone, 0.1, low, high, 1)
+            for i, (here, there, _) in enumerate(asked.values())
+            for study, backbone, (low, high) in [
+                ("small", "small", here), *(("world", backbone, of) for backbone, of in there.items())
+            ]
         ],
         columns="measure method above study backbone value ci_low ci_high n_seeds".split(),
-    )
-    told = "; ".join(f"{name}: {name}" for name in asked)
+    )  # fmt: skip
+    told = "; ".join(f"{how}: {i} {which} SFT" for i, (how, (*_, which)) in enumerate(asked.items()))
     assert findings.real(table)[1] == f"Beside the embedded world, small: {told}."
