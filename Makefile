@@ -71,6 +71,7 @@ keep:  ## put the records and tables of studies/PROFILE under results/PROFILE, w
 	tar -cf $(KEPT_IN)/records -C $(STUDY)/results --exclude unread --exclude adapter --exclude discriminator $(KEPT)
 	tar -xf $(KEPT_IN)/records -C $(KEPT_IN)
 	rm $(KEPT_IN)/records
+	test ! -f $(STUDY)/results/viewer.html || sed 's|href="report.html"|href="../report.html"|' $(STUDY)/results/viewer.html > $(KEPT_IN)/viewer.html
 	rm -rf results/$(PROFILE)
 	mv $(KEPT_IN) results/$(PROFILE)
 

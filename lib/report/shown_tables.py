@@ -71,7 +71,6 @@ def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
         "published_ablations": _published(ablations, "setting or method", "pass@1", 2),
         "departures": Shown(list(tables["departures"]), tables["departures"].to_numpy().tolist()),
         "by_seed": _by_seed(tables["by_seed"]),
-        "costs": _costs(tables["costs"]),
         "stages": _stages(tables["stages"]),
         **({"studies": _studies(tables["studies"])} if "studies" in tables else {}),
         **estimated(told),
@@ -79,11 +78,11 @@ def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
 
 
 def estimated(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
-    """Of `tables` pass@k, and those of `ESTIMATES`; selectors at the largest number of samples alone."""
+    """Of `tables` pass@k, costs, and those of `ESTIMATES`; selectors at the most samples alone."""
     reranked = tables["rerank"]
     told = tables | {"rerank": reranked[reranked["n"] == reranked["n"].max()]}
     estimates = {name: _estimates(told[name], *of) for name, of in ESTIMATES.items() if name in told}
-    return {"main": main(told["main"]), **estimates}
+    return {"main": main(told["main"]), "costs": _costs(told["costs"]), **estimates}
 
 
 def main(table: pd.DataFrame) -> Shown:

@@ -21,7 +21,7 @@ from lib import runs
 from lib.airl import credit
 from lib.data.demonstrations import Demonstration
 from lib.evaluation.records import KEY, Records
-from lib.evaluation.words import label
+from lib.evaluation.words import label, reward_label
 from lib.grading import answers
 from lib.report import viewer
 from lib.reward.falls import first_above, reward_drops
@@ -42,12 +42,13 @@ def collect(
 
     After those of the test split come the `watched` ones, on which policies wrote while they were trained.
 
-    `tokens` is the table that traces index; `problems` have a question, the expert's trace, and
-    `traces[backbone][policy][seed]`, a list. A trace has its `sample` number, `right`, `expert` (whether it
-    is the expert's, letter by letter), `wrong` (its first wrong unit or None), `tokens`, `units` (the tokens
-    [first, end) of each), `logprob`, `named` (the unit that each detector names, of a wrong trace), and
-    `rewards[variant]` with `score`, `reward`, `advantage` and `ratio`; of a watched problem also the training
-    `step` before which it was written, and the reward is as it was then.
+    `tokens` is the table that traces index; `labels` and `rewards` say what policies and rewards are called;
+    `problems` have a question, the expert's trace, and `traces[backbone][policy][seed]`, a list. A trace
+    has its `sample` number, `right`, `expert` (whether it is the expert's, letter by letter), `wrong`
+    (its first wrong unit or None), `tokens`, `units` (the tokens [first, end) of each), `logprob`,
+    `named` (the unit that each detector names, of a wrong trace), and `rewards[variant]` with `score`,
+    `reward`, `advantage` and `ratio`; of a watched problem also the training `step` before which it was
+    written, and the reward is as it was then.
     """
     table: dict[str, int] = {}
     thresholds = _thresholds(records)
@@ -75,7 +76,12 @@ def collect(
         shown.append(entry)
     shown += _watched(records.watched, watched, settings, table)
     names = dict.fromkeys([*policies, *settings.variants])
-    return {"tokens": list(table), "labels": {name: label(name) for name in names}, "problems": shown}
+    return {
+        "tokens": list(table),
+        "labels": {name: label(name) for name in names},
+        "rewards": {name: reward_label(name) for name in settings.variants},
+        "problems": shown,
+    }
 
 
 def _watched(rows: pd.DataFrame, problems: Sequence[Demonstration], settings: Params, table: dict) -> list:

@@ -278,7 +278,12 @@ def test_a_hostile_trace_method_or_name_of_data_is_text_on_both_pages(study, reb
         for name in ("main", "gains")
     )
     checked = pd.read_csv(study / "results" / "tables" / "external.csv").assign(name=HOSTILE)
-    traces = {"tokens": [HOSTILE], "labels": {HOSTILE: HOSTILE}, "problems": [{"question": HOSTILE}]}
+    traces = {
+        "tokens": [HOSTILE],
+        "labels": {HOSTILE: HOSTILE},
+        "rewards": {},
+        "problems": [{"question": HOSTILE}],
+    }
     report, viewer = rebuilt(HOSTILE, traces, main=main, gains=gained, external=checked)
 
     def honest_of(name: str) -> Parsed:

@@ -9,7 +9,7 @@
   const part = (name) => root.querySelector(`.${name}`);
   const VALUES = { reward: "reward", advantage: "advantage", logprob: "log-probability", ratio: "log-ratio" };
   const SVG = "http://www.w3.org/2000/svg";
-  const label = (name) => data.labels[name] ?? name;
+  const label = (name, labels = data.labels) => labels[name] ?? name;
 
   function element(tag, className, text = "") {
     const made = document.createElement(tag);
@@ -36,7 +36,7 @@
     select.disabled = options.length === 0;
   }
 
-  const pairs = (object) => Object.keys(object).map((name) => [name, label(name)]);
+  const pairs = (object, labels) => Object.keys(object).map((name) => [name, label(name, labels)]);
 
   // Of traces that were written in training, those of the step that the slider is at.
   function atStep(traces) {
@@ -72,7 +72,7 @@
     ]));
     const trace = traces.find((one) => String(one.sample) === field("trace").value);
     const any = trace ?? seeds[seed][0]; // so that what is chosen stays chosen where no trace is left
-    fill("reward", any ? pairs(any.rewards) : []);
+    fill("reward", any ? pairs(any.rewards, data.rewards) : []);
     const judged = field("reward").value !== "";
     fill("value", Object.entries(VALUES).filter(([name]) => judged || name === "logprob"));
     draw(problem, seeds[seed], traces, trace);
@@ -91,7 +91,7 @@
     part("high").textContent = signed(limit);
     const reward = field("reward").value;
     part("about").textContent = `${VALUES[name]} of each token`
-      + (reward && name !== "logprob" ? `, by the reward of ${label(reward)}` : "")
+      + (reward && name !== "logprob" ? `, by the reward “${label(reward, data.rewards)}”` : "")
       + (reward || !trace ? "" : "; no reward was asked about this policy's samples")
       + (traces[0]?.step === undefined ? "" : `; all as it was after ${traces[0].step} steps of training`);
     const expert = traces.find((one) => one.expert);
