@@ -43,7 +43,7 @@ def rivals(table: pd.DataFrame, use: str) -> Figure:
     """What the election's reward has above each of its rivals in a use, paired, a panel whose traces."""
     rows = table[table["use"] == use].fillna({"error_source": ""})
     of = [judged(r.error_source, r.policy) for r in rows.itertuples()]
-    rows = rows.assign(panel=of, name=rows["rival"].map(label))
+    rows = rows.assign(panel=of, name=rows["rival"].map(reward_label))
     return _differences(rows, f"The election's reward above each rival, paired ({INTERVALS})")
 
 

@@ -81,13 +81,13 @@ def _of_reward(tables: dict[str, pd.DataFrame]) -> Iterator[Target]:
 
 def _of_costs(costs: pd.DataFrame) -> Iterator[Target]:
     for what, aim, name in (
-        ("samples of the policy, without its stranger's,", 1.6, "samples"),
+        ("policy samples (a stranger's apart)", 1.6, "samples"),
         ("time", 2.0, "seconds"),
     ):
         times = costs.assign(times=times_grpo(costs, name)).dropna(subset=["times"])
         ours = by_backbone(times, method=MAIN_VARIANT)
         cells = {place: _verdict(number(row["times"]), row["times"] - aim, 2) for place, row in ours.items()}
-        yield Target(f"{what} in a training, times GRPO's", f"at most {aim:g}", cells)
+        yield Target(f"{what} of a training, times GRPO's", f"at most {aim:g}", cells)
 
 
 def _difference(what: str, aim: float, rows: dict[str, pd.Series], name: str, prefix: str = "") -> Target:

@@ -42,9 +42,9 @@ def test_a_difference_is_reached_missed_or_not_sure():
     assert said(0.0496, 0.01).endswith(", reached")  # as it is shown, .050
     assert said(0.0489, 0.01).endswith(", missed by 0.001")
     assert said(0.07, -0.01).endswith(", reached, not surely above 0")
-    assert verdicts(gains(method="airl", above_sft=0.07))["share of GRPO's gain over base"].endswith(
-        "reached"
-    )
+    both = pd.concat([gains(method="airl", above_sft=0.07), gains(method="sft", share_of_grpo=0.6)])
+    what = "share of GRPO's gain over base, of which SFT alone has 0.60 (llama)"
+    assert verdicts(both)[what].endswith("reached")
 
 
 def test_costs_are_to_be_small_and_pass_at_10_no_lower_than_sfts():
@@ -57,7 +57,7 @@ def test_costs_are_to_be_small_and_pass_at_10_no_lower_than_sfts():
         [interval | {"method": "sft", "pass_at_k": 0.84}, interval | {"method": "airl", "pass_at_k": 0.80}]
     )
     found = verdicts(gains(method="airl", above_sft=0.07), costs=costs, main=main)
-    assert found["policy samples of a training, times GRPO's"] == "1.60, reached"
+    assert found["policy samples (a stranger's apart) of a training, times GRPO's"] == "1.60, reached"
     assert found["time of a training, times GRPO's"] == "4.25, missed by 2.25"
     assert found["pass@10"] == "0.80 [0.70, 0.90], missed by 0.04"
 
