@@ -367,8 +367,8 @@ if len(errors := first_errors.table(RESULTS, on_text)):
 
 # %%
 if others := studies.tables(RESULTS):
-    of_world = (main, gained, reranked, paired, quality, of_sft, located, alarmed)
-    world = dict(zip(studies.TABLES, of_world, strict=True))
+    world = {"main": main, "gains": gained, "rerank": reranked, "localisation": located}
+    world |= {"reward_quality": quality, "reward_quality_sft": of_sft}
     display(keep(studies.side_by_side({studies.WORLD: world} | others), "studies"))
 
 # %% [markdown]
