@@ -102,8 +102,8 @@ def _costs(story: Story, table: pd.DataFrame) -> None:
         samples, time = (story.times(of, f"{what}, times GRPO's", ours, name) for name, what in names.items())
         story.tell(
             of,
-            f"It asks its policy for {samples} times the samples of GRPO and of these rivals, its stranger "
-            f"for as many again, and takes {time} times GRPO's time.",
+            f"The election asks its policy for {samples} times the samples of GRPO and of these rivals, its "
+            f"stranger for as many again, and takes {time} times GRPO's time.",
         )
 
 

@@ -234,8 +234,8 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
         against.startswith("Rivals: ")
         and "vote" in against
         and against.endswith(
-            "It asks its policy for 1.50 (qwen2) times the samples of GRPO and of these rivals, its stranger "
-            "for as many again, and takes 4.50 (qwen2) times GRPO's time."
+            "The election asks its policy for 1.50 (qwen2) times the samples of GRPO and of these rivals, "
+            "its stranger for as many again, and takes 4.50 (qwen2) times GRPO's time."
         )
     )
     alone = FOUND[FOUND["policy"] == "sft"]  # a study whose base policy is never right
@@ -309,7 +309,7 @@ def test_the_headline_tells_what_the_vote_and_the_likelihood_are_worth():
     assert (
         " Practice on the plain vote is not surely different from SFT (qwen2 0.010); practice on "
         "its "
-        "own likelihood is better than SFT (qwen2 0.020). It asks"
+        "own likelihood is better than SFT (qwen2 0.020). The election asks"
     ) in headline.sentences(TABLES | {"gains": gained})[1]
 
 
