@@ -15,9 +15,11 @@ from lib.text import alignment
 def trainer(backbone, experts, settings, tmp_path, request):
     """At a temperature."""
     settings = settings.model_copy(
-        update={"sampling": settings.sampling.model_copy(update={"temperature": request.param})}
+        update={"grpo": settings.grpo.model_copy(update={"temperature": request.param})}
     )
-    return made(grpo.Trainer, backbone, experts, settings, tmp_path)
+    trainer = made(grpo.Trainer, backbone, experts, settings, tmp_path)
+    assert trainer.temperature == request.param
+    return trainer
 
 
 def made(owner, backbone, experts, settings, output_dir) -> GRPOTrainer:
