@@ -10,16 +10,14 @@ class Health:
     def __init__(self):
         self._pinned = self._truncated = 0
 
-    def fault(self, *, finite: bool, accuracies: list[float], truncated: float) -> str | None:
+    def fault(self, *, accuracies: list[float], truncated: float) -> str | None:
         """What is wrong with the run after this step, or None.
 
-        `finite`: no reward is NaN or infinite; `accuracies` of the discriminator on each class, none if
-        it took no step; `truncated`: the fraction of completions that did not end.
+        `accuracies` of the discriminator on each class, none if it took no step; `truncated`: the fraction
+        of the policy's completions that did not end.
         """
         self._pinned = self._pinned + 1 if accuracies and min(accuracies) == 1.0 else 0
         self._truncated = self._truncated + 1 if truncated == 1.0 else 0
-        if not finite:
-            return "a reward is not finite; lower discriminator_lr"
         if self._truncated >= TRUNCATED_STEPS:
             return f"no completion ended for {TRUNCATED_STEPS} steps; lower lr or raise max_new_tokens"
         if self._pinned >= PINNED_STEPS:

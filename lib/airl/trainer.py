@@ -33,11 +33,18 @@ class AIRLTrainer(grpo.Trainer):
     the discriminator is shown the demonstration of another question. `settings` is the AIRL section of
     the parameters; `reward_model` a discriminator of `lib.airl.discriminator`, sharing the tokenizer.
     A run that degenerates stops, and `fault` says why. On several processes each has the samples of its own
-    questions, whole groups, and the discriminator the mean of all their gradients.
+    questions, whole groups, and the discriminator the mean of all their gradients. Raises ValueError if a
+    process would have part of a group, and once a reward is not finite.
     """
 
     def __init__(self, *, reward_model, settings, **kwargs):
         super().__init__(**kwargs)
+        own = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        if own % self.num_generations:
+            raise ValueError(
+                f"airl.group_size: each process would have {own} samples, no whole groups of "
+                f"{self.num_generations}; train on fewer processes"
+            )
         self.reward_model = reward_model.to(self.accelerator.device)
         self.settings = settings
         self._random = random.Random(self.args.seed)
@@ -67,6 +74,11 @@ class AIRLTrainer(grpo.Trainer):
         last_rows = range(self.num_generations - 1, size, self.num_generations)
         return [row for row in last_rows if self._experts[row // self.num_generations]]
 
+    def _own_rows(self, size: int) -> list[int]:
+        """The rows of a batch that hold a sample of the policy."""
+        expert_rows = set(self._expert_rows(size))
+        return [row for row in range(size) if row not in expert_rows]
+
     def _generate_and_score_completions(self, inputs):
         training, settings = self.model.training, self.settings
         G = self.num_generations if training else self.num_generations_eval
@@ -87,8 +99,10 @@ class AIRLTrainer(grpo.Trainer):
             settings.boundaries, mask_BT, settings.interval, step_ends_BT.to(mask_BT.device)
         )
         rewards_BT = self._rewards_BT(output)
+        if not rewards_BT[mask_BT].isfinite().all():
+            raise ValueError("airl.discriminator_lr: a reward is not finite; lower it")
         if training:
-            self._stop_if_degenerate(rewards_BT[mask_BT], accuracies, finished_B)
+            self._stop_if_degenerate(accuracies, finished_B[self._own_rows(len(completions))])
         advantages_BT = credit.advantages(
             rewards_BT,
             boundaries_BT,
@@ -102,7 +116,6 @@ class AIRLTrainer(grpo.Trainer):
         output["advantages"] = credit.cap_truncated(advantages_BT, mask_BT, finished_B, G)
         if training and (self.fault or self.state.global_step < settings.warmup_steps):
             output["advantages"] = torch.zeros_like(output["advantages"])
-        self._replace_logged_advantages(output["advantages"], mask_BT)
         scores_B = credit.trace_score(
             rewards_BT, boundaries_BT, mask_BT, answer_BT.to(mask_BT.device), settings.score_gamma
         )
@@ -125,10 +138,12 @@ class AIRLTrainer(grpo.Trainer):
         with self.reward_model.in_use():
             return discriminator.rewards_BT(self.reward_model, self.settings.reward, *rows)
 
-    def _stop_if_degenerate(self, rewards, accuracies, finished_B) -> None:
-        """Ask the trainer to stop after this step if the run has degenerated; `fault` then says why."""
+    def _stop_if_degenerate(self, accuracies, finished_B) -> None:
+        """Ask the trainer to stop after this step if the run has degenerated; `fault` then says why.
+
+        `finished_B` says which of the policy's own samples ended.
+        """
         self.fault = self.fault or self._health.fault(
-            finite=bool(rewards.isfinite().all()),
             accuracies=accuracies,
             truncated=1 - finished_B.sum().item() / len(finished_B),
         )
@@ -188,9 +203,8 @@ class AIRLTrainer(grpo.Trainer):
     def _discriminator_rows(self, inputs, prompts, completions) -> list[Row]:
         """What the discriminator learns from: rows of some groups."""
         G, settings = self.num_generations, self.settings
-        expert_rows = set(self._expert_rows(len(completions)))
-        firsts = range(0, len(completions), G)
-        groups = [[i for i in range(first, first + G) if i not in expert_rows] for first in firsts]
+        own = self._own_rows(len(completions))
+        groups = [[i for i in own if i // G == group] for group in range(len(completions) // G)]
         if len(groups) > settings.discriminator_prompts:
             groups = self._random.sample(groups, settings.discriminator_prompts)
         return batches.of_groups(
@@ -207,8 +221,7 @@ class AIRLTrainer(grpo.Trainer):
     def _record(self, inputs, completions, scores_B, output) -> None:
         """Log what only monitors: pass rate, length, reward AUROC against the truth, KL to the backbone."""
         logged = self._metrics["train" if self.model.training else "eval"]
-        expert_rows = set(self._expert_rows(len(completions)))
-        own = [i for i in range(len(completions)) if i not in expert_rows]
+        own = self._own_rows(len(completions))
         right = [batches.is_correct(self.processing_class, completions[i], inputs[i]["answer"]) for i in own]
         logged["pass_rate"].append(sum(right) / len(right))
         logged["completion_length"].append(sum(len(completions[i]) for i in own) / len(own))
@@ -240,11 +253,3 @@ class AIRLTrainer(grpo.Trainer):
         if checkpoint is not None:
             checkpoints.load_discriminator(checkpoint, self.reward_model, self._optimizer, self._scheduler)
             checkpoints.load_process(checkpoint, self.args.process_index, self._random, self._health)
-
-    def _replace_logged_advantages(self, advantages_BT, mask_BT) -> None:
-        """TRL has logged its own advantages already; the completions table shows the mean of ours."""
-        mean_B = advantages_BT.sum(1) / mask_BT.sum(1).clamp(min=1)
-        table = self._logs["advantages"]
-        for _ in range(len(mean_B)):
-            table.pop()
-        table.extend(mean_B.tolist())

@@ -15,15 +15,20 @@ WAYS = (
 ORIGIN = "gguf.sha256"  # in the directory of a model that was made of a GGUF file: that file's hash
 
 
-def check(file: str | Path, sha256: str) -> Path:
-    """The file, if it is there and has the hash. Raises ValueError with the ways to get it."""
+def check(file: str | Path, sha256: str, *, called: Path | None = None) -> Path:
+    """The file, if it is there and has the hash.
+
+    Raises ValueError with the ways to get it; that names the file `called` where `file` is a copy of it.
+    """
     file = Path(file)
     if not file.is_file():
         raise ValueError(f"{file}: no such file; {WAYS}")
     with file.open("rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if found != sha256:
-        raise ValueError(f"{file}: its SHA-256 is {found[:12]}.., not {sha256[:12]}..; delete it: {WAYS}")
+        raise ValueError(
+            f"{called or file}: its SHA-256 is {found[:12]}.., not {sha256[:12]}..; delete it: {WAYS}"
+        )
     return file
 
 

@@ -100,8 +100,9 @@ def get(published: Published, directory: Path | None) -> None:
             except OSError as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise ValueError(f"{target}: {reason}; {gguf_files.WAYS}") from error
-            gguf_files.check(temporary, published.sha256)
-    gguf_files.check(target, published.sha256)
+            gguf_files.check(temporary, published.sha256, called=(directory or WEIGHTS) / published.name)
+    else:
+        gguf_files.check(target, published.sha256)
 
 
 def _join(source: Path, target: Path) -> None:

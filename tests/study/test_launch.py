@@ -131,6 +131,7 @@ def test_a_training_that_is_killed_ends_as_one_that_is_not(study_at, start):
     kill_at(scratch / "checkpoint-3/trainer_state.json", start())  # before the policy learns
     kill_at(scratch / "checkpoint-7/trainer_state.json", start())  # in the third epoch, the reward at rest
     ends_well(start())
+    ends_well(start())  # as if it was killed before it was saved
     ours, theirs = result(broken), result(unbroken)
     assert len(ours["log"]) == 9 and ours["log"] == theirs["log"]
     assert {row["step"] for row in ours["watched"]} == {0, 2, 9} and ours["watched"] == theirs["watched"]
@@ -166,10 +167,35 @@ def test_a_process_that_fails_is_one_clear_line(study_at):
 
 def test_a_byte_that_is_no_text_in_what_a_process_writes_is_no_fault_of_ours(capsys):
     code = "import sys; sys.stdout.buffer.write(b'OSError: disk \\xff full\\n'); sys.exit(int(sys.argv[1]))"
-    launch._run([sys.executable, "-c", code, "0"])
+    launch._run([sys.executable, "-c", code, "0"], {})
     assert capsys.readouterr().err == "OSError: disk \ufffd full\n"
     with pytest.raises(ValueError, match="^training ended with code 3: disk \ufffd full$"):
-        launch._run([sys.executable, "-c", code, "3"])
+        launch._run([sys.executable, "-c", code, "3"], {})
+
+
+def test_the_message_is_that_of_the_process_that_failed_first_hand():
+    said = "[rank1]: ValueError: too few: 3\\n[rank1]: torch.ChildFailedError: see above"
+    with pytest.raises(ValueError, match="^training ended with code 1: too few: 3$"):
+        launch._run([sys.executable, "-c", f"print('{said}'); raise SystemExit(1)"], {})
+
+
+def test_what_is_launched_on_the_processor_sees_no_gpu(study_at, monkeypatch):
+    ran = []
+    monkeypatch.setattr(launch, "_run", lambda _, environment: ran.append(environment))
+    monkeypatch.setattr(launch, "_load", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name in ("two_cpu", "one_gpu"):
+        study_at(name, {"training": {"launch": f"launch/{name}.yaml"}})
+        launch.train("qwen2", "sft", 0, "params.yaml")
+    assert ran == [{"CUDA_VISIBLE_DEVICES": ""}, {}]
+
+
+def test_a_launch_file_that_shares_out_the_weights_is_refused(study_at, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    directory = study_at("sharing", {"training": {"launch": "fsdp.yaml"}})
+    (directory / "fsdp.yaml").write_text("distributed_type: FSDP\nnum_processes: 4\n")
+    with pytest.raises(ValueError, match="^training.launch: fsdp.yaml: no training shares out weights"):
+        launch.train("qwen2", "sft", 0, "params.yaml")
 
 
 def test_an_unknown_launch_file_is_named_with_the_others(study_at):
@@ -178,7 +204,7 @@ def test_an_unknown_launch_file_is_named_with_the_others(study_at):
         launch.train("qwen2", "sft", 0, "params.yaml")
 
 
-@pytest.mark.parametrize("name", ["one_gpu", "gpus", "zero2", "fsdp"])
+@pytest.mark.parametrize("name", ["one_gpu", "gpus", "zero2"])
 def test_a_launch_file_for_gpus_is_refused_without_one(study_at, monkeypatch, name):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     study_at(name, {"training": {"launch": f"launch/{name}.yaml"}})
@@ -269,7 +295,8 @@ def test_the_last_whole_checkpoint_is_taken(tmp_path):
 def test_two_processes_train_as_one(study_at):
     """The same completions of the same questions, shared by two processes: the same losses."""
     logs, discriminators = {}, {}
-    many = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
+    many = [*launcher, "--config_file", "launch/two_cpu.yaml"]
     for n, start in ((1, [sys.executable]), (2, many)):
         directory = study_at(f"processes{n}", {})
         subprocess.run([*start, "-m", "tests.given_completions"], check=True, timeout=300)

@@ -111,6 +111,9 @@ def test_a_sample_that_is_the_experts_is_no_pair(backbone, experts, tokenizer, s
     monkeypatch.setattr(generation, "generate", lambda *_, **__: [same, other, other[:-1], same])
     rows = spin._pairs(None, tokenizer, experts[:1], 4, short)
     assert rows["rejected_ids"] == [other, other[:-1]] and rows["chosen_ids"] == [same] * 2
+    monkeypatch.setattr(generation, "generate", lambda *_, **__: [same])
+    with pytest.raises(ValueError, match="^spin: each sample is its expert, word for word"):
+        spin._pairs(None, tokenizer, experts[:1], 1, short)
 
 
 @pytest.mark.parametrize("family", ["qwen2", "llama"])

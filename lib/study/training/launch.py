@@ -5,6 +5,7 @@ goes on from the last checkpoint of a killed training, and the first of them sav
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -29,7 +30,9 @@ from lib.study.adversarial.training import train_airl
 from lib.study.training import policies
 from lib.study.training.spin import train_spin
 
-ERROR = re.compile(r"^(?!.*(?:ChildFailed|CalledProcess)Error)\w+(?:\.\w+)*Error: .+")
+ERROR = re.compile(
+    r"^(?:\[rank\d+\]: )?(?!.*(?:ChildFailed|CalledProcess)Error)\w+(?:\.\w+)*Error: (?P<said>.+)"
+)
 
 LOGGED = (
     "step loss grad_norm learning_rate pass_rate completion_length entropy kl_to_start "
@@ -64,25 +67,46 @@ def train(backbone: str, method: str, seed: int, params_file: str) -> Trained:
     config = require(settings)
     scratch = _scratch(backbone, method, seed)
     checkpoints.keep_only(scratch, _made_with(backbone, method, seed, settings))
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--config_file", str(config)]
-    _run([*launcher, "-m", "lib.study.training.launch", backbone, method, str(seed), params_file])
-    return _load(backbone, method, settings, scratch / "trained")
+    trained = scratch / "trained"
+    if not trained.exists():
+        launcher = [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            "--quiet",
+            "--config_file",
+            str(config),
+        ]
+        run = ["-m", "lib.study.training.launch", backbone, method, str(seed), params_file]
+        _run([*launcher, *run], {"CUDA_VISIBLE_DEVICES": ""} if _on_cpu(config) else {})
+    return _load(backbone, method, settings, trained)
 
 
 def require(settings: Params) -> Path:
-    """The launcher's file. Raises ValueError if there is none, or if it is for GPUs and there is no GPU."""
+    """The launcher's file.
+
+    Raises ValueError if there is none, if it is for GPUs and there is no GPU, or if it is FSDP's, which does
+    not gather the merged weights that a policy samples with.
+    """
     config = Path(settings.training.launch)
     if not config.exists():
         others = ", ".join(map(str, sorted(config.parent.glob("*.yaml")))) or "none in its directory"
         raise ValueError(f"training.launch: {config}: no such file; there are {others}")
-    if (
-        not params.parse_value(config.read_text(encoding="utf-8")).get("use_cpu")
-        and not torch.cuda.is_available()
-    ):
+    if not _on_cpu(config) and not torch.cuda.is_available():
         raise ValueError(
             f"training.launch: {config} needs a GPU and this machine has none; take launch/cpu.yaml"
         )
+    if _read(config).get("distributed_type") == "FSDP":
+        raise ValueError(f"training.launch: {config}: no training shares out weights; take launch/zero2.yaml")
     return config
+
+
+def _read(config: Path) -> dict:
+    return params.parse_value(config.read_text(encoding="utf-8"))
+
+
+def _on_cpu(config: Path) -> bool:
+    return bool(_read(config).get("use_cpu"))
 
 
 def forget(trained: Trained) -> None:
@@ -145,16 +169,16 @@ def _start(section, experts, backbone: str, seed: int, settings: Params, scratch
     return directory / "adapter"
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], environment: dict[str, str]) -> None:
     """Run a command, its output on stderr as it comes. Raises ValueError if it fails."""
-    errors = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    errors, into = [], {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, env=os.environ | environment, **into) as process:
         for written in process.stdout:
             line = written.decode(errors="replace")
             print(line, end="", file=sys.stderr)
             errors += ERROR.findall(line)
     if process.returncode:
-        said = errors[-1].split(": ", 1)[1] if errors else "see what it wrote; run again to go on from there"
+        said = errors[-1] if errors else "see what it wrote; run again to go on from there"
         raise ValueError(f"training ended with code {process.returncode}: {said}")
 
 

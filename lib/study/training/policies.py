@@ -66,13 +66,17 @@ def elected(group_size: int) -> Callable[..., list[float]]:
 
 
 class Progress(TrainerCallback):
-    """A plain progress bar: the trainers' own prints every logged step."""
+    """A plain progress bar: the trainers' own prints every logged step.
+
+    There is no checkpoint of the last step: a training that goes on from it would take one more.
+    """
 
     def on_train_begin(self, args, state, control, **_):
         self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training")
 
     def on_step_end(self, args, state, control, **_):
         self._bar.update()
+        control.should_save &= state.global_step < state.max_steps
 
     def on_train_end(self, args, state, control, **_):
         self._bar.close()

@@ -26,7 +26,8 @@ def train_spin(
     """From the SFT policy, `rounds` of -log sigma(beta [d(expert) - d(sample)]), d = log p - log p_old.
 
     p_old is the policy that the round began with, which wrote `samples` traces a demonstration. Returns the
-    last round's trainer; its log is that of all rounds.
+    last round's trainer; its log is that of all rounds. Raises ValueError if the policy writes nothing else
+    than the experts.
     """
     set_seed(seed)
     policy, _ = pretrained.load_to_train(backbone, settings.lora, sft_adapter)
@@ -65,4 +66,6 @@ def _pairs(policy, tokenizer, demonstrations, samples: int, settings: Params) ->
         for prompt, expert, sample, d in zip(prompts, experts, written, asked, strict=True)
         if tokenizer.decode(sample, skip_special_tokens=True) != d.trace
     ]
+    if not rows:
+        raise ValueError("spin: each sample is its expert, word for word, and there is nothing to learn from")
     return Dataset.from_list(rows)
