@@ -61,6 +61,13 @@ def reward_label(name: str) -> str:
     return REWARDS.get(name) or label(name)
 
 
+def named(column: str, value: object) -> object:
+    """What stands in a column, as readers see it; a text there is a method's name or a reward's."""
+    if not isinstance(value, str):
+        return value
+    return label(value) if column in ("method", "reference") else reward_label(value)
+
+
 def number(value: float, digits: int = 2) -> str:
     """A number as readers see it; an undefined one is n/a."""
     return "n/a" if math.isnan(value) else f"{value:.{digits}f}"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lib.evaluation import baselines, figure_tables
 from lib.evaluation.records import METHOD_ORDER
 from lib.evaluation.tables import MAIN_VARIANT
-from lib.evaluation.words import label, reward_label
+from lib.evaluation.words import label, named, reward_label
 from lib.report.style import BLUE, GREY, ORANGE, colour, styled
 
 INTERVALS = "bars: 95% interval over problems and seeds"
@@ -52,7 +52,7 @@ def errors(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_
 
 def _curves(table: pd.DataFrame, hue: str, y: str, x: str, x_label: str, y_label: str, title: str) -> Figure:
     """One line with error bars a `hue`, one panel a backbone, over ordered categories of `x`."""
-    hues, named = names(table, hue), label if hue == "method" else reward_label
+    hues = names(table, hue)
     figure, axes = panels(names(table, "backbone"), height=2.8 + 0.13 * len(hues))  # the legend's too
     ticks = sorted(table[x].unique())
     for axis, (_, panel) in zip(axes[0], table.groupby("backbone", sort=False), strict=True):
@@ -61,7 +61,7 @@ def _curves(table: pd.DataFrame, hue: str, y: str, x: str, x_label: str, y_label
             # a small shift keeps the error bars of different methods apart
             position = [ticks.index(v) + 0.05 * (i - (len(hues) - 1) / 2) for v in rows[x]]
             look = {"color": colour(name), "marker": "o", "capsize": 2, "elinewidth": 0.9}
-            axis.errorbar(position, rows[y], errors(rows, y), label=named(name), **look)
+            axis.errorbar(position, rows[y], errors(rows, y), label=named(hue, name), **look)
         axis.set_xticks(range(len(ticks)), [str(t) for t in ticks])
         axis.set_xlabel(x_label)
     axes[0, 0].set_ylabel(y_label)
@@ -120,8 +120,8 @@ def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Fig
             places = [methods.index(method) + shift for method in rows["method"]]
             axis.errorbar(rows[value], places, xerr=errors(rows, value), fmt="os"[i % 2], capsize=2,
                           color=(BLUE, ORANGE)[i % 2], markersize=4, label=backbone)  # fmt: skip
-        named = label if axis is axes[0] else reward_label
-        axis.set_yticks(range(len(methods)), [named(method) for method in methods])
+        column = "method" if axis is axes[0] else "variant"
+        axis.set_yticks(range(len(methods)), [named(column, method) for method in methods])
         axis.set(title=title, xlabel="share (0 to 1)", xlim=(0, 1))
     return finish(figure, f"What the rewards are good for ({INTERVALS})")
 

@@ -107,17 +107,11 @@ def _estimates(table: pd.DataFrame, keys: str, estimates: str) -> Shown:
     first, *others = estimates.split()
     prefixes = {first: ""} | {name: f"{name}_" for name in others}
     rows = [
-        [_named(key, row[key]) for key in keys.split()]
+        [words.named(key, row[key]) for key in keys.split()]
         + [words.interval(row, name, prefix) for name, prefix in prefixes.items()]
         for _, row in table.iterrows()
     ]
     return Shown([name.replace("_at_", "@").replace("_", " ") for name in (*keys.split(), *prefixes)], rows)
-
-
-def _named(column: str, value) -> object:
-    if not isinstance(value, str):
-        return value
-    return words.label(value) if column in ("method", "reference") else words.reward_label(value)
 
 
 def _published_main(table: pd.DataFrame) -> Shown:
