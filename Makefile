@@ -38,7 +38,7 @@ repro: $(READY)  ## train what changed, make every table and figure, print the m
 	$(BIN)/dvc repro
 	$(BIN)/python -m lib.report --summary
 
-repro-all: $(READY)  ## the same from nothing: train everything again (a day on two cores)
+repro-all: $(READY)  ## the same from nothing: train everything again (fifteen hours on two cores)
 	$(BIN)/dvc repro --force
 	$(BIN)/python -m lib.report --summary
 

@@ -69,8 +69,10 @@ for name, rows in made.items():
 #
 # ## A problem and its expert
 #
-# The expert writes one step a line between `<think>` tags, then the answer. In the embedded world a
-# problem is a chain of operations on one quantity, one sentence each, and a step is one equation.
+# The expert writes one step a line between `<think>` tags, then the answer. In the embedded world a problem
+# is a chain of operations on one quantity, one sentence each, and a step is one equation. A trace can be
+# written in many *styles* (`8+7=15`, `8 plus 7 is 15`, ..): experts use a few of them, other solvers all, so
+# that style tells nothing of being right.
 
 # %%
 shown = made["demonstrations"][0]

@@ -96,8 +96,8 @@ model, tokenizer = pretrained.load_backbone(runs.backbone_dir(backbone))
 # ## Is it a fair start?
 #
 # On the validation split. A fair start is right a third to half of the time, its majority vote is beatable,
-# and a right answer is nearly always among its samples. `temperature` is the one at which it is right most
-# often with one sample: it takes no training to be better than at temperature 1.
+# and a right answer is mostly among its samples (`pass_at_n`). `temperature` is the one at which it is right
+# most often with one sample: it takes no training to be better than at temperature 1.
 
 # %%
 start = sampling.validate(model, tokenizer, 0, settings)

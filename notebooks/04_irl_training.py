@@ -86,16 +86,17 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # ## From the discriminator to advantages
 #
 # The paper takes $f$ at each token as that token's reward, and discounts (`discounted`); its later versions
-# also at the ends of steps or of intervals alone (`boundaries`, the variants `airl_step` and `airl_interval`;
-# `airl_no_perturbation` learns without near misses, `airl_dense_300` for longer). But a log-ratio $f_k = b +
-# \beta \sum_{s \le k} \log \frac{p_\phi(y_s)}{p_{ref}(y_s)}$ is cumulative already: summing it counts the
-# past again and again and rewards length. What boundary $k$ adds is $r_k = f_k - f_{k-1}$, the shaping
-# $\Phi(s') - \Phi(s)$ of Ng et al. (1999) with the potential $\Phi = f$, and the rewards still to come at a
-# token $t$ telescope to $f_K - f_{prev(t)}$, with $prev(t)$ the last boundary before $t$ (`telescoped`). With
-# `reward: log_density` the reward is $\log p_\phi$ alone; the reference is what the discriminator was shown
-# as wrong, and a reward that divides by it favours what *that* model finds unlikely (Fu et al. 2018 take the
-# same part out). Its increments are never positive, so what is to come is compared with the group's mean at
-# the same step (`stepwise`).
+# also at the ends of steps or of intervals alone (`boundaries`, the variants `airl_step` and
+# `airl_interval`; `airl_no_perturbation` learns without near misses, `airl_dense_300` for longer). But a
+# log-ratio $f_k = b + \beta \sum_{s \le k} \log \frac{p_\phi(y_s)}{p_{ref}(y_s)}$ is cumulative already:
+# summing it counts the past again and again and rewards length. What boundary $k$ adds is $r_k = f_k -
+# f_{k-1}$, the shaping $\Phi(s') - \Phi(s)$ of Ng et al. (1999) with the potential $\Phi = f$, and the
+# rewards still to come at a token $t$ telescope to $f_K - f_{prev(t)}$, with $prev(t)$ the last boundary
+# before $t$ (`telescoped`; before the first boundary less the group's mean of $f_K$, and all divided by the
+# group's deviation). With `reward: log_density` the reward is $\log p_\phi$ alone; the reference is what the
+# discriminator was shown as wrong, and a reward that divides by it favours what *that* model finds unlikely
+# (Fu et al. 2018 take the same part out). Its increments are never positive, so what is to come is compared
+# with the group's mean at the same step (`stepwise`).
 #
 # None of these asks what the group agrees on. A policy finds likely what it writes, right or wrong; a
 # *stranger*, another backbone that imitates the same demonstrations, may misread other sentences. Let each
@@ -111,19 +112,19 @@ for near_miss in perturb.perturb(first.question, first.trace, random.Random(seed
 # The variant `airl` does not practise (`learner: imitation`; all of it is in `elections.train_elections`).
 # Policy $\pi_\theta$ and stranger $p_\phi$ elect together,
 # $$w_i = \sqrt{\pi_\theta(y_i \mid x)\, p_\phi(y_i \mid x)},$$
-# and in each of a few rounds both write traces of the same questions, of which each writer's are voted on by
-# themselves, and then imitate, from their backbones or from themselves (`imitation_start`), the likeliest of
-# *their own* traces whose answer was elected. Two
-# sentences say why that works: what a group elects is right more often than its samples, so that to imitate
-# it is to learn from better traces than one's own; and questions without answers are many, so that it is
-# learned on more than the demonstrations show. That the two find different errors unlikely was a third reason
-# once: notebook 8 puts a copy of the policy in the stranger's place, and asks what the likelihoods and the
-# further questions are worth. This leaves AIRL
-# in three ways: no discriminator learns against the policy, the reward is a likelihood, and the policy
-# imitates what is elected instead of following a reward's gradient. Co-training is the older name of the idea
-# (Blum & Mitchell 1998).
+# and in each of a few rounds both write traces of the same questions; each writer's traces are a vote of
+# their own. Each then imitates the likeliest of *its own* traces whose answer was elected, starting from its
+# backbone or from itself (`imitation_start`). Two sentences say why that works: what a group elects is right
+# more often than its samples, so that to imitate it is to learn from better traces than one's own; and
+# questions without answers are many, so that it is learned on more than the demonstrations show. A third
+# reason, that the two find different errors unlikely, did not hold: with a copy of the policy in the
+# stranger's place (notebook 8) an election gains as much, in one training a backbone. This leaves AIRL in
+# three ways: no discriminator learns against the policy, the reward is a likelihood, and the policy imitates
+# what is elected instead of following a reward's gradient. Co-training is the older name of the idea (Blum &
+# Mitchell 1998).
 #
-# On four traces of one question whose second step goes wrong in the last two, which agree in their answer:
+# The rules on four traces of one question; the last two go wrong in their second step and agree in their
+# answer:
 
 # %%
 f = torch.tensor([[-0.1, -0.2, -0.3], [-0.1, -0.3, -0.4], [-0.1, -3.0, -3.1], [-0.2, -4.0, -4.2]])

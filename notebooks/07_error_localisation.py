@@ -92,7 +92,9 @@ runs.write_rows(runs.RESULTS / "localisation" / f"{backbone}.jsonl.xz", rows)
 # %% [markdown]
 # ## Hits
 #
-# The fraction of traces in which a detector points at the first wrong unit, by threshold, beside chance.
+# The fraction of traces in which a detector points at the first wrong unit, by threshold (`none`: it points
+# at its highest score), beside two that look at no trace: `chance`, a unit drawn at random, and
+# `first_unit`.
 
 # %%
 for variant in settings.variants:
@@ -100,10 +102,11 @@ for variant in settings.variants:
         rows += runs.read_rows(runs.run_dir(backbone, variant, seed) / runs.LOCALISATION)
 table = pd.DataFrame(rows)
 table["chance"] = pointing.chance(table["unit_scores"])
+table["first_unit"] = pointing.first_unit(table["first_wrong_unit"])
 found = {}
 for key, of_detector in table.groupby(["source", "policy", "detector", "variant"]):
     of_threshold = {name: tables.hits(of_detector, name).mean() for name in tables.thresholds(of_detector)}
-    found[key] = {**of_threshold, "chance": of_detector["chance"].mean()}
+    found[key] = {**of_threshold, **of_detector[["chance", "first_unit"]].mean()}
 pd.DataFrame(found).T.round(3)
 
 # %% [markdown]

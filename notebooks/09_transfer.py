@@ -16,9 +16,9 @@
 # # 9. Transfer: does the reward hold where it was not trained?
 #
 # A reward is worth taking away only if it also judges what it never practised on. Two tests: the samples of
-# both backbones' base policies, of which a reward's own is home (that of the election is on the *other*
-# backbone, the stranger's), and problems *longer* than any it was trained on. The trained policies write on
-# the longer problems too.
+# both backbones' base policies, one of which a reward was trained on (its own backbone's; the election's is
+# the stranger's, on the *other* backbone), and problems *longer* than any it was trained on. The trained
+# policies write on the longer problems too.
 
 # %%
 import os
@@ -60,7 +60,8 @@ pd.Series(right).round(3).sort_values()
 # ## The rewards on longer problems and on the other backbone's samples
 #
 # AUROC among the samples of one problem: how often a right one has the higher reward of the two. The
-# log-likelihood of SFT (`likelihood`) stands beside the study's own reward.
+# log-likelihood of SFT (`likelihood`) stands beside the study's own reward. For the latter samples of the
+# other backbone are home; how it does on this one's, `transfer.csv` says.
 
 # %%
 table = {}

@@ -232,8 +232,9 @@ tables.write(figure_tables.correlations(correlated), "correlations", RESULTS / "
 show(plots.correlations(correlated), "correlations")
 
 # %% [markdown]
-# The discriminator's last logit can be read as a probability of being an expert's. Is it also one of
-# being right? On the dashed line it would be.
+# Where a discriminator was trained, its last logit can be read as a probability of being an expert's. Is it
+# also one of being right? On the dashed line it would be. Likelihoods, the election's reward among them, were
+# never trained to be one.
 
 # %%
 reliability = tables.calibration(recorded)
@@ -298,8 +299,9 @@ for name in settings.policies:
 # %% [markdown]
 # ## Ablations
 #
-# Each is compared with the run that differs from it in the fewest settings; that one's row stands first.
-# Fewer seeds make wider intervals. What changes all at once is in the table of paired differences.
+# Each is compared with the run that differs from it in the fewest settings; that one's row stands first. The
+# interval of one seed is of other problems alone and says nothing of another training. What changes all at
+# once is in the table of paired differences.
 
 # %%
 compared = comparisons.changes(settings) if settings.ablations else []
@@ -353,10 +355,11 @@ keep(transfer.of_policies(recorded, resamples), "long")
 # right ones, so length alone tells something: the shorter solution stands beside the reward.
 
 # %%
-on_text = external.table(RESULTS, resamples)
+scored = external.recorded_checks(RESULTS)
+on_text = external.table(scored, resamples)
 if len(on_text):
     display(keep(on_text, "external"), say(external.sentences(on_text)))
-if len(errors := first_errors.table(RESULTS, on_text)):
+if len(errors := first_errors.table(scored, on_text)):
     display(keep(errors, "first_error"))
 
 # %% [markdown]
@@ -401,6 +404,8 @@ show(viewer.reward_along_trace(examples[:2], gamma), "reward_along_trace")
 
 # %% [markdown]
 # ## Costs, and the report
+#
+# Seconds are of two kinds of processor, and some runs had other work beside them: they compare roughly.
 #
 # The report has a viewer of many more traces, for every policy, reward and seed; it is a page of its own too.
 

@@ -126,8 +126,8 @@ print(*external.sentences(checked), sep="\n")
 #
 # ## Next
 #
-# This is the last notebook. `CONTRIBUTING.md` shows how to add a perturbation, a dataset, a backbone or
-# a credit rule.
+# Notebook 12 trains rewards that are told the truth. `CONTRIBUTING.md` shows how to add a perturbation, a
+# dataset, a backbone or a credit rule.
 #
 # ## References
 #

@@ -23,7 +23,7 @@
 # $$L = -\frac{1}{K} \sum_k \big[z_k \log\sigma(f_k) + (1 - z_k) \log(1 - \sigma(f_k))\big].$$
 # Of `outcome_labels` $z_k$ is 1 where the trace's answer is right, whatever the step: an outcome reward. Of
 # `step_labels` it is 1 as long as no step is wrong: a process reward. No bound follows from that: a log-ratio
-# rises where its reference finds a trace unlikely, and an error that is seldom made is such, with few labels
+# is high where its reference finds a trace unlikely, a rare error is unlikely too, and few labels speak
 # against it. Whether they choose and point better than rewards from demonstrations is measured.
 
 # %%
@@ -112,6 +112,10 @@ judging.judge(backbone, reward, seed, model, tokenizer, airl, settings)
 # Set `labels.questions` to 100: how many labels are the demonstrations worth? And compare the two in
 # `results/tables/localisation.csv`: how much do labels of the steps add to
 # those of the answers?
+#
+# ## Next
+#
+# This is the last notebook; its rewards stand beside the others in the tables of notebook 10.
 #
 # ## References
 #

@@ -15,12 +15,12 @@ from lib.evaluation.tables import (
     SEED,
     UNDEFINED,
     at_temperatures,
-    by_problem,
     estimate,
     groups,
     hits,
     n_seeds,
     of_defined,
+    of_traces,
     on_base,
 )
 from lib.schema import Params
@@ -220,7 +220,7 @@ def _outcome(records: Records, key: dict, samples: pd.DataFrame, n_resamples: in
     if len(scores):
         auroc = of_defined(metrics.auroc_within(grid(scores, "reward"), grid(scores, "correct")), n_resamples)
     if len(located):
-        hit_at_1 = by_problem(located, hits(located, "perturbed"), n_resamples)
+        hit_at_1 = of_traces(located, hits(located, "perturbed"), n_resamples)
     return (
         estimate("pass_at_1", pass_at_1, first=True)
         | estimate("auroc", auroc)

@@ -15,7 +15,7 @@ from lib.evaluation import first_errors, intervals, localisation, metrics, rewar
 from lib.evaluation.first_errors import detector
 from lib.evaluation.reranking import SUBSETS
 from lib.evaluation.tables import SEED, estimate
-from lib.evaluation.words import compare, interval
+from lib.evaluation.words import interval, paired, stands
 from lib.models import pretrained
 from lib.reward import recorded
 from lib.schema import Airl, External, Params
@@ -122,8 +122,10 @@ def check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
     solutions and fewer right ones.
     `best_of_N_..`: how often the one of N solutions is right that is chosen at random, by majority, as the
     shortest, or by the reward, of n problems; N is the smallest number of solutions that a problem has, and a
-    problem that has more counts by all its choices of N; of one there is no choice. A majority is judged only
-    where an answer could be read; `unreadable` is the share of the n solutions where none could.
+    problem that has more counts by all its choices of N; of one there is no choice.
+    `best_of_N_reward_above_..`: how much more often the reward's choice is right, paired by problem. A
+    majority is judged only where an answer could be read; `unreadable` is the share of the n solutions
+    where none could.
     `lowest_last`: that of `reward_quality`, of n wrong solutions; by chance, where any unit may be the one.
     And what `first_errors.check` finds.
     """
@@ -156,9 +158,12 @@ def _check(name: str, rows: list[dict], n_resamples: int) -> pd.DataFrame:
     for selector, values in accuracy.items():
         chosen = intervals.mean_ci(values, n_resamples, SEED)
         found.append((f"best_of_{n}_{selector}", chosen, np.mean(accuracy["random"]), len(problems)))
+    for other in [s for s in selectors if s != "reward"]:
+        above = intervals.difference_ci(accuracy["reward"], accuracy[other], n_resamples, SEED)
+        found.append((f"best_of_{n}_reward_above_{other}", above, np.nan, len(problems)))
     if any(unread):
         share = np.mean(unread)  # of this file, not an estimate
-        found.append(("unreadable", (share, share, share), np.nan, len(rows)))
+        found.append(("unreadable", (share, np.nan, np.nan), np.nan, len(rows)))
     if long := [row for row in rows if not row["is_correct"] and len(row["unit_reward"]) > 3]:
         frame = pd.DataFrame(long).assign(correct=False, seed=0)
         chance = np.mean([2 / (len(row["unit_reward"]) - 1) for row in long])
@@ -192,18 +197,25 @@ def _accuracy(selector: str, n: int, samples: list[dict]) -> float:
     )[0]
 
 
-def table(results: str | Path, n_resamples: int) -> pd.DataFrame:
-    """The `check` of each `external/<name>.jsonl.xz` under `results`, other profiles' records included."""
-    checked = [
-        check(path.name.split(".")[0], runs.read_rows(path), n_resamples)
-        for path in sorted(Path(results).glob("**/external/*.jsonl.xz"))
-    ]
+def recorded_checks(results: str | Path) -> dict[str, list[dict]]:
+    """The rows of each `external/NAME.jsonl.xz` under `results`, by NAME; other profiles' by PROFILE/NAME."""
+    found = {}
+    for path in sorted(Path(results).glob("**/external/*.jsonl.xz")):
+        profile = path.relative_to(results).parts[:-2]
+        found["/".join((*profile, path.name.split(".")[0]))] = runs.read_rows(path)
+    return found
+
+
+def table(scored: dict[str, list[dict]], n_resamples: int) -> pd.DataFrame:
+    """The `check` of each of `recorded_checks`."""
+    checked = [check(name, rows, n_resamples) for name, rows in scored.items()]
     return pd.concat(checked, ignore_index=True) if checked else pd.DataFrame(columns=COLUMNS)
 
 
 def sentences(checked: pd.DataFrame) -> list[str]:
     """What a table of checks says: right from wrong, the choice of one solution, the first error."""
     said = []
+    checked = checked.assign(n_seeds=1)
     for (name, backbone, variant, by), rows in checked.groupby(KEYS, sort=False):
         of = {row["metric"]: row for _, row in rows.iterrows()}
         reward = (
@@ -218,12 +230,15 @@ def sentences(checked: pd.DataFrame) -> list[str]:
             )
         for metric in filter(re.compile(r"best_of_\d+_reward").fullmatch, of):
             n = metric.split("_")[2]
-            stands = [
-                compare(of[metric], of[f"best_of_{n}_{o}"], "value", "the shortest" if o == "shorter" else o)
-                for o in SELECTORS
-                if o != "reward" and f"best_of_{n}_{o}" in of
+            than = {"random": "one at random", "majority": "the majority's", "shorter": "the shortest"}
+            above = {what: of.get(f"{metric}_above_{other}") for other, what in than.items()}
+            beside = [
+                f"{stands(row, 'value')} {what} ({paired(row, 'value')})"
+                for what, row in above.items()
+                if row is not None
             ]
-            said.append(f"On {name}, its choice among {n} solutions is {', '.join(stands)}.")
+            right = f"right in {interval(of[metric], 'value')}"
+            said.append(f"On {name}, its choice among {n} solutions is {right}: {', '.join(beside)}.")
         if "unreadable" in of:
             share, count = of["unreadable"][["value", "n"]]
             unread = f"On {name}, no answer could be read in {share:.1%} of {count} solutions"

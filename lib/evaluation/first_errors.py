@@ -1,12 +1,10 @@
 """Where a reward says that solutions first go wrong, in the terms of ProcessBench: right ones are to pass."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lib import runs
 from lib.evaluation import intervals, metrics, pointing, tables
 from lib.evaluation.records import Records
 from lib.evaluation.tables import SEED
@@ -41,12 +39,9 @@ def check(rows: list[dict], n_resamples: int) -> Iterator[tuple[str, tuple[float
     if not wrong:
         return
     falls = [row["falls"] for row in wrong]
+    of_one_seed = pd.DataFrame(wrong)[["problem"]].assign(seed=0)
     hits, by_chance = (
-        intervals.mean_ci(
-            intervals.cell_means(values, [0] * len(wrong), [row["problem"] for row in wrong]),
-            n_resamples,
-            SEED,
-        )
+        tables.of_traces(of_one_seed, values, n_resamples)
         for values in (
             pointing.localisation_hits(falls, [row["truth"] for row in wrong]),
             pointing.chance(falls),
@@ -119,7 +114,8 @@ def false_alarms(records: Records, n_resamples: int) -> pd.DataFrame:
     keys, rows = ["backbone", "variant", "seed"], []
     levels = wrong.drop_duplicates(keys)[[*keys, "thresholds"]]
     right = right.merge(levels, on=keys).assign(
-        unit_scores=[reward_drops(units).round(3) for units in right["unit_reward"]], first_wrong_unit=-1
+        unit_scores=lambda of: [reward_drops(units).round(3) for units in of["unit_reward"]],
+        first_wrong_unit=-1,
     )
     for key, kept in tables.groups(right, "backbone", "variant"):
         of_both = pd.concat([tables.matching(wrong, key), kept])
@@ -138,15 +134,14 @@ def false_alarms(records: Records, n_resamples: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FALSE_ALARMS).round(4)
 
 
-def table(results: str | Path, checked: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `external.table` that have a threshold, one a benchmark: `COLUMNS`.
+def table(scored: dict[str, list[dict]], checked: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `external.table`, of the same `scored`, that have a threshold, one a benchmark: `COLUMNS`.
 
     The interval is that of `f1`; n is the number of solutions that it is of.
     """
     rows = []
-    for path in sorted(Path(results).glob("**/external/*.jsonl.xz")):
-        name = path.name.split(".")[0]
-        thresholds = {detector(row): row.get("threshold") for row in runs.read_rows(path)}
+    for name, solutions in scored.items():
+        thresholds = {detector(row): row.get("threshold") for row in solutions}
         for key, found in tables.groups(checked[checked["name"] == name], "backbone", "detector", "variant"):
             of = found.set_index("metric")
             if "f1" in of.index:

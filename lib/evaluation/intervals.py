@@ -15,6 +15,9 @@ the variance is that of T_1 when problems are resampled. Where few seeds agree b
 narrower than with the seeds held fixed (one in four, simulated, and these cover .80 to .85, the others more);
 no narrower than that, all would cover .98.
 
+Where every problem says 0, or every one 1, no resample says anything else: a mean then has Clopper and
+Pearson's (1934) exact bound for as many problems, a difference of 0 on either side.
+
 Shapes: `_S` seeds, `_P` problems, `_N` samples of a problem, `_R` resamples of the problems.
 """
 
@@ -23,6 +26,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
+
+from lib.evaluation import metrics
 
 FRACTION = (0.0, 1.0)
 CORRELATION = (-1.0, 1.0)
@@ -73,7 +78,24 @@ def _mean_ci(
     mean = values_SP[present_SP].mean()
     added_SP = np.where(present_SP, values_SP - mean, 0.0) * n_seeds / present_SP.sum()
     problems_RP = _resamples(n_problems, n_resamples, seed)
-    return _interval(mean + added_SP.sum(1), mean + problems_RP @ added_SP.T, bounds)
+    values_RS = mean + problems_RP @ added_SP.T
+    return _interval(mean + added_SP.sum(1), values_RS, bounds, present_SP.any(0).sum())
+
+
+def weighted_mean_ci(
+    values_SP: np.ndarray,
+    weights_SP: np.ndarray,
+    n_resamples: int,
+    seed: int,
+    bounds: tuple[float, float] = FRACTION,
+) -> tuple[float, float, float]:
+    """As `mean_ci`, each cell as often as its weight says: with counts of traces, a share of all traces.
+
+    A cell without a value is left out, whatever its weight.
+    """
+    weights_SP = np.where(np.isnan(values_SP), 0.0, weights_SP)
+    sums_SPK = np.stack([np.nan_to_num(values_SP) * weights_SP, weights_SP], axis=-1)
+    return sums_ci(metrics.ratio, sums_SPK, n_resamples, seed, bounds)
 
 
 def sums_ci(
@@ -91,7 +113,7 @@ def sums_ci(
     problems_RP = _resamples(sums_SPK.shape[1], n_resamples, seed)
     weights_RP = np.vstack([np.ones_like(problems_RP[0]), problems_RP])
     points_S, values_RS = np.split(np.stack([statistic(weights_RP @ of) for of in sums_SPK], axis=1), [1])
-    return _interval(points_S[0], values_RS, bounds)
+    return _interval(points_S[0], values_RS, bounds, (sums_SPK != 0).any((0, 2)).sum())
 
 
 def auroc_ci(
@@ -118,7 +140,7 @@ def auroc_ci(
         point, *values = np.divide(won, all_pairs, out=np.full(len(won), np.nan), where=all_pairs > 0)
         points.append(point)
         values_SR.append(values)
-    return _interval(np.array(points), np.array(values_SR).T, FRACTION)
+    return _interval(np.array(points), np.array(values_SR).T, FRACTION, n_problems)
 
 
 def cell_means(values: Sequence[float], seeds: Sequence, problems: Sequence) -> np.ndarray:
@@ -139,7 +161,7 @@ def _resamples(n_problems: int, n_resamples: int, seed: int) -> np.ndarray:
 
 
 def _interval(
-    points_S: np.ndarray, values_RS: np.ndarray, bounds: tuple[float, float]
+    points_S: np.ndarray, values_RS: np.ndarray, bounds: tuple[float, float], n_problems: int
 ) -> tuple[float, float, float]:
     """(estimate, low, high), from each seed's value and its values when problems are resampled."""
     n_seeds, estimate = len(points_S), float(np.mean(points_S))
@@ -155,6 +177,8 @@ def _interval(
         variance = seeds + max(shared, 0.0) or with_these_seeds  # seeds can agree by chance
     df = (n_seeds - 1) * variance / seeds if seeds else np.inf
     half_width = stats.t.ppf((1 + CONFIDENCE) / 2, df) * np.sqrt(variance)
+    if half_width < ROUNDING and min(abs(estimate - at) for at in (-1, 0, 1)) < ROUNDING:
+        half_width = 1 - ((1 - CONFIDENCE) / 2) ** (1 / n_problems)
     low, high = np.clip([estimate - half_width, estimate + half_width], *bounds)
     return estimate, float(low), float(high)
 

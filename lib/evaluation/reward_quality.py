@@ -10,7 +10,7 @@ from lib.data import reading
 from lib.data.wording import EXPERT_STYLES, Style
 from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import Records, grid
-from lib.evaluation.tables import SEED, UNDEFINED, by_problem, estimate, groups, n_seeds, of_defined
+from lib.evaluation.tables import SEED, UNDEFINED, estimate, groups, n_seeds, of_defined, of_traces
 from lib.reward.falls import reward_drops
 from lib.text import traces
 
@@ -116,13 +116,13 @@ def lowest_last(rows: pd.DataFrame, n_resamples: int) -> tuple[float, float, flo
     A trace's units are its steps and, last, its answer. Of the traces with a wrong answer and two steps or
     more (in a shorter one every unit is at the end), the share whose largest drop of `unit_reward`
     (`reward_drops`) is over the last step or the answer; m drops that tie for the largest count 1/m each.
-    Averaged within a problem of a seed, then over those. Undefined for a reward of whole traces alone.
+    Undefined for a reward of whole traces alone.
     """
     rows = rows[rows["unit_reward"].notna()]  # kept of some samples
     wrong = rows[~rows["correct"] & (rows["unit_reward"].map(len) > 3)]  # the first is before any unit
     if wrong.empty:
         return UNDEFINED
-    return by_problem(wrong, wrong["unit_reward"].map(_falls_last), n_resamples)
+    return of_traces(wrong, wrong["unit_reward"].map(_falls_last), n_resamples)
 
 
 def _falls_last(unit_reward: list[float]) -> float:

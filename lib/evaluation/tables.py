@@ -129,7 +129,8 @@ def main(records: Records, methods: Iterable[str], ks: Iterable[int], n_resample
 
 
 def costs(records: Records) -> pd.DataFrame:
-    """What a training takes: backbone, method, mean seconds, samples, peak_memory_mib (the largest), n_seeds.
+    """What a training takes: backbone, method, mean seconds, samples, peak_memory_mib (the largest), n_seeds,
+    hardware.
 
     `samples` are those that the policy writes in it, where it practises; an election's second learner writes
     as many.
@@ -143,14 +144,17 @@ def costs(records: Records) -> pd.DataFrame:
         samples=("samples", "first"),
         peak_memory_mib=("peak_memory_mib", "max"),
         n_seeds=("seed", "size"),
+        hardware=("hardware", lambda of: " and ".join(sorted(set(of)))),
     )
     return table.reset_index().round(4)
 
 
 def times_grpo(costs: pd.DataFrame, name: str) -> pd.Series:
-    """Of `costs` a column, in that of GRPO on the same backbone."""
-    grpo = costs[costs["method"] == "grpo"].set_index("backbone")[name]
-    return costs[name] / costs["backbone"].map(grpo)
+    """Of `costs` a column, in that of GRPO on the same backbone; seconds of other hardware do not compare."""
+    grpo = costs[costs["method"] == "grpo"].set_index("backbone")
+    times = costs[name] / costs["backbone"].map(grpo[name])
+    is_same = costs["hardware"] == costs["backbone"].map(grpo["hardware"])
+    return times.where(is_same | (name != "seconds"))
 
 
 def within(ks: Iterable[int], values_SPN: np.ndarray) -> list[int]:
@@ -199,7 +203,7 @@ def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
     Detector `reward` reads the reward of `variant`, `likelihood` is SFT's, `chance` points at any unit,
     `first_unit` at the first. `threshold` is `none` (the largest score), `perturbed` (the first score above
     one that was chosen on experts that a rule struck) or `oracle` (one chosen on labelled errors of the same
-    policy on validation problems). n counts the wrong traces that a seed's detector judges, of
+    policy on validation problems). Shares are of all wrong traces of a seed, n in the mean of the seeds, of
     `error_source`: near misses of experts, or the policy's own.
     """
     rows = records.localisation
@@ -208,14 +212,14 @@ def localisation(records: Records, n_resamples: int) -> pd.DataFrame:
     rows = rows.sort_values(["backbone", "error_source", "policy"], kind="stable")
     table = []
     for key, found in groups(rows, "backbone", "error_source", "policy", "detector", "variant"):
-        by_chance = by_problem(found, pointing.chance(found["unit_scores"]), n_resamples)
-        common = {"chance": round(by_chance[0], 4), "n": found.groupby("seed").size().max()} | n_seeds(found)
+        by_chance = of_traces(found, pointing.chance(found["unit_scores"]), n_resamples)
+        common = {"chance": round(by_chance[0], 4), "n": a_seeds(found)} | n_seeds(found)
         judged = {threshold: hits(found, threshold) for threshold in thresholds(found)}
         for threshold, values in judged.items():
-            interval = by_problem(found, values, n_resamples)
+            interval = of_traces(found, values, n_resamples)
             table.append(key | {"threshold": threshold} | estimate("hit_at_1", interval, first=True) | common)
         if key["variant"] == MAIN_VARIANT:
-            first = by_problem(found, pointing.first_unit(found["first_wrong_unit"]), n_resamples)
+            first = of_traces(found, pointing.first_unit(found["first_wrong_unit"]), n_resamples)
             for name, interval in (("chance", by_chance), ("first_unit", first)):
                 row = key | {"detector": name, "variant": "", "threshold": "none"}
                 table.append(row | estimate("hit_at_1", interval, first=True) | common)
@@ -238,8 +242,8 @@ def localisation_by_kind(records: Records, n_resamples: int) -> pd.DataFrame:
     table = []
     for key, found in groups(rows.sort_values(columns[:4], kind="stable"), *columns):
         key["error_source"] = key.pop("source")
-        interval = by_problem(found, hits(found, "perturbed"), n_resamples)
-        count = {"n": found.groupby("seed").size().max()}
+        interval = of_traces(found, hits(found, "perturbed"), n_resamples)
+        count = {"n": a_seeds(found)}
         table.append(key | estimate("hit_at_1", interval, first=True) | n_seeds(found) | count)
     return pd.DataFrame(table).round(4)
 
@@ -253,5 +257,14 @@ def hits(rows: pd.DataFrame, threshold: str) -> np.ndarray:
     return pointing.localisation_hits(pointed, rows["first_wrong_unit"].astype(int))
 
 
-def by_problem(rows: pd.DataFrame, values: np.ndarray, n_resamples: int) -> tuple[float, float, float]:
-    return intervals.mean_ci(intervals.cell_means(values, rows["seed"], rows["problem"]), n_resamples, SEED)
+def of_traces(rows: pd.DataFrame, values: np.ndarray, n_resamples: int) -> tuple[float, float, float]:
+    """The mean over a seed's traces, a value each, and over seeds; its interval over problems and seeds."""
+    keys = [rows["seed"].to_numpy(), rows["problem"].to_numpy()]
+    cells = pd.Series(np.asarray(values, dtype=float)).groupby(keys)
+    means_SP, counts_SP = cells.mean().unstack(), cells.size().unstack(fill_value=0)
+    return intervals.weighted_mean_ci(means_SP.to_numpy(), counts_SP.to_numpy(), n_resamples, SEED)
+
+
+def a_seeds(rows: pd.DataFrame) -> int:
+    """How many rows a seed has, in the mean."""
+    return round(len(rows) / rows["seed"].nunique())

@@ -148,17 +148,3 @@ def interval(row: pd.Series, name: str, prefix: str = "") -> str:
     if math.isnan(row[name]):
         return "n/a"
     return f"{row[name]:.2f} [{number(row[f'{prefix}ci_low'])}, {number(row[f'{prefix}ci_high'])}]"
-
-
-def compare(a: pd.Series, b: pd.Series, name: str, other: str, prefix: str = "") -> str:
-    """How a's estimate stands to `other`'s, b: `0.12 below SFT (0.48 against 0.60; intervals apart)`."""
-    x, y = a[name], b[name]
-    if math.isnan(x) or math.isnan(y):
-        return f"not comparable with {other} ({number(x)} against {number(y)})"
-    low, high = f"{prefix}ci_low", f"{prefix}ci_high"
-    verdict = "apart" if a[low] > b[high] or b[low] > a[high] else "overlap"
-    difference = round(x, 2) - round(y, 2)
-    stands = f"{abs(difference):.2f} {'above' if difference > 0 else 'below'}"
-    if abs(difference) < 0.005:
-        stands = "equal to"
-    return f"{stands} {other} ({x:.2f} against {y:.2f}; intervals {verdict})"

@@ -74,6 +74,8 @@ def _beside(row: pd.Series, world: pd.DataFrame) -> tuple[str, str]:
     surely = here or next(filter(None, there.values()), 1)
     agree = [backbone for backbone, of in there.items() if of == surely]
     direction = "above" if surely > 0 else "below"
+    if surely in there.values() and -surely in there.values():
+        return "sure both ways in the world" + " and not here" * (not here), direction
     if here and -here in there.values():
         return "the other way round in the world", direction
     where = "in the world" if len(agree) == len(there) else f"on {' and '.join(agree)} alone"
@@ -94,7 +96,8 @@ def gains(table: pd.DataFrame) -> list[str]:
             for _, row in rows.iterrows()
         ]
         sentences.append(f"On {backbone}, {grouped(of_seeds, 'above_sft', ' SFT:')}.")
-        for _, row in rows[rows["method"] == MAIN_VARIANT].iterrows():
+        of_main = rows[rows["method"] == MAIN_VARIANT].dropna(subset=["share_of_grpo"])
+        for _, row in of_main.iterrows():
             share = interval(row, "share_of_grpo", "share_of_grpo_")
             sentences.append(
                 f"On {backbone}, {label(MAIN_VARIANT)} has {share} of GRPO's gain over the base policy, "

@@ -102,8 +102,8 @@ def _costs(story: Story, table: pd.DataFrame) -> None:
         samples, time = (story.times(of, f"{what}, times GRPO's", ours, name) for name, what in names.items())
         story.tell(
             of,
-            f"The election asks its policy for {samples} times the samples of GRPO and of these rivals, its "
-            f"stranger for as many again, and takes {time} times GRPO's time.",
+            f"The election asks its policy for {samples} times the samples of GRPO and of these rivals, the "
+            f"second model for as many again, and takes {time} times GRPO's time.",
         )
 
 
@@ -255,11 +255,12 @@ def _pointer(
         kept = story.share(of, "base's right traces passed", right, "accuracy_correct", "accuracy_correct_")
         what, name = "first wrong step of base's traces, where it may pass them,", "accuracy_erroneous"
         found = story.share(of, what, right, name, f"{name}_")
+        most_ring = max(row["accuracy_correct"] for row in right.values()) < 0.5
+        no_alarm = ": as an alarm it rings for most right traces" * most_ring
         story.tell(
             of,
-            f"It is no alarm: where it may point at no step, it passes {kept} of that one's right traces, "
-            f"and "
-            f"finds {found} of the first wrong steps.",
+            f"Where it may point at no step, it passes {kept} of that one's right traces, and finds {found} "
+            f"of the first wrong steps{no_alarm}.",
         )
 
 

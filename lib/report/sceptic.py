@@ -52,14 +52,16 @@ def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
     ]
     if not verdicts:
         return []
-    better, worse, once = (
-        sum(verdict in of for of in verdicts)
-        for verdict in ("better than", "worse than", "in one training worse than")
+    better, worse, better_once, worse_once = (
+        sum(f"{how}{verdict} than" in of for of in verdicts)
+        for how in ("", "in one training ")
+        for verdict in ("better", "worse")
     )
     return [
         f"Of {len(verdicts)} methods whose discriminator learns against the policy {better or 'none'} is on "
         "any backbone surely better than what stands beside it below, SFT or the same without updates; "
-        f"{worse or 'none'} surely worse, and {once or 'none'} worse in the one training that it had."
+        f"{worse or 'none'} surely worse; in the one training that it had {better_once or 'none'} is better, "
+        f"{worse_once or 'none'} worse."
     ]
 
 

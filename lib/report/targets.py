@@ -1,6 +1,6 @@
 """What the study set out to reach in the embedded world, and where it stands.
 
-A difference that reaches its aim counts only where its interval leaves 0 out.
+“Reached” is said of the estimate; of a difference also whether its interval leaves 0 out.
 """
 
 from collections.abc import Iterator
@@ -76,6 +76,8 @@ def _of_reward(tables: dict[str, pd.DataFrame]) -> Iterator[Target]:
         elsewhere = rows[rows["trained_on"] != where]
         cells = by_backbone(elsewhere.dropna(subset=["above_likelihood"]))
         what = f"AUROC within problems of {where} above the likelihood's"
+        if where.startswith("samples"):
+            what += ", which are the policy's and not the reward's own"
         yield _difference(what, 0.0, cells, "above_likelihood", "above_likelihood_")
 
 
@@ -107,6 +109,7 @@ def _verdict(said: str, lacks: float, digits: int, is_sure: bool = True) -> str:
     """The number, and what it lacks, if anything, of what was aimed at."""
     if pd.isna(lacks):
         return "n/a"
-    if round(lacks, digits) > 0:
-        return f"{said}, missed by {lacks:.{digits}f}"
+    if lacks > 0:
+        least = 10**-digits
+        return f"{said}, missed by {f'{lacks:.{digits}f}' if round(lacks, digits) else f'less than {least}'}"
     return f"{said}, {'reached' if is_sure else 'reached, not surely above 0'}"

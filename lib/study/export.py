@@ -195,6 +195,14 @@ def _metrics(run: runs.Run) -> Iterator[str]:
         yield (
             f"first wrong step found in {errors}: {interval(row, 'hit_at_1')}, by chance {row['chance']:.2f}"
         )
+    alarms = _rows("false_alarms", run)
+    for _, row in alarms[alarms["threshold"] == "perturbed"].iterrows():
+        wrong = interval(row, "accuracy_erroneous", "accuracy_erroneous_")
+        right = interval(row, "accuracy_correct", "accuracy_correct_")
+        yield (
+            f"where it may find no error, as `first_error` does: the first wrong step in {wrong} of the base "
+            f"policy's wrong traces, none in {right} of its right ones"
+        )
 
 
 def _rows(table: str, run: runs.Run) -> pd.DataFrame:

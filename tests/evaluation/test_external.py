@@ -71,6 +71,9 @@ def test_a_check_by_hand():
         "best_of_2_majority",
         "best_of_2_shorter",
         "best_of_2_reward",
+        "best_of_2_reward_above_random",
+        "best_of_2_reward_above_majority",
+        "best_of_2_reward_above_shorter",
         "unreadable",
         "lowest_last",
         "first_error",
@@ -94,15 +97,18 @@ def test_a_check_by_hand():
         assert found[f"best_of_2_{selector}"].chance_or_random == pytest.approx(random, abs=1e-4)
         drawn = 0.05 if selector == "majority" else 1e-4  # votes are averaged over random pairs
         assert found[f"best_of_2_{selector}"].value == pytest.approx(value, abs=drawn)
-    assert found["first_error"].value == pytest.approx(np.mean([(1 + 0) / 2, 1 / 2]))
-    assert found["first_error"].chance_or_random == pytest.approx(
-        np.mean([(1 / 2 + 1 / 3) / 2, 1 / 2]), abs=1e-4
-    )
+    for selector in ("random", "majority", "shorter"):
+        above = found["best_of_2_reward"].value - found[f"best_of_2_{selector}"].value
+        row = found[f"best_of_2_reward_above_{selector}"]
+        assert row.value == pytest.approx(above, abs=2e-4) and row.ci_low < row.value < row.ci_high
+    assert found["first_error"].value == pytest.approx(np.mean([1, 0, 1 / 2]))
+    assert found["first_error"].chance_or_random == pytest.approx(np.mean([1 / 2, 1 / 3, 1 / 2]), abs=1e-4)
     assert found["unreadable"].value == pytest.approx(1 / 7, abs=1e-4)
-    assert [found[metric].n for metric in found] == [7, 3, 7, 3, 3, 3, 3, 3, 7, 1, 3]
+    assert [found[metric].n for metric in found] == [7, 3, 7, 3, 3, 3, 3, 3, 3, 3, 3, 7, 1, 3]
     assert found["lowest_last"].value == 0  # of the one wrong solution with three units
     assert found["lowest_last"].chance_or_random == pytest.approx(2 / 3, abs=1e-4)
-    assert ((table["ci_low"] <= table["value"]) & (table["value"] <= table["ci_high"])).all()
+    told = table[table["metric"] != "unreadable"]  # a count, no estimate
+    assert ((told["ci_low"] <= told["value"]) & (told["value"] <= told["ci_high"])).all()
 
 
 def test_choices_are_those_of_an_enumeration():
@@ -151,26 +157,27 @@ def test_the_interval_is_over_problems():
 
 
 def test_the_table_holds_every_scored_file(tmp_path):
-    assert external.table(tmp_path, 10).empty
+    assert external.table(external.recorded_checks(tmp_path), 10).empty
     runs.write_rows(tmp_path / "external/mine.jsonl.xz", BY_HAND)
     theirs = tmp_path / "gsm8k_small/external/others.jsonl.xz"
     runs.write_rows(theirs, [fields | {"variant": "airl_dense"} for fields in BY_HAND])
-    table = external.table(tmp_path, 10)
-    mine, others = (table[table["name"] == name].reset_index(drop=True) for name in ("mine", "others"))
-    assert len(table) == len(mine) + len(others)
+    runs.write_rows(theirs.with_name("mine.jsonl.xz"), BY_HAND)  # as one of ours is called
+    table = external.table(external.recorded_checks(tmp_path), 10)
+    names = ("mine", "gsm8k_small/others", "gsm8k_small/mine")
+    mine, others, namesake = (table[table["name"] == name].reset_index(drop=True) for name in names)
+    assert len(table) == len(mine) + len(others) + len(namesake)
     assert mine.equals(external.check("mine", BY_HAND, 10))
+    assert namesake.drop(columns="name").equals(mine.drop(columns="name"))
     assert set(others["variant"]) == {"airl_dense"}
-    first, within, choice, unread, error, *_ = external.sentences(table)
+    first, within, choice, unread, error, *_ = external.sentences(mine)
     assert unread == (
         "On mine, no answer could be read in 14.3% of 7 solutions; those have no vote in the majority."
     )
     assert first.startswith("On mine, the reward `airl` on qwen2 has an AUROC of 0.42 [")
     assert "; to call the shorter solution right has 0.42 [" in first
     assert within.startswith("On mine, among the solutions of one problem it has 0.50 [")
-    assert choice.startswith(
-        "On mine, its choice among 2 solutions is 0.05 below random (0.39 against 0.44; intervals overlap), "
-    )
-    assert error.endswith("of 3 solutions; by chance it would in 0.46.")
+    assert choice.startswith("On mine, its choice among 2 solutions is right in 0.39 [")
+    assert error.endswith("of 3 solutions; by chance it would in 0.44.")
 
 
 def test_without_a_readable_answer_there_is_no_majority_and_the_sentence_says_so():
@@ -325,9 +332,8 @@ def test_the_notebook_scores_a_file_and_writes_its_rows(
         (True, "airl_dense"),
         (False, "airl_dense"),
     ]
-    assert external.table(tmp_path / "results", space["settings"].evaluation.bootstrap).equals(
-        space["checked"]
-    )
+    scored = external.recorded_checks(tmp_path / "results")
+    assert external.table(scored, space["settings"].evaluation.bootstrap).equals(space["checked"])
     said = capsys.readouterr().out
     assert "the reward `airl_dense` on qwen2" in said
     assert "of 1 wrong solutions, and none in" in said and "of 1 right ones: F1" in said

@@ -66,7 +66,9 @@ def test_what_is_missing_is_not_made_up():
 def test_the_table_has_a_row_of_every_benchmark_with_a_threshold(tmp_path):
     runs.write_rows(tmp_path / "external/mine.jsonl.xz", ROWS)
     runs.write_rows(tmp_path / "external/untold.jsonl.xz", [f | {"first_wrong_unit": None} for f in ROWS])
-    table = first_errors.table(tmp_path, external.table(tmp_path, 20))
+    scored = external.recorded_checks(tmp_path)
+    checked = external.table(scored, 20)
+    table = first_errors.table(scored, checked)
     assert list(table.columns) == first_errors.COLUMNS
     (found,) = table.to_dict("records")
     assert (found["benchmark"], found["detector"], found["threshold"], found["n"]) == (
@@ -76,7 +78,7 @@ def test_the_table_has_a_row_of_every_benchmark_with_a_threshold(tmp_path):
         6,
     )
     assert (found["accuracy_erroneous"], found["accuracy_correct"], found["f1"]) == (0.5, 0.5, 0.5)
-    said = list(external.sentences(external.table(tmp_path, 20)))
+    said = list(external.sentences(checked))
     assert any(
         "names the first wrong step of 0.50 of 4 wrong solutions, and none in 0.50 of 2 right ones: F1 0.50 ["
         in sentence

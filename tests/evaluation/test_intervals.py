@@ -89,7 +89,7 @@ def plain_ci(statistic, *arrays_SPN, bounds=intervals.UNBOUNDED):
     every = np.arange(arrays_SPN[0].shape[1])
     resampled = [np.repeat(every, counts) for counts in intervals._resamples(len(every), 60, 3)]
     values_RS = np.array([by_seed(problems) for problems in resampled])
-    return intervals._interval(np.array(by_seed(every)), values_RS, bounds)
+    return intervals._interval(np.array(by_seed(every)), values_RS, bounds, len(every))
 
 
 def test_fast_bootstrap_of_auroc_agrees_with_the_plain_one():
@@ -204,3 +204,31 @@ def test_intervals_of_auroc_cover_as_often_as_they_say():
         _, low, high = intervals.auroc_ci(scores_SPN, positive_SPN, 100, seed=0)
         covered.append(low <= truth <= high)
     assert 0.93 <= np.mean(covered) <= 0.97
+
+
+def test_what_all_problems_say_has_the_exact_bound():
+    """Of n problems that all say 0, a rate is above the bound with which they would in 2.5%."""
+    bound = stats.binomtest(0, 40).proportion_ci(method="exact").high
+    zeros = np.zeros((2, 40))
+    assert intervals.mean_ci(zeros, 50, seed=0) == pytest.approx((0, 0, bound))
+    assert intervals.mean_ci(zeros + 1, 50, seed=0) == pytest.approx((1, 1 - bound, 1))
+    assert intervals.difference_ci(zeros, zeros, 50, seed=0) == pytest.approx((0, -bound, bound))
+    zeros[:, 10:] = np.nan  # problems without a value are none
+    fewer = stats.binomtest(0, 10).proportion_ci(method="exact").high
+    assert intervals.mean_ci(zeros, 50, seed=0)[2] == pytest.approx(fewer)
+
+
+def test_a_weighted_mean_is_that_of_as_many_traces():
+    rng = np.random.default_rng(0)
+    counts_SP = rng.integers(0, 4, (3, 12))
+    values_SP = np.where(counts_SP > 0, rng.random((3, 12)), np.nan)
+    found = intervals.weighted_mean_ci(values_SP, counts_SP, 60, seed=3)
+    traces = [np.repeat(v, n) for v, n in zip(values_SP, counts_SP, strict=True)]
+    assert found[0] == pytest.approx(np.mean([of_seed.mean() for of_seed in traces]))
+    sums_SPK = np.stack([np.nan_to_num(values_SP) * counts_SP, counts_SP], axis=-1)
+    plain = plain_ci(
+        lambda over, under: over.sum() / under.sum(),
+        *np.split(sums_SPK, 2, axis=-1),
+        bounds=intervals.FRACTION,
+    )
+    assert found == pytest.approx(plain, abs=1e-12)

@@ -115,15 +115,15 @@ def test_a_rules_rows_are_those_of_a_base_policy_that_ran_twice_too(study, direc
 
 def test_lowest_last_is_of_wrong_traces_with_two_steps_or_more(study, table):
     scores = study.scores.query("backbone == 'qwen2' and variant == 'airl' and policy == 'base'")
-    by_problem: dict[tuple, list[bool]] = {}
+    by_seed: dict[int, list[bool]] = {}
     for row in scores.itertuples():
         steps = len(traces.parse(row.text).steps)
         if not row.correct and steps >= 2:
             falls = [before - after for before, after in itertools.pairwise(row.unit_reward)]
             at = falls.index(max(falls))  # the synthetic rewards have no ties
-            by_problem.setdefault((row.seed, row.problem), []).append(at in (steps - 1, steps))
+            by_seed.setdefault(row.seed, []).append(at in (steps - 1, steps))
     row = table.query("backbone == 'qwen2' and variant == 'airl'").iloc[0]
-    assert row.lowest_last == pytest.approx(np.mean([np.mean(v) for v in by_problem.values()]), abs=1e-4)
+    assert row.lowest_last == pytest.approx(np.mean([np.mean(v) for v in by_seed.values()]), abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,7 @@ def test_where_the_reward_falls_most(unit_reward, share):
     rows = pd.DataFrame(
         {"seed": 0, "problem": 0, "correct": [False, True], "unit_reward": [unit_reward, [0, -9, 0, 0]]}
     )
-    found = reward_quality.lowest_last(rows, RESAMPLES)
-    assert found == pytest.approx((share,) * 3, nan_ok=True)
+    assert reward_quality.lowest_last(rows, RESAMPLES)[0] == pytest.approx(share, nan_ok=True)
 
 
 def test_one_class_alone_has_no_auroc(tmp_path):

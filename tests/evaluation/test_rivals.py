@@ -88,11 +88,8 @@ def test_pointing_is_paired_by_problem_with_the_threshold_that_took_no_labels(st
         for row in rows.itertuples():
             above = [i for i, value in enumerate(row.unit_scores) if value > row.thresholds["perturbed"]]
             first = above[0] if above else int(np.argmax(row.unit_scores))
-            found.append(
-                (row.seed, row.problem, float(first == row.first_wrong_unit), 1 / len(row.unit_scores))
-            )
-        frame = pd.DataFrame(found, columns=["seed", "problem", "hit", "chance"])
-        return frame.groupby(["seed", "problem"]).mean()
+            found.append((row.seed, float(first == row.first_wrong_unit), 1 / len(row.unit_scores)))
+        return pd.DataFrame(found, columns=["seed", "hit", "chance"]).groupby("seed").mean()
 
     ours, entropy = cells("airl", "reward"), cells("", "entropy")
     row = above(table, "pointing", "entropy", source="policy")
@@ -118,6 +115,16 @@ def test_one_that_is_not_trained_stands_beside_every_seed_and_one_with_fewer_bes
     }
     expected = best["airl"].mean() - best["airl_dense"].mean()
     assert above(fewer, "choosing", "airl_dense")["above"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_study_whose_own_reward_has_fewer_seeds_or_none(study):
+    def without(kept):
+        scores, located = study.scores, study.localisation
+        return study._replace(scores=scores[kept(scores)], localisation=located[kept(located)])
+
+    one = rivals.table(without(lambda of: of["variant"].ne("airl") | of["seed"].eq(0)), RESAMPLES)
+    assert len(one) and (one["n_seeds"] == 1).all()
+    assert rivals.table(without(lambda of: of["variant"].ne("airl")), RESAMPLES).empty
 
 
 def test_where_nothing_is_right_nothing_is_ranked_and_choices_are_equal(study):

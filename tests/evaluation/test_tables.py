@@ -98,17 +98,22 @@ def located_rows(study, **where) -> list:
 
 
 def hit_rate(rows, threshold: str) -> float:
-    """How often the first score above the threshold, or else the largest, is the first wrong unit's.
-
-    Each problem of a seed weighs the same.
-    """
-    hits: dict[tuple, list[bool]] = {}
+    """How often the first score above the threshold, or else the largest, is the first wrong unit's."""
+    hits = []
     for r in rows:  # the synthetic scores have no ties
         level = r.thresholds.get(threshold, np.inf)
         above = [unit for unit, score in enumerate(r.unit_scores) if score > level]
         pointed = above[0] if above else np.argmax(r.unit_scores)
-        hits.setdefault((r.seed, r.problem), []).append(pointed == r.first_wrong_unit)
-    return np.mean([np.mean(of_problem) for of_problem in hits.values()])
+        hits.append((r.seed, pointed == r.first_wrong_unit))
+    return of_all_traces(hits)
+
+
+def of_all_traces(values: list[tuple[int, float]]) -> float:
+    """The mean of the seeds' means, of (seed, value of a trace)."""
+    by_seed: dict[int, list[float]] = {}
+    for seed, value in values:
+        by_seed.setdefault(seed, []).append(value)
+    return np.mean([np.mean(of_seed) for of_seed in by_seed.values()])
 
 
 def test_localisation_is_judged_on_the_same_traces(study):
@@ -138,7 +143,7 @@ def test_localisation_is_judged_on_the_same_traces(study):
         rows = located_rows(study, **where, **of_reward)
         assert row.hit_at_1 == pytest.approx(hit_rate(rows, row.threshold), abs=1e-4)
         by_seed = Counter(r.seed for r in rows)
-        assert (row.n, row.n_seeds) == (max(by_seed.values()), len(by_seed))
+        assert (row.n, row.n_seeds) == (round(np.mean([*by_seed.values()])), len(by_seed))
     assert_intervals(table, hit_at_1="")
 
 
@@ -147,10 +152,8 @@ def test_chance_points_at_any_unit_of_the_traces_that_the_reward_judges(study):
     assert len(chances) == 2 * 3 and set(chances["threshold"]) == {"none"}
     for row in chances.itertuples():
         where = {"backbone": row.backbone, "policy": row.policy, "source": row.error_source}
-        of_problem: dict[tuple, list[float]] = {}
-        for r in located_rows(study, **where, variant="airl"):
-            of_problem.setdefault((r.seed, r.problem), []).append(1 / len(r.unit_scores))
-        expected = np.mean([np.mean(values) for values in of_problem.values()])
+        rows = located_rows(study, **where, variant="airl")
+        expected = of_all_traces([(r.seed, 1 / len(r.unit_scores)) for r in rows])
         assert (row.hit_at_1, row.chance) == pytest.approx((expected, expected), abs=1e-4)
 
 
@@ -159,10 +162,8 @@ def test_always_the_first_step_is_a_detector_too(study):
     assert len(rows) == 2 * 3
     for row in rows.itertuples():
         where = {"backbone": row.backbone, "policy": row.policy, "source": row.error_source}
-        of_problem: dict[tuple, list[bool]] = {}
-        for r in located_rows(study, **where, variant="airl"):
-            of_problem.setdefault((r.seed, r.problem), []).append(r.first_wrong_unit == 0)
-        expected = np.mean([np.mean(values) for values in of_problem.values()])
+        rows = located_rows(study, **where, variant="airl")
+        expected = of_all_traces([(r.seed, r.first_wrong_unit == 0) for r in rows])
         assert row.hit_at_1 == pytest.approx(expected, abs=1e-4)
 
 
@@ -191,7 +192,7 @@ def test_localisation_by_kind_adds_the_papers_reward_and_the_errors_of_sft(study
     for key, (row,) in ((key, rows.itertuples()) for key, rows in table.groupby(keys)):
         rows = located_rows(study, **dict(zip([*keys[:1], "source", *keys[2:]], key, strict=True)))
         assert row.hit_at_1 == pytest.approx(hit_rate(rows, "perturbed"), abs=1e-4)
-        assert row.n == max(Counter(r.seed for r in rows).values())
+        assert row.n == round(np.mean([*Counter(r.seed for r in rows).values()]))
     assert_intervals(table, hit_at_1="")
 
 

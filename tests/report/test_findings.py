@@ -200,7 +200,7 @@ LONG = pd.DataFrame(
 COSTS = pd.DataFrame(
     [("qwen2", "grpo", 200.0, 1000.0), ("qwen2", "sft", 50.0, NAN), ("qwen2", "airl", 900.0, 1500.0)],
     columns="backbone method seconds samples".split(),
-)
+).assign(hardware="2 cores")
 TABLES = {
     "rerank": CHOICES, "localisation": FOUND, "rivals": PAIRED, "false_alarms": PASSED,
     "reward_quality": QUALITY, "reward_quality_sft": QUALITY, "long": LONG, "costs": COSTS,
@@ -221,10 +221,11 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
         "better than log-probability (qwen2 0.100), not surely different from always the first step (qwen2 "
         "0.010). Of the base policy's it finds 0.55 (qwen2): not surely different from log-probability "
         "(qwen2 "
-        "0.000). It is no alarm: where it may point at no step, it passes 0.20 (qwen2) of that one's right "
-        "traces, "
-        "and finds 0.33 (qwen2) of the first wrong steps."
+        "0.000). Where it may point at no step, it passes 0.20 (qwen2) of that one's right traces, and finds "
+        "0.33 (qwen2) of the first wrong steps: as an alarm it rings for most right traces."
     )
+    silent = TABLES | {"gains": gained, "false_alarms": PASSED.assign(accuracy_correct=0.8)}
+    assert headline.sentences(silent)[3].endswith("0.33 (qwen2) of the first wrong steps.")
     assert policy.startswith("Policy: ") and policy.endswith(
         "greedily not surely different from SFT (qwen2 0.000). On problems longer than any that it was "
         "trained on, of which SFT greedily solves 0.06 (qwen2), it is not surely different from SFT (qwen2 "
@@ -235,7 +236,7 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
         and "vote" in against
         and against.endswith(
             "The election asks its policy for 1.50 (qwen2) times the samples of GRPO and of these rivals, "
-            "its stranger for as many again, and takes 4.50 (qwen2) times GRPO's time."
+            "the second model for as many again, and takes 4.50 (qwen2) times GRPO's time."
         )
     )
     alone = FOUND[FOUND["policy"] == "sft"]  # a study whose base policy is never right
@@ -439,9 +440,11 @@ def test_a_sceptic_is_told_how_many_adversaries_surely_help():
     )  # fmt: skip
     assert sceptic.sentences({"gains": gained}) == [
         "Of 3 methods whose discriminator learns against the policy 1 is on any backbone surely better than "
-        "what stands beside it below, SFT or the same without updates; 1 surely worse, and 1 worse in the "
-        "one training that it had."
+        "what stands beside it below, SFT or the same without updates; 1 surely worse; in the one training "
+        "that it had none is better, 1 worse."
     ]
+    wins = gained[3:].assign(above_airl_practice_ci_low=0.04, above_airl_practice_ci_high=0.08)
+    assert sceptic.sentences({"gains": wins})[0].endswith("that it had 1 is better, none worse.")
     (told,) = sceptic.sentences({"gains": gained[1:2]})
     assert "none is on any backbone surely better" in told and "none surely worse" in told
 
@@ -469,6 +472,8 @@ def test_real_models_are_told_beside_the_world():
         "sure in the world and not here": (unsure, {"p": worse}, "below"),
         "sure on p alone and not here": (unsure, {"p": sure, "q": unsure}, "above"),
         "the other way round in the world": (worse, {"p": sure}, "below"),
+        "sure both ways in the world": (sure, {"p": sure, "q": worse}, "above"),
+        "sure both ways in the world and not here": (unsure, {"p": sure, "q": worse}, "above"),
         "sure here and not in the world": (worse, {"p": unsure}, "below"),
         "sure nowhere": (unsure, {"p": unsure}, "above"),
     }
