@@ -177,7 +177,8 @@ def _interval(
         variance = seeds + max(shared, 0.0) or with_these_seeds  # seeds can agree by chance
     df = (n_seeds - 1) * variance / seeds if seeds else np.inf
     half_width = stats.t.ppf((1 + CONFIDENCE) / 2, df) * np.sqrt(variance)
-    if half_width < ROUNDING and min(abs(estimate - at) for at in (-1, 0, 1)) < ROUNDING:
+    alike = {FRACTION: (0, 1), CORRELATION: (0,)}.get(bounds, ())
+    if half_width < ROUNDING and any(abs(estimate - at) < ROUNDING for at in alike):
         half_width = 1 - ((1 - CONFIDENCE) / 2) ** (1 / n_problems)
     low, high = np.clip([estimate - half_width, estimate + half_width], *bounds)
     return estimate, float(low), float(high)

@@ -182,9 +182,7 @@ def test_what_both_find_hard_is_no_part_of_the_interval(study):
         samples=never.samples.assign(method=rival), tempered=never.tempered.assign(method=tempered)
     )
     table = comparisons.gains(study, ["always"], RESAMPLES, {})
-    assert len(table) and (table[["above_sft", "ci_high"]] == 1).all(axis=None)
-    n_problems = study.samples["problem"].nunique()
-    assert table["ci_low"].to_numpy() == pytest.approx(0.025 ** (1 / n_problems), abs=1e-4)
+    assert len(table) and (table[["above_sft", "ci_low", "ci_high"]] == 1).all(axis=None)
 
 
 def test_a_rival_that_did_not_run_leaves_its_columns_empty(study):
