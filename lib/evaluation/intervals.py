@@ -22,7 +22,7 @@ Shapes: `_S` seeds, `_P` problems, `_N` samples of a problem, `_R` resamples of 
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
@@ -141,16 +141,6 @@ def auroc_ci(
         points.append(point)
         values_SR.append(values)
     return _interval(np.array(points), np.array(values_SR).T, FRACTION, n_problems)
-
-
-def cell_means(values: Sequence[float], seeds: Sequence, problems: Sequence) -> np.ndarray:
-    """Mean of the values of every seed and problem, shape (S, P); NaN where there is none."""
-    _, rows = np.unique(seeds, return_inverse=True)
-    _, columns = np.unique(problems, return_inverse=True)
-    totals, counts = np.zeros((2, rows.max() + 1, columns.max() + 1))
-    np.add.at(totals, (rows, columns), values)
-    np.add.at(counts, (rows, columns), 1)
-    return np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
 
 
 @functools.lru_cache(maxsize=16)

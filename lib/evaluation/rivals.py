@@ -18,7 +18,7 @@ SELECTORS = ("random", "majority", "logprob", "oracle")  # which read no reward
 COLUMNS = ["use", "backbone", "policy", "error_source", "rival", "above", "ci_low", "ci_high", "n_seeds"]
 
 Values = dict[str, pd.DataFrame]  # of each rival: a row a seed, a column a problem
-Counts = pd.DataFrame | None  # of as many traces a value is the mean; with None of the same number each
+Counts = pd.DataFrame | None  # of how many traces a value is the mean; None: all of as many
 
 
 def table(records: Records, n_resamples: int) -> pd.DataFrame:

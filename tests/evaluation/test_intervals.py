@@ -72,11 +72,6 @@ def test_bootstrap_leaves_missing_cells_out():
         intervals.mean_ci(np.full((2, 3), np.nan), 10, seed=0)
 
 
-def test_cell_means_by_hand():
-    cells = intervals.cell_means([1, 0, 0.5, 1], seeds=[0, 0, 1, 1], problems=[7, 7, 7, 9])
-    assert np.array_equal(cells, [[0.5, np.nan], [0.5, 1.0]], equal_nan=True)
-
-
 def plain_ci(statistic, *arrays_SPN, bounds=intervals.UNBOUNDED):
     """The interval of a statistic of all samples, which each resample of the problems computes anew."""
 
