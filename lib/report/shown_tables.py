@@ -60,7 +60,7 @@ def shown(tables: dict[str, pd.DataFrame]) -> dict[str, Shown]:
     """Each of `tables` (see `pages.TABLES`) as the page shows it; the paper's by what it is beside."""
     published, told = tables["published"], dict(tables)
     if "external" in tables:
-        checked = tables["external"].astype({"chance_or_random": object}).fillna("n/a")
+        checked = tables["external"].astype({"chance_or_random": object}).fillna({"chance_or_random": "n/a"})
         whose = np.where(checked["detector"] == "reward", "reward ", "policy ")
         told["external"] = checked.assign(variant=whose + checked["variant"])  # of another profile's name
     experiment = published["experiment"]

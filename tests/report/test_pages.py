@@ -59,8 +59,8 @@ def study(tmp_path_factory) -> Path:
     make_study(directory, seeds=2)
     labelled = [
         {"backbone": "qwen2", "variant": "airl", "seed": 0, "problem": problem, "sample": sample,
-         "is_correct": sample == 0, "answer": str(sample), "reward": 1.0 - sample, "length": 9,
-         "first_wrong_unit": None, "unit_reward": [0.0, 1.0]}
+         "is_correct": sample == 0, "answer": str(sample) if problem else None, "reward": 1.0 - sample,
+         "length": 9, "first_wrong_unit": None, "unit_reward": [0.0, 1.0]}
         for problem in range(5) for sample in range(2)
     ]  # fmt: skip
     synthetic.write_rows(directory / "results" / "external" / "gsm8k.jsonl.xz", labelled)
@@ -155,6 +155,7 @@ def test_the_page_tells_of_real_text(study):
     assert '<section id="on-real-text"><h2>On real text</h2>' in page
     assert "the reward `airl` on qwen2 has an AUROC of 1.00 [" in page
     assert "its choice among 2 solutions is right in 1.00 [" in page
+    assert "no answer could be read in 20.0% of 10 solutions" in page
 
 
 def test_the_page_shows_our_numbers_and_marks_the_published(study):
