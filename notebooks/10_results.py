@@ -203,7 +203,7 @@ show(plots.reranked_pass_at_k(kept, "base"), "reranked_pass_at_k")
 # last step or its answer.
 
 # %%
-experts = [row.trace for row in splits.split("test")]
+experts = [row.trace for row in splits.split("test")] if settings.data.dataset == "world" else []
 quality = reward_quality.table(recorded, experts, resamples)
 keep(quality, "reward_quality")
 

@@ -7,12 +7,11 @@ import pandas as pd
 from scipy.special import expit
 
 from lib.data import reading
-from lib.data.wording import EXPERT_STYLES, Style
+from lib.data.wording import EXPERT_STYLES
 from lib.evaluation import baselines, intervals, metrics
 from lib.evaluation.records import Records, grid
 from lib.evaluation.tables import SEED, UNDEFINED, estimate, groups, n_seeds, of_defined, of_traces
 from lib.reward.falls import reward_drops
-from lib.text import traces
 
 STYLE = "style"  # what follows an expert's style and nothing else
 
@@ -31,11 +30,12 @@ def table(records: Records, experts: Sequence[str], n_resamples: int, policy: st
     trained rewards stand those of `baselines.scores` that were read of the policy, and, as `STYLE`, the
     reward of 1 for an expert's style and 0 for another.
 
-    Of style (`experts` are the experts' traces by problem): `auroc_within_style` compares samples of one
-    problem with the same wording of operators; `auroc_across_style` right ones in a style that no expert
-    uses with wrong ones in an expert's, of one problem, of which a reward of style has less than half, of as
-    many problems of a seed, at most, as `problems_across_style` says;
-    `corr_style` is the correlation with an expert's style, `corr_style_right` that among right samples.
+    Of style (`experts` are the experts' traces by problem; of other data than the world's there are none,
+    since their styles are not told apart): `auroc_within_style` compares samples of one problem with the
+    same wording of operators; `auroc_across_style` right ones in a style that no expert uses with wrong
+    ones in an expert's, of one problem, of which a reward of style has less than half, of as many problems
+    of a seed, at most, as `problems_across_style` says; `corr_style` is the correlation with an expert's
+    style, `corr_style_right` that among right samples.
     Undefined where no sample is in an expert's style.
     """
     judged = _with_style(records.scores[records.scores["policy"] == policy], experts)
@@ -95,19 +95,14 @@ def _with_style(rows: pd.DataFrame, experts: Sequence[str]) -> pd.DataFrame:
     """The rows with the `wording` of their text, and whether it is in an `expert_style`."""
     texts = rows.drop_duplicates(["problem", "text"])
     styles = [
-        _style(text, experts[problem]) for problem, text in zip(texts["problem"], texts["text"], strict=True)
+        reading.style_of(text, experts[problem]) if experts else None
+        for problem, text in zip(texts["problem"], texts["text"], strict=True)
     ]
     found = texts[["problem", "text"]].assign(
         wording=[style.wording if style else "" for style in styles],
         expert_style=[style in EXPERT_STYLES for style in styles],
     )
     return rows.merge(found, on=["problem", "text"], how="left")
-
-
-def _style(text: str, expert: str) -> Style | None:
-    """The style of a text; None if it holds no equation, or if the expert's trace is none of the world's."""
-    said = [c for step in traces.parse(expert).steps for c in reading.claims(step) if c.expression]
-    return reading.style_of(text, expert) if said and said[0].numbers else None
 
 
 def lowest_last(rows: pd.DataFrame, n_resamples: int) -> tuple[float, float, float]:

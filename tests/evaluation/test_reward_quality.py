@@ -247,11 +247,7 @@ def test_without_a_sample_in_an_experts_style_nothing_is_said_of_it(study):
     assert table.loc["right", ["auroc_within", "auroc_within_style"]].tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("step", ["The heart pumps blood.", "x = 5"])
-def test_experts_who_are_not_the_worlds_have_no_style(study, step):
-    """Of other data the table stands, without the columns of style."""
-    experts, samples = writings(4, (IN_STYLE, OTHER))
-    judged = judged_by(study, samples, right=samples["correct"].astype(float))
-    told = [traces.render([step], "5")] * len(experts)
-    table = reward_quality.table(judged, told, RESAMPLES).set_index("variant")
-    assert table[OF_STYLE].isna().all(axis=None) and table.loc["right", "auroc_within"] == 1.0
+def test_without_experts_of_the_world_there_are_no_styles(study):
+    table = reward_quality.table(study, [], RESAMPLES)
+    assert table[["auroc_across_style", "corr_style"]].isna().all(axis=None)
+    assert reward_quality.STYLE not in set(table["variant"]) and table["auroc"].notna().all()
