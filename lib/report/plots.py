@@ -110,7 +110,7 @@ def uses(main: pd.DataFrame, rerank: pd.DataFrame, located: pd.DataFrame) -> Fig
     shown = {title: given for title, given in shown.items() if len(given[0])}
     most = max(table["method"].nunique() for table, _ in shown.values())
     figure = Figure(figsize=(9.6, 3.0 + 0.63 * most))
-    axes = figure.subplots(3, 2).flat
+    axes = list(figure.subplots(3, 2).flat)
     for unused in axes[len(shown) :]:
         unused.axis("off")
     for axis, (title, (table, value)) in zip(axes, shown.items(), strict=False):

@@ -51,6 +51,9 @@ def test_nothing_that_is_written_is_cut_off(tmp_path):
     )  # fmt: skip
     both = pd.concat([chosen, chosen.assign(policy="base")])
     figure = plots.uses(main, both, located)
+    seen = [axis for axis in figure.axes if axis.axison]
+    assert len({axis.get_title() for axis in seen}) == len(seen) == 4  # none of the base policy's errors
+    assert all(axis.containers for axis in seen)
     path = style.save(figure, "uses", tmp_path)
     figure.set_dpi(style.STYLE["savefig.dpi"])
     drawn, whole = figure.get_tightbbox(), figure.bbox_inches
