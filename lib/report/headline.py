@@ -231,8 +231,10 @@ def _pointer(
 ) -> None:
     """How often the reward points at the first wrong step, beside its rivals, and at right traces.
 
-    Not of a base policy that is never right, whose traces are wrong from their first step on.
+    Not of a base policy that is never right, whose traces are wrong from their first step on, nor of real
+    data, of which no one knows where a trace goes wrong.
     """
+    located = located[located["error_source"] == "policy"]
     of, where = "Pointer", {"error_source": "policy", "variant": MAIN_VARIANT, "threshold": "perturbed"}
 
     def against(policy: str, whose: str, *names: str) -> str:
@@ -247,8 +249,9 @@ def _pointer(
         ]
         return f"{found}: {', '.join(said) or 'n/a'}"
 
-    of_sft = against("sft", "SFT", baselines.LIKELIHOOD, PRACTICE, "logprob", "first_unit")
-    story.tell(of, f"Without step labels it finds the first wrong step of SFT's wrong traces in {of_sft}.")
+    if (located["policy"] == "sft").any():
+        found = against("sft", "SFT", baselines.LIKELIHOOD, PRACTICE, "logprob", "first_unit")
+        story.tell(of, f"Without step labels it finds the first wrong step of SFT's wrong traces in {found}.")
     if (located["policy"] == "base").any() and _solves(chosen):
         story.tell(of, f"Of the base policy's it finds {against('base', 'base', 'logprob', 'first_unit')}.")
     if right := by_backbone(passed, variant=MAIN_VARIANT, threshold="perturbed"):

@@ -244,6 +244,11 @@ def test_the_headline_leads_with_what_takes_no_step_labels():
         TABLES | {"gains": gained, "localisation": alone, "false_alarms": PASSED[:0]}
     )
     assert pointer.endswith("(qwen2 0.010).") and "base" not in pointer
+    real = FOUND.assign(error_source="perturbed")  # of real data a rule's errors alone
+    *_, last = headline.sentences(
+        TABLES | {"gains": gained, "localisation": real, "false_alarms": PASSED[:0]}
+    )
+    assert last.startswith("Choice")
 
 
 def test_the_headline_tells_what_each_part_that_was_changed_is_worth():
