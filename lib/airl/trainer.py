@@ -41,10 +41,7 @@ class AIRLTrainer(grpo.Trainer):
         super().__init__(**kwargs)
         own = self.args.per_device_train_batch_size * self.args.steps_per_generation
         if own % self.num_generations:
-            raise ValueError(
-                f"airl.group_size: each process would have {own} samples, no whole groups of "
-                f"{self.num_generations}; train on fewer processes"
-            )
+            raise ValueError("airl.group_size: each process needs whole groups; train on fewer processes")
         self.reward_model = reward_model.to(self.accelerator.device)
         self.settings = settings
         self._random = random.Random(self.args.seed)
@@ -139,10 +136,7 @@ class AIRLTrainer(grpo.Trainer):
             return discriminator.rewards_BT(self.reward_model, self.settings.reward, *rows)
 
     def _stop_if_degenerate(self, accuracies, finished_B) -> None:
-        """Ask the trainer to stop after this step if the run has degenerated; `fault` then says why.
-
-        `finished_B` says which of the policy's own samples ended.
-        """
+        """Stop after this step if the run has degenerated (`fault`); `finished_B` is of own samples alone."""
         self.fault = self.fault or self._health.fault(
             accuracies=accuracies,
             truncated=1 - finished_B.sum().item() / len(finished_B),

@@ -45,6 +45,9 @@ TABLES = {
             ("base", "none", 5), ("base", "perturbed", 7), ("base", "oracle", 8), ("sft", "perturbed", 4)
         )
     ),
+    "false_alarms": "backbone,variant,threshold"
+    + "".join(f",{name},{name}_ci_low,{name}_ci_high" for name in ("accuracy_erroneous", "accuracy_correct"))
+    + "\nqwen2,airl,perturbed,0.5,0.4,0.6,0.2,0.1,0.3\nqwen2,airl,oracle,0.9,0.9,0.9,0.9,0.9,0.9\n",
 }  # fmt: skip
 
 
@@ -140,6 +143,9 @@ def test_the_card_tells_what_was_measured(exported, kind):
     if kind == "airl":
         assert "AUROC: 0.90 [0.80, 0.95]" in card and "choices of 4 samples" in card
         assert "found in the base policy's errors: 0.70 [0.60, 0.80], by chance 0.30" in card
+        assert (
+            "step in 0.50 [0.40, 0.60] of the base policy's wrong traces, none in 0.20 [0.10, 0.30]" in card
+        )
         assert card.count("first wrong step found") == 1
     else:
         assert "none are recorded for this run" in card
